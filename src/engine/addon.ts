@@ -1,0 +1,257 @@
+/**
+ * The only place that loads the `.node` file; its whole surface is typed here.
+ * Owns nothing but the loaded module. Loading the addon does not load libllama.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { HoshikageError } from '../errors.js';
+import type { Device } from './engine.js';
+
+/** A layout of one struct: field rows `[name, offset, size, defaults]`, defaults as unsigned bit patterns. */
+export interface AbiLayout {
+  readonly id: string;
+  readonly size: number;
+  /** Build numbers it was in use: [from, to]. */
+  readonly from: number;
+  readonly to: number;
+  readonly fields: readonly (readonly [string, number, number, readonly number[]])[];
+}
+
+/** native/abi/llama.json: what is known of libllama's C interface over time. */
+export interface AbiTable {
+  /** The oldest build that is supported. */
+  readonly floor: number;
+  readonly modelParams: readonly AbiLayout[];
+  readonly contextParams: readonly AbiLayout[];
+  /** Rows `[symbol, build it appeared in, build it was gone in]`. */
+  readonly symbols: readonly (readonly [string, number, number])[];
+}
+
+/** Errors thrown by the addon carry one of our codes in `code` and an English reason in `message`. */
+export interface NativeAddon {
+  /** Build facts: which defines it was compiled with. */
+  readonly build: { readonly napiVersion: number; readonly sanitizer: string };
+  /** [sync] Exclusive non-blocking flock on `fd`; false where somebody else holds it. */
+  tryLock(fd: number): boolean;
+  /** [sync] Linux: this process is killed when its parent's thread ends. False where not supported. */
+  dieWithParent(): boolean;
+  /** [sync] Log lines of libllama arrive here, queued, from any thread. Once per environment. */
+  onLog(callback: (level: 'debug' | 'info' | 'warn' | 'error', text: string) => void): void;
+  /**
+   * [async, libuv pool] Opens and identifies the one library of this process. `preload`: siblings by
+   * absolute path, in order. `backends`: load the compute backends beside it (false: identify only).
+   * Codes: library_not_found, library_incompatible.
+   */
+  openLibrary(options: {
+    readonly path: string;
+    readonly preload: readonly string[];
+    readonly abi: AbiTable;
+    readonly backends: boolean;
+  }): Promise<NativeLibrary>;
+  /**
+   * [async, libuv pool] Loads a model with the opened library. `cancel()` makes it end soon.
+   * Codes: library_not_found (none open), model_load_failed, cancelled.
+   */
+  loadModel(
+    options: NativeModelOptions,
+    onProgress?: (fraction: number) => void,
+  ): { readonly promise: Promise<NativeModel>; cancel(): void };
+}
+
+/** The verdict on a library. */
+export interface NativeLibrary {
+  readonly path: string;
+  readonly version: string | null;
+  readonly ggmlVersion: string | null;
+  readonly ggmlCommit: string | null;
+  readonly layout: { readonly model: string; readonly context: string };
+  readonly bracket: readonly [number, number];
+  readonly devices: readonly Device[];
+}
+
+/** Values for llama_model_params; what is absent stays at the library's default. */
+export interface NativeModelOptions {
+  readonly path: string;
+  readonly gpuLayers?: number;
+  readonly mainGpu?: number;
+  readonly tensorSplit?: readonly number[];
+  readonly mmap?: boolean;
+  readonly mlock?: boolean;
+  readonly cpuExpertLayers?: number;
+}
+
+/** A loaded model; its methods throw `closed` after close(). */
+export interface NativeModel {
+  /** [sync] Facts, see ModelFacts in engine.ts; the same names. */
+  facts(): NativeModelFacts;
+  /** [async, libuv pool] Segments are tokenised one by one and joined; BOS/EOS by `addSpecial`. */
+  tokenize(
+    segments: readonly { readonly text: string; readonly special: boolean }[],
+    addSpecial: boolean,
+  ): Promise<Int32Array>;
+  /** [sync] Bytes of the tokens, special tokens rendered. Code: invalid_argument for an id out of range. */
+  detokenize(tokens: Int32Array): Uint8Array;
+  /**
+   * [async, libuv pool] One context with its decode thread. `onWake` is the doorbell: called on the
+   * JavaScript thread when some completion has news. Code: model_load_failed.
+   */
+  createContext(options: NativeContextOptions, onWake: () => void): Promise<NativeContext>;
+  /** [async] Waits for its contexts to close, then frees. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** ModelFacts as the addon gives them. */
+export interface NativeModelFacts {
+  readonly description: string;
+  readonly sizeBytes: number;
+  readonly parameters: number;
+  readonly trainedContextTokens: number;
+  readonly embeddingLength: number;
+  readonly layers: number;
+  readonly vocabularySize: number;
+  readonly chatTemplate: string | null;
+  readonly bosToken: number | null;
+  readonly eosToken: number | null;
+  readonly eotToken: number | null;
+  readonly bosText: string;
+  readonly eosText: string;
+  readonly addBos: boolean;
+  readonly controlTexts: readonly string[];
+  readonly hasEncoder: boolean;
+  readonly isRecurrent: boolean;
+  readonly isDiffusion: boolean;
+}
+
+/** Values for llama_context_params; what is absent stays at the library's default. */
+export interface NativeContextOptions {
+  /** Tokens of the whole cache, all slots together. */
+  readonly contextTokens: number;
+  readonly slots: number;
+  readonly batchTokens: number;
+  readonly threads?: number;
+  /** -1 auto, 0 off, 1 on. */
+  readonly flashAttention?: -1 | 0 | 1;
+  /** ggml type numbers. */
+  readonly typeK?: number;
+  readonly typeV?: number;
+  /** llama_rope_scaling_type: 0 none, 1 linear, 2 yarn. */
+  readonly ropeScaling?: number;
+  readonly ropeFreqBase?: number;
+  readonly ropeFreqScale?: number;
+}
+
+/** A context, its slots and its decode thread. */
+export interface NativeContext {
+  /** What the library made of the options (its getters' values). */
+  readonly info: {
+    readonly contextTokens: number;
+    readonly contextTokensPerSlot: number;
+    readonly slots: number;
+    readonly batchTokens: number;
+    readonly threads: number;
+  };
+  /**
+   * [sync] Hands a completion to the decode thread. It waits there for a free slot, but callers hold
+   * leases, so one is free. Codes: closed, invalid_argument (empty or too long prompt, bad id, bad number).
+   */
+  start(request: NativeRequest): NativeCompletion;
+  /** [sync] */
+  slots(): readonly {
+    readonly id: number;
+    readonly state: 'idle' | 'prefill' | 'generation';
+    readonly cachedTokens: number;
+    readonly promptTokens: number;
+    readonly generatedTokens: number;
+  }[];
+  /** [sync] Work counters since the start: what was decoded, in how many steps. */
+  counters(): {
+    readonly steps: number;
+    readonly promptTokens: number;
+    readonly generatedTokens: number;
+    readonly rings: number;
+  };
+  /** [async] Cancels all completions, joins the thread on the libuv pool, frees. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** SamplingOptions and CompletionRequest in one flat, already checked record. */
+export interface NativeRequest {
+  readonly prompt: Int32Array;
+  /** -1 = until the context is full. */
+  readonly maxTokens: number;
+  readonly cachePrompt: boolean;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly seed: number;
+  readonly repeatPenalty: number;
+  readonly repeatLastN: number;
+  readonly presencePenalty: number;
+  readonly frequencyPenalty: number;
+  readonly biasTokens: Int32Array;
+  readonly biasValues: Float32Array;
+  readonly grammar: string | null;
+  readonly ignoreEos: boolean;
+  /** -1 = none; n >= 0 = the chosen token's and those of the n best. */
+  readonly logprobs: number;
+}
+
+/** A running completion. */
+export interface NativeCompletion {
+  /** [sync] News since the last call, or null. After a batch with `done` it gives null for ever. */
+  take(): NativeBatch | null;
+  /** [sync] See EngineCompletion.cancel; -1 = keep what was generated. */
+  cancel(keepTokens: number): void;
+}
+
+/** One mailbox's content. */
+export interface NativeBatch {
+  readonly tokens: Int32Array;
+  readonly bytes: Uint8Array;
+  readonly ends: Int32Array;
+  readonly flags: Uint8Array;
+  /** Per token (1 + n) values: the chosen one's, then the best n, descending; null unless asked for. */
+  readonly logprobs: Float32Array | null;
+  /** Per token n ids, matching `logprobs`. */
+  readonly topTokens: Int32Array | null;
+  /** Prompt tokens processed so far (cached ones included). */
+  readonly prefilledTokens: number;
+  readonly done: NativeDone | null;
+}
+
+/** How a completion ended. */
+export interface NativeDone {
+  readonly reason: 'eog' | 'length' | 'context' | 'cancelled' | 'error';
+  /** With `error`: decode_failed, grammar_invalid, engine_crashed. */
+  readonly code: string | null;
+  readonly message: string | null;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly generatedTokens: number;
+  readonly prefillMs: number;
+  readonly generationMs: number;
+  readonly slot: number;
+}
+
+/** Project root: where build/ and prebuilds/ are, from src/engine and from dist/src/engine alike. */
+function packageRoot(): string {
+  const here = fileURLToPath(new URL('.', import.meta.url));
+  return fileURLToPath(
+    new URL(/[\\/]dist[\\/]src[\\/]engine[\\/]$/.test(here) ? '../../../' : '../../', import.meta.url),
+  );
+}
+
+let loaded: NativeAddon | undefined;
+
+/** Loads the addon once (build/Release, then prebuilds/). Code: addon_missing. */
+export function loadAddon(): NativeAddon {
+  if (loaded) return loaded;
+  const require = createRequire(import.meta.url);
+  try {
+    loaded = require('node-gyp-build')(packageRoot()) as NativeAddon;
+    return loaded;
+  } catch (cause) {
+    throw new HoshikageError('addon_missing', {}, { cause });
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * The Engine interface: tokens in, tokens out. Everything above this room sees a model only through
+ * it, whether it runs in this process (local.ts) or in one of its own (process.ts).
+ * It owns no state; it must never know about text policy (templates, stop strings, UTF-8 joining).
+ */
+
+/** How a model and its context are set up; resolved from settings and the registry entry. */
+export interface EngineOptions {
+  /** Absolute path of the GGUF file. */
+  readonly modelPath: string;
+  /** Tokens one request may use (prompt and output); capped at the model's training length. */
+  readonly contextTokens: number;
+  /** Completions that run at once; the context holds contextTokens × slots. */
+  readonly slots: number;
+  /** Prompt tokens per decode step at most. */
+  readonly batchTokens: number;
+  /** 0 = the engine chooses. */
+  readonly threads: number;
+  readonly flashAttention: 'auto' | 'on' | 'off';
+  readonly cacheTypeK: CacheType;
+  readonly cacheTypeV: CacheType;
+  /** -1 = all layers. */
+  readonly gpuLayers: number;
+  readonly mainGpu?: number;
+  /** Share of the model on each device. */
+  readonly tensorSplit?: readonly number[];
+  readonly mmap: boolean;
+  readonly mlock: boolean;
+  /** Keep the expert weights of the first N layers in main memory. */
+  readonly cpuExpertLayers?: number;
+  readonly ropeFreqBase?: number;
+  readonly ropeFreqScale?: number;
+  readonly ropeScaling?: 'none' | 'linear' | 'yarn';
+}
+
+/** KV cache element types by their ggml names. */
+export type CacheType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'iq4_nl';
+
+/** Facts about a loaded model and its context. */
+export interface EngineInfo {
+  readonly library: LibraryIdentity;
+  readonly model: ModelFacts;
+  /** Tokens one request may use. */
+  readonly contextTokens: number;
+  readonly slots: number;
+  readonly batchTokens: number;
+  readonly threads: number;
+}
+
+/** What the probe found out about a libllama. */
+export interface LibraryIdentity {
+  /** Real path of the file that was opened. */
+  readonly path: string;
+  /** What the library says of itself; never used to choose a layout. */
+  readonly version: string | null;
+  readonly ggmlVersion: string | null;
+  readonly ggmlCommit: string | null;
+  /** Ids of the matched layouts, e.g. `M10` and `C11`. */
+  readonly layout: { readonly model: string; readonly context: string };
+  /** Build numbers the exported symbols allow: [first, first that is too new). */
+  readonly bracket: readonly [number, number];
+  readonly devices: readonly Device[];
+}
+
+/** A compute device as libggml reports it; memory in bytes. */
+export interface Device {
+  readonly name: string;
+  readonly description: string;
+  readonly type: 'cpu' | 'gpu' | 'igpu' | 'accel' | 'meta' | 'unknown';
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+}
+
+/** Facts from the loaded model and its vocabulary. */
+export interface ModelFacts {
+  readonly description: string;
+  readonly sizeBytes: number;
+  readonly parameters: number;
+  readonly trainedContextTokens: number;
+  readonly embeddingLength: number;
+  readonly layers: number;
+  readonly vocabularySize: number;
+  /** The model's own Jinja template, or null. */
+  readonly chatTemplate: string | null;
+  readonly bosToken: number | null;
+  readonly eosToken: number | null;
+  readonly eotToken: number | null;
+  /** Texts of BOS and EOS as templates want them; '' where the model has none. */
+  readonly bosText: string;
+  readonly eosText: string;
+  /** Whether the tokenizer adds BOS by itself. */
+  readonly addBos: boolean;
+  /** Texts of all control tokens: what must stay text inside user content. */
+  readonly controlTexts: readonly string[];
+  readonly hasEncoder: boolean;
+  readonly isRecurrent: boolean;
+  readonly isDiffusion: boolean;
+}
+
+/** One stretch of prompt text; `special` says whether control tokens in it are parsed as such. */
+export interface TextSegment {
+  readonly text: string;
+  readonly special: boolean;
+}
+
+/** How to choose the next token. Applied in this order: logit bias, grammar, penalties, top-k, top-p, min-p, temperature. */
+export interface SamplingOptions {
+  /** 0 = greedy. */
+  readonly temperature: number;
+  /** 0 = off. */
+  readonly topK: number;
+  /** 1 = off. */
+  readonly topP: number;
+  /** 0 = off. */
+  readonly minP: number;
+  /** 32-bit seed; always given, so that a result can be repeated. */
+  readonly seed: number;
+  /** 1 = off; over the last `repeatLastN` tokens of prompt and output, each id once. */
+  readonly repeatPenalty: number;
+  /** 0 = off, -1 = the whole context. */
+  readonly repeatLastN: number;
+  /** Over the output only. */
+  readonly presencePenalty: number;
+  readonly frequencyPenalty: number;
+  /** Pairs of token id and addition to its logit. */
+  readonly logitBias: readonly (readonly [token: number, bias: number])[];
+  /** GBNF text with the start symbol `root`. */
+  readonly grammar?: string;
+  /** Never end by an end-of-generation token. */
+  readonly ignoreEos: boolean;
+  /** Log-probabilities of this many best tokens per step; absent = none. 0 = of the chosen one only. */
+  readonly logprobs?: number;
+}
+
+/** One generation: a whole prompt from position 0, and how to continue it. */
+export interface CompletionRequest {
+  readonly prompt: Int32Array;
+  /** Tokens to generate at most; -1 = until the context is full. */
+  readonly maxTokens: number;
+  readonly sampling: SamplingOptions;
+  /** Reuse the slot's cache where the prompt begins alike. */
+  readonly cachePrompt: boolean;
+}
+
+/** Flags of one token in a TokenBatch. */
+export const TOKEN_CONTROL = 1;
+export const TOKEN_EOG = 2;
+
+/** Tokens that arrived since the last batch, in order. */
+export interface TokenBatch {
+  readonly tokens: Int32Array;
+  /** The pieces' bytes, one after the other, special tokens rendered. */
+  readonly bytes: Uint8Array;
+  /** End offset in `bytes` of each token's piece. */
+  readonly ends: Int32Array;
+  /** Per token: TOKEN_CONTROL | TOKEN_EOG. */
+  readonly flags: Uint8Array;
+  /** Per token, natural log: the chosen token's value, then `top` pairs; absent unless asked for. */
+  readonly logprobs?: readonly TokenLogprob[];
+}
+
+/** Log-probability of a chosen token before sampling, and of the best alternatives. */
+export interface TokenLogprob {
+  readonly logprob: number;
+  readonly top: readonly (readonly [token: number, logprob: number])[];
+}
+
+/** Why a completion ended. `length` = maxTokens; `context` = no room left in the context. */
+export type FinishReason = 'eog' | 'length' | 'context' | 'cancelled';
+
+/** Counts (tokens) and times (ms) of one ended completion. */
+export interface CompletionResult {
+  readonly reason: FinishReason;
+  readonly promptTokens: number;
+  /** Prompt tokens that were already in the slot's cache. */
+  readonly cachedTokens: number;
+  readonly generatedTokens: number;
+  readonly prefillMs: number;
+  readonly generationMs: number;
+  readonly slot: number;
+}
+
+/** A running generation. Iterate it once; the iteration ends when the generation has. */
+export interface EngineCompletion extends AsyncIterable<TokenBatch> {
+  /**
+   * Ends it soon; the slot is free within one step. Idempotent. `keepTokens`: how many generated
+   * tokens stay in the slot's cache (what ran ahead of a stop string is trimmed).
+   */
+  cancel(keepTokens?: number): void;
+  /** Settles when the slot is free. Rejects with the same error the iteration throws. */
+  readonly result: Promise<CompletionResult>;
+}
+
+/** What one slot is doing, for /v1/status. */
+export interface SlotState {
+  readonly id: number;
+  readonly state: 'idle' | 'prefill' | 'generation';
+  readonly cachedTokens: number;
+  readonly promptTokens: number;
+  readonly generatedTokens: number;
+}
+
+/** How an engine ended. `expected`: after close(). */
+export interface EngineExit {
+  readonly expected: boolean;
+  readonly detail: string;
+}
+
+/** A loaded model with one context. All methods reject with `engine_crashed` once it has died. */
+export interface Engine {
+  readonly info: EngineInfo;
+  /** Token ids of the segments, joined. `addSpecial`: the tokenizer adds BOS/EOS as the model wants. */
+  tokenize(segments: readonly TextSegment[], addSpecial: boolean): Promise<Int32Array>;
+  /** The tokens' bytes, special tokens rendered. */
+  detokenize(tokens: Int32Array): Promise<Uint8Array>;
+  /** Never waits: the caller has a lease on a slot. Errors come by the iteration and `result`. */
+  start(request: CompletionRequest): EngineCompletion;
+  slots(): Promise<readonly SlotState[]>;
+  /** Cancels what runs, frees everything, then resolves. Idempotent. */
+  close(): Promise<void>;
+  /** Resolves once, however it ended. */
+  readonly exited: Promise<EngineExit>;
+}
