@@ -2,7 +2,9 @@
  * The only place that loads the `.node` file; its whole surface is typed here.
  * Owns nothing but the loaded module. Loading the addon does not load libllama.
  */
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HoshikageError } from '../errors.js';
 import type { Device } from './engine.js';
@@ -238,20 +240,49 @@ export interface NativeDone {
 function packageRoot(): string {
   const here = fileURLToPath(new URL('.', import.meta.url));
   return fileURLToPath(
-    new URL(/[\\/]dist[\\/]src[\\/]engine[\\/]$/.test(here) ? '../../../' : '../../', import.meta.url),
+    new URL(
+      /[\\/]dist[\\/]src[\\/]engine[\\/]$/.test(here) ? '../../../' : '../../',
+      import.meta.url,
+    ),
   );
 }
+
+const require = createRequire(import.meta.url);
+
+/** node-gyp-build: a callable that loads, with a `path` that only looks. It ships no types. */
+type AddonFinder = ((root: string) => unknown) & { path(root: string): string };
 
 let loaded: NativeAddon | undefined;
 
 /** Loads the addon once (build/Release, then prebuilds/). Code: addon_missing. */
 export function loadAddon(): NativeAddon {
   if (loaded) return loaded;
-  const require = createRequire(import.meta.url);
   try {
-    loaded = require('node-gyp-build')(packageRoot()) as NativeAddon;
+    const load = require('node-gyp-build') as AddonFinder;
+    // The addon's surface is written down above; nothing in JavaScript could check it.
+    loaded = load(packageRoot()) as NativeAddon;
     return loaded;
   } catch (cause) {
     throw new HoshikageError('addon_missing', {}, { cause });
   }
+}
+
+/** Absolute path of the `.node` file, without loading it. Code: addon_missing. */
+export function addonPath(): string {
+  try {
+    return (require('node-gyp-build') as AddonFinder).path(packageRoot());
+  } catch (cause) {
+    throw new HoshikageError('addon_missing', {}, { cause });
+  }
+}
+
+/** The text of native/abi/llama.json, our own data file. */
+export function readAbiText(): string {
+  return readFileSync(join(packageRoot(), 'native', 'abi', 'llama.json'), 'utf8');
+}
+
+/** What is known of libllama's C interface over time. */
+export function readAbi(): AbiTable {
+  // Written by us and shipped with the package; the addon checks every row again.
+  return JSON.parse(readAbiText()) as AbiTable;
 }

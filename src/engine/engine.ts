@@ -34,7 +34,16 @@ export interface EngineOptions {
 }
 
 /** KV cache element types by their ggml names. */
-export type CacheType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'iq4_nl';
+export type CacheType =
+  | 'f32'
+  | 'f16'
+  | 'bf16'
+  | 'q8_0'
+  | 'q4_0'
+  | 'q4_1'
+  | 'q5_0'
+  | 'q5_1'
+  | 'iq4_nl';
 
 /** Facts about a loaded model and its context. */
 export interface EngineInfo {

@@ -1,0 +1,21 @@
+/**
+ * Entry of the engine process: loads the addon and serves the server that forked it.
+ * Main thread of the engine process. It must never be imported by anything else.
+ */
+import { type AbiTable, loadAddon, type NativeAddon, readAbi } from './addon.js';
+import { serveParent } from './hosting.js';
+import { toWire } from './protocol.js';
+
+/** The addon and its table, or null after telling the server why not. */
+function load(): { readonly addon: NativeAddon; readonly abi: AbiTable } | null {
+  try {
+    return { addon: loadAddon(), abi: readAbi() };
+  } catch (error) {
+    process.send?.({ type: 'failed', error: toWire(error, 'addon_missing') });
+    return null;
+  }
+}
+
+const loaded = load();
+if (loaded) serveParent(loaded.addon, loaded.abi);
+else process.once('disconnect', () => process.exit(1));

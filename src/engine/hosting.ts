@@ -1,0 +1,52 @@
+/**
+ * A Session at the far end of Node's IPC channel: what the engine process does.
+ * Main thread of the engine process. It ends with its server, whatever happens to that one; it must
+ * never send after the channel is gone, and never end by a signal meant for the whole group.
+ */
+import type { AbiTable, NativeAddon } from './addon.js';
+import type { Command, LogLine, Message } from './protocol.js';
+import { Session } from './session.js';
+
+/** How long an orphaned engine may take to free things before it kills itself, ms. */
+const ORPHAN_GRACE_MS = 2000;
+
+/** Serves the parent process until it says `close` or goes away. Needs an IPC channel. */
+export function serveParent(addon: NativeAddon, abi: AbiTable): void {
+  // Ctrl-C reaches the whole group; the server drains its requests and then closes the engine.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', () => {});
+  addon.dieWithParent();
+  const session = new Session({ addon, abi, emit });
+  forwardLog(addon);
+  process.on('message', (message) => {
+    // Only our own server holds the other end of this channel.
+    session.perform(message as Command);
+  });
+  process.on('disconnect', () => {
+    const deadline = setTimeout(() => process.kill(process.pid, 'SIGKILL'), ORPHAN_GRACE_MS);
+    deadline.unref();
+    void session.close().then(() => process.exit(0));
+  });
+}
+
+function emit(message: Message): void {
+  if (!process.connected || !process.send) return;
+  // A failed send means that the server is gone; `disconnect` follows.
+  process.send(message, undefined, {}, () => {
+    if (message.type === 'closed') process.exit(0);
+  });
+}
+
+/** libllama writes hundreds of lines while it loads: they travel together, once per turn. */
+function forwardLog(addon: NativeAddon): void {
+  let lines: LogLine[] = [];
+  addon.onLog((level, text) => {
+    if (lines.length === 0) {
+      setImmediate(() => {
+        emit({ type: 'log', lines });
+        lines = [];
+      });
+    }
+    lines.push([level, text]);
+  });
+}

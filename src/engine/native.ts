@@ -1,0 +1,182 @@
+/**
+ * EngineOptions and CompletionRequest in the numbers that the native surface wants.
+ * Pure functions, any process. It must never call the addon.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import type {
+  NativeBatch,
+  NativeContextOptions,
+  NativeDone,
+  NativeModelOptions,
+  NativeRequest,
+} from './addon.js';
+import type {
+  CacheType,
+  CompletionRequest,
+  EngineOptions,
+  TokenBatch,
+  TokenLogprob,
+} from './engine.js';
+import type { CompletionNews } from './protocol.js';
+import { toWire } from './protocol.js';
+
+/** enum ggml_type, the members that a KV cache may have. */
+const GGML_TYPES: Readonly<Record<CacheType, number>> = {
+  f32: 0,
+  f16: 1,
+  q4_0: 2,
+  q4_1: 3,
+  q5_0: 6,
+  q5_1: 7,
+  q8_0: 8,
+  iq4_nl: 20,
+  bf16: 30,
+};
+
+const FLASH_ATTENTION = { auto: -1, off: 0, on: 1 } as const;
+const ROPE_SCALING = { none: 0, linear: 1, yarn: 2 } as const;
+const UNQUANTISED: readonly CacheType[] = ['f32', 'f16', 'bf16'];
+
+/** Beyond this many threads a decode step waits more than it computes. */
+const MOST_THREADS = 16;
+
+/** Cores this process may use, hyper-threads counted once where the system tells (Linux). */
+export function physicalCores(): number {
+  const usable = availableParallelism();
+  const cores = new Set<string>();
+  try {
+    for (const name of readdirSync('/sys/devices/system/cpu')) {
+      if (!/^cpu\d+$/.test(name)) continue;
+      cores.add(readFileSync(`/sys/devices/system/cpu/${name}/topology/core_cpus_list`, 'utf8'));
+    }
+  } catch {
+    return usable;
+  }
+  return cores.size > 0 ? Math.min(cores.size, usable) : usable;
+}
+
+/**
+ * Decode threads for the setting `threads`. 0 = automatic: one core is left to the server and the
+ * system, at least 1, at most 16; decode threads spin at barriers, so one too many costs more than one
+ * too few.
+ */
+export function decodeThreads(threads: number, cores: number): number {
+  if (threads > 0) return threads;
+  return Math.max(1, Math.min(cores - 1, MOST_THREADS));
+}
+
+/** The model's part of the options; what is absent stays at the library's default. */
+export function nativeModelOptions(options: EngineOptions): NativeModelOptions {
+  return {
+    path: options.modelPath,
+    gpuLayers: options.gpuLayers,
+    mmap: options.mmap,
+    mlock: options.mlock,
+    ...(options.mainGpu !== undefined && { mainGpu: options.mainGpu }),
+    ...(options.tensorSplit !== undefined && { tensorSplit: options.tensorSplit }),
+    ...(options.cpuExpertLayers !== undefined && { cpuExpertLayers: options.cpuExpertLayers }),
+  };
+}
+
+/** Tokens one request may use: the wish, capped at the training length where the model states one. */
+export function requestTokens(wanted: number, trained: number): number {
+  return trained > 0 ? Math.min(wanted, trained) : wanted;
+}
+
+/** The context's part of the options. A quantised V cache needs flash attention: `auto` becomes `on`. */
+export function nativeContextOptions(
+  options: EngineOptions,
+  tokensPerRequest: number,
+): NativeContextOptions {
+  const quantised = !UNQUANTISED.includes(options.cacheTypeV);
+  const flash = quantised && options.flashAttention === 'auto' ? 'on' : options.flashAttention;
+  return {
+    contextTokens: tokensPerRequest * options.slots,
+    slots: options.slots,
+    batchTokens: options.batchTokens,
+    threads: decodeThreads(options.threads, physicalCores()),
+    flashAttention: FLASH_ATTENTION[flash],
+    typeK: GGML_TYPES[options.cacheTypeK],
+    typeV: GGML_TYPES[options.cacheTypeV],
+    ...(options.ropeScaling !== undefined && { ropeScaling: ROPE_SCALING[options.ropeScaling] }),
+    ...(options.ropeFreqBase !== undefined && { ropeFreqBase: options.ropeFreqBase }),
+    ...(options.ropeFreqScale !== undefined && { ropeFreqScale: options.ropeFreqScale }),
+  };
+}
+
+/** A request in the addon's flat form; `maxTokens` is what the caller made of the room left. */
+export function nativeRequest(request: CompletionRequest, maxTokens: number): NativeRequest {
+  const { sampling } = request;
+  return {
+    prompt: request.prompt,
+    maxTokens,
+    cachePrompt: request.cachePrompt,
+    temperature: sampling.temperature,
+    topK: sampling.topK,
+    topP: sampling.topP,
+    minP: sampling.minP,
+    seed: sampling.seed,
+    repeatPenalty: sampling.repeatPenalty,
+    repeatLastN: sampling.repeatLastN,
+    presencePenalty: sampling.presencePenalty,
+    frequencyPenalty: sampling.frequencyPenalty,
+    biasTokens: Int32Array.from(sampling.logitBias, ([token]) => token),
+    biasValues: Float32Array.from(sampling.logitBias, ([, bias]) => bias),
+    grammar: sampling.grammar ?? null,
+    ignoreEos: sampling.ignoreEos,
+    logprobs: sampling.logprobs ?? -1,
+  };
+}
+
+/** The addon's batch as news. `roomBound`: maxTokens was the room left, so reaching it is `context`. */
+export function toNews(id: number, batch: NativeBatch, roomBound: boolean): CompletionNews {
+  return {
+    id,
+    batch: batch.tokens.length > 0 ? toTokenBatch(batch) : null,
+    end: batch.done && toEnd(batch.done, roomBound),
+  };
+}
+
+function toTokenBatch(batch: NativeBatch): TokenBatch {
+  const { tokens, bytes, ends, flags } = batch;
+  if (!batch.logprobs) return { tokens, bytes, ends, flags };
+  return { tokens, bytes, ends, flags, logprobs: toLogprobs(batch, batch.logprobs) };
+}
+
+function toLogprobs(batch: NativeBatch, values: Float32Array): TokenLogprob[] {
+  const count = batch.tokens.length;
+  const best = values.length / count - 1;
+  return Array.from({ length: count }, (_, index) => {
+    const first = index * (best + 1);
+    const top = Array.from(
+      { length: best },
+      (_, rank) =>
+        [
+          batch.topTokens?.[index * best + rank] ?? -1,
+          values[first + 1 + rank] ?? -Infinity,
+        ] as const,
+    );
+    return { logprob: values[first] ?? -Infinity, top };
+  });
+}
+
+function toEnd(done: NativeDone, roomBound: boolean): CompletionNews['end'] {
+  if (done.reason === 'error') {
+    const error = Object.assign(new Error(done.message ?? 'no reason given'), { code: done.code });
+    return { error: toWire(error, 'decode_failed') };
+  }
+  const { promptTokens, cachedTokens, generatedTokens, prefillMs, generationMs, slot } = done;
+  const reason = done.reason === 'length' && roomBound ? 'context' : done.reason;
+  return {
+    result: {
+      reason,
+      promptTokens,
+      cachedTokens,
+      generatedTokens,
+      prefillMs,
+      generationMs,
+      slot,
+    },
+  };
+}

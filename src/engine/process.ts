@@ -1,0 +1,171 @@
+/**
+ * The engine process as the server sees it: fork, load, talk, end.
+ * Server's main thread. It owns the child from fork to exit; it must never load libllama, never block,
+ * and never leave a child behind.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { HoshikageError } from '../errors.js';
+import type { Log } from '../log.js';
+import type { EngineExit, EngineOptions } from './engine.js';
+import { endOf, entryBeside, forkNode, Tail } from './fork.js';
+import { type Command, fromWire, type LibraryFiles, type Message } from './protocol.js';
+import { EngineProxy } from './proxy.js';
+
+/** How long a closing engine may take to free things before it is killed, ms. */
+const CLOSE_GRACE_MS = 5000;
+/** How long news of a dead process may still lie in the pipe, ms (a grandchild may hold it open). */
+const DRAIN_MS = 250;
+
+/** What starting an engine process takes. */
+export interface EngineProcessInput {
+  readonly library: LibraryFiles;
+  readonly options: EngineOptions;
+  /** The child's whole environment. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Log;
+  /** 0 to 1, as the library reports it. */
+  readonly onProgress?: (fraction: number) => void;
+  /** Another entry than host.ts, for a host with another addon. */
+  readonly entry?: URL;
+  readonly closeGraceMs?: number;
+  /** Ends a load at any moment, also a stuck one: the process is killed. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Forks an engine process and loads the model in it. When this rejects, the process is gone.
+ * Codes: library_not_found, library_incompatible, addon_missing, model_load_failed, cancelled.
+ */
+export async function startEngineProcess(input: EngineProcessInput): Promise<EngineProxy> {
+  if (input.signal.aborted) throw new HoshikageError('cancelled');
+  const child = new EngineChild(input);
+  const kill = (): void => child.kill();
+  input.signal.addEventListener('abort', kill, { once: true });
+  try {
+    return await child.open(input.library, input.options);
+  } catch (error) {
+    child.kill();
+    await child.exited;
+    if (input.signal.aborted) throw new HoshikageError('cancelled', {}, { cause: error });
+    throw error;
+  } finally {
+    input.signal.removeEventListener('abort', kill);
+  }
+}
+
+/** One forked process: first loading, then behind a proxy, at last gone. */
+class EngineChild {
+  readonly exited: Promise<EngineExit>;
+  readonly #input: EngineProcessInput;
+  readonly #log: Log;
+  readonly #process: ChildProcess;
+  readonly #tail: Tail;
+  #proxy: EngineProxy | null = null;
+  #loaded: (outcome: EngineProxy | HoshikageError) => void = () => {};
+  #closing = false;
+
+  constructor(input: EngineProcessInput) {
+    this.#input = input;
+    this.#process = forkNode(input.entry ?? entryBeside(import.meta.url, 'host'), input.env);
+    this.#log = input.log.child({ engine: this.#process.pid });
+    this.#tail = new Tail(this.#process, (line) => this.#log.info(line, { source: 'stderr' }));
+    // What arrives comes from our own host.ts at the other end of the channel.
+    this.#process.on('message', (message) => this.#receive(message as Message));
+    // Without a listener a failed kill or send would end the server.
+    this.#process.on('error', () => {});
+    this.exited = this.#watchExit();
+  }
+
+  open(library: LibraryFiles, options: EngineOptions): Promise<EngineProxy> {
+    return new Promise((resolve, reject) => {
+      this.#loaded = (outcome) => {
+        this.#loaded = () => {};
+        if (outcome instanceof EngineProxy) resolve(outcome);
+        else reject(outcome);
+      };
+      void this.exited.then((exit) => {
+        const cause = new Error(exit.detail);
+        this.#loaded(
+          new HoshikageError('model_load_failed', { model: options.modelPath }, { cause }),
+        );
+      });
+      this.#post({ type: 'open', library, options });
+    });
+  }
+
+  kill(): void {
+    this.#closing = true;
+    this.#process.kill('SIGKILL');
+  }
+
+  #receive(message: Message): void {
+    switch (message.type) {
+      case 'log':
+        for (const [level, text] of message.lines) this.#log[level](text, { source: 'libllama' });
+        break;
+      case 'progress':
+        this.#input.onProgress?.(message.fraction);
+        break;
+      case 'ready':
+        this.#proxy = new EngineProxy(this.#link(), message.info, message.slots);
+        this.#loaded(this.#proxy);
+        break;
+      case 'failed':
+        this.#loaded(fromWire(message.error));
+        break;
+      default:
+        this.#proxy?.receive(message);
+    }
+  }
+
+  #link(): ConstructorParameters<typeof EngineProxy>[0] {
+    return {
+      pid: this.#process.pid ?? null,
+      post: (command) => this.#post(command),
+      close: () => this.#close(),
+    };
+  }
+
+  #post(command: Command): void {
+    if (!this.#process.connected) return;
+    // A failed send means that the process is gone; its exit ends whatever waits.
+    this.#process.send(command, () => {});
+  }
+
+  async #close(): Promise<void> {
+    this.#closing = true;
+    this.#post({ type: 'close' });
+    const deadline = setTimeout(() => {
+      this.#log.warn('the engine did not end in time and is killed');
+      this.#process.kill('SIGKILL');
+    }, this.#input.closeGraceMs ?? CLOSE_GRACE_MS);
+    try {
+      await this.exited;
+    } finally {
+      clearTimeout(deadline);
+    }
+  }
+
+  /** Resolves when the process is gone and what it had sent has been read. */
+  async #watchExit(): Promise<EngineExit> {
+    const detail = await new Promise<string>((resolve) => {
+      this.#process.once('exit', (code, signal) => {
+        const done = (): void => resolve(endOf(code, signal));
+        const timer = setTimeout(done, DRAIN_MS);
+        this.#process.once('close', () => {
+          clearTimeout(timer);
+          done();
+        });
+      });
+      this.#process.once('error', (error) => {
+        if (this.#process.pid === undefined) resolve(`could not be started: ${error.message}`);
+      });
+    });
+    const exit = { expected: this.#closing, detail };
+    if (!exit.expected) {
+      this.#log.error(`the engine process ${detail}`, { lastLines: this.#tail.lines });
+    }
+    this.#proxy?.ended(exit);
+    return exit;
+  }
+}

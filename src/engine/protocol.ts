@@ -1,0 +1,91 @@
+/**
+ * What a server and an engine say to each other: commands one way, messages the other.
+ * Plain data only (structured clone: no functions, no class instances), so that the same words travel
+ * over Node's IPC channel and through a direct call in one process. It must never hold state.
+ */
+import {
+  type ErrorCode,
+  type ErrorDetails,
+  HoshikageError,
+  isErrorCode,
+  toHoshikageError,
+} from '../errors.js';
+import type {
+  CompletionRequest,
+  CompletionResult,
+  EngineInfo,
+  EngineOptions,
+  SlotState,
+  TextSegment,
+  TokenBatch,
+} from './engine.js';
+
+/** The library to open: absolute path (or a bare name) and the siblings to open before it, in order. */
+export interface LibraryFiles {
+  readonly path: string;
+  readonly preload: readonly string[];
+}
+
+/** Server to engine. `id` numbers calls and completions, each in its own series. */
+export type Command =
+  | { readonly type: 'open'; readonly library: LibraryFiles; readonly options: EngineOptions }
+  | {
+      readonly type: 'tokenize';
+      readonly id: number;
+      readonly segments: readonly TextSegment[];
+      readonly addSpecial: boolean;
+    }
+  | { readonly type: 'detokenize'; readonly id: number; readonly tokens: Int32Array }
+  | { readonly type: 'slots'; readonly id: number }
+  | { readonly type: 'start'; readonly id: number; readonly request: CompletionRequest }
+  | { readonly type: 'cancel'; readonly id: number; readonly keepTokens: number }
+  | { readonly type: 'close' };
+
+/** What a call answers; the caller knows which of them it asked for. */
+export type ReplyValue = Int32Array | Uint8Array | readonly SlotState[];
+
+/** News of one completion: tokens, its end, or both. */
+export interface CompletionNews {
+  readonly id: number;
+  readonly batch: TokenBatch | null;
+  readonly end: { readonly result: CompletionResult } | { readonly error: WireError } | null;
+}
+
+/** Engine to server. One `ring` carries what all completions got since the last one. */
+export type Message =
+  | { readonly type: 'progress'; readonly fraction: number }
+  | { readonly type: 'ready'; readonly info: EngineInfo; readonly slots: readonly SlotState[] }
+  | { readonly type: 'failed'; readonly error: WireError }
+  | { readonly type: 'reply'; readonly id: number; readonly value: ReplyValue }
+  | { readonly type: 'refusal'; readonly id: number; readonly error: WireError }
+  | {
+      readonly type: 'ring';
+      readonly news: readonly CompletionNews[];
+      /** Present when the picture is older than some milliseconds or a slot became free. */
+      readonly slots: readonly SlotState[] | null;
+    }
+  | { readonly type: 'log'; readonly lines: readonly LogLine[] }
+  | { readonly type: 'closed' };
+
+/** One line of the library's (or the engine's) own log. */
+export type LogLine = readonly [level: 'debug' | 'info' | 'warn' | 'error', text: string];
+
+/** An error as plain data. `reason` is the English evidence, for the log. */
+export interface WireError {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+  readonly reason: string;
+}
+
+/** Any thrown value as plain data; what carries none of our codes becomes `fallback`. */
+export function toWire(thrown: unknown, fallback: ErrorCode): WireError {
+  const error = toHoshikageError(thrown, fallback);
+  const cause = error.cause instanceof Error ? error.cause : error;
+  return { code: error.code, details: error.details, reason: cause.message };
+}
+
+/** The error a WireError stands for; its evidence is the cause. */
+export function fromWire(wire: WireError): HoshikageError {
+  const code = isErrorCode(wire.code) ? wire.code : 'internal_error';
+  return new HoshikageError(code, wire.details, { cause: new Error(wire.reason) });
+}

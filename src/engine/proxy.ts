@@ -1,0 +1,174 @@
+/**
+ * The Engine as its users hold it: commands out, messages in, whatever carries them.
+ * JavaScript thread of the user. It owns the running completions and pending calls and ends them all
+ * when the engine ends; it must never know about processes or native objects.
+ */
+import { HoshikageError } from '../errors.js';
+import { CompletionStream } from './completion.js';
+import type {
+  CompletionRequest,
+  Engine,
+  EngineCompletion,
+  EngineExit,
+  EngineInfo,
+  SlotState,
+  TextSegment,
+} from './engine.js';
+import { type Command, fromWire, type Message, type ReplyValue } from './protocol.js';
+
+interface PendingCall {
+  resolve(value: ReplyValue): void;
+  reject(error: HoshikageError): void;
+}
+
+/** How a proxy reaches its engine. */
+export interface EngineLink {
+  /** Sends one command; it must not throw. */
+  post(command: Command): void;
+  /** Ends the engine, gracefully if it can. Resolves when it has ended and `ended` was called. */
+  close(): Promise<void>;
+  readonly pid: number | null;
+}
+
+/** Engine over a link. Made when the engine is `ready`; fed with `receive` and, once, `ended`. */
+export class EngineProxy implements Engine {
+  readonly info: EngineInfo;
+  readonly exited: Promise<EngineExit>;
+  readonly #link: EngineLink;
+  readonly #calls = new Map<number, PendingCall>();
+  readonly #completions = new Map<number, CompletionStream>();
+  #slotStates: readonly SlotState[];
+  #resolveExited: (exit: EngineExit) => void = () => {};
+  #exit: EngineExit | null = null;
+  #closing: Promise<void> | null = null;
+  #lastId = 0;
+
+  constructor(link: EngineLink, info: EngineInfo, slots: readonly SlotState[]) {
+    this.#link = link;
+    this.info = info;
+    this.#slotStates = slots;
+    this.exited = new Promise((resolve) => {
+      this.#resolveExited = resolve;
+    });
+  }
+
+  /** Process id of the engine, null where it is this process. */
+  get pid(): number | null {
+    return this.#link.pid;
+  }
+
+  /** The slots at the last news from the engine: at most some milliseconds old while it works. */
+  get slotStates(): readonly SlotState[] {
+    return this.#slotStates;
+  }
+
+  async tokenize(segments: readonly TextSegment[], addSpecial: boolean): Promise<Int32Array> {
+    const value = await this.#call((id) => ({ type: 'tokenize', id, segments, addSpecial }));
+    if (!(value instanceof Int32Array)) throw wrongAnswer('tokenize');
+    return value;
+  }
+
+  async detokenize(tokens: Int32Array): Promise<Uint8Array> {
+    const value = await this.#call((id) => ({ type: 'detokenize', id, tokens }));
+    if (!(value instanceof Uint8Array)) throw wrongAnswer('detokenize');
+    return value;
+  }
+
+  async slots(): Promise<readonly SlotState[]> {
+    const value = await this.#call((id) => ({ type: 'slots', id }));
+    if (value instanceof Int32Array || value instanceof Uint8Array) throw wrongAnswer('slots');
+    return value;
+  }
+
+  start(request: CompletionRequest): EngineCompletion {
+    const id = this.#nextId();
+    const stream = new CompletionStream((keepTokens) =>
+      this.#link.post({ type: 'cancel', id, keepTokens }),
+    );
+    const refusal = this.#refusal();
+    if (refusal) {
+      stream.fail(refusal);
+    } else {
+      this.#completions.set(id, stream);
+      this.#link.post({ type: 'start', id, request });
+    }
+    return stream;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#exit ? Promise.resolve() : this.#link.close();
+    return this.#closing;
+  }
+
+  /** Takes one message of a ready engine. */
+  receive(message: Message): void {
+    if (message.type === 'ring') this.#ring(message);
+    else if (message.type === 'reply') this.#take(message.id)?.resolve(message.value);
+    else if (message.type === 'refusal') this.#take(message.id)?.reject(fromWire(message.error));
+  }
+
+  /** The engine is gone: everything that still waits ends now. */
+  ended(exit: EngineExit): void {
+    if (this.#exit) return;
+    this.#exit = exit;
+    this.#slotStates = [];
+    const completions = [...this.#completions.values()];
+    const calls = [...this.#calls.values()];
+    this.#completions.clear();
+    this.#calls.clear();
+    for (const stream of completions) {
+      stream.fail(exit.expected ? new HoshikageError('shutting_down') : this.#goneError());
+    }
+    for (const call of calls) call.reject(this.#goneError());
+    this.#resolveExited(exit);
+  }
+
+  #ring(message: Extract<Message, { type: 'ring' }>): void {
+    if (message.slots) this.#slotStates = message.slots;
+    for (const { id, batch, end } of message.news) {
+      const stream = this.#completions.get(id);
+      if (!stream) continue;
+      if (batch) stream.push(batch);
+      if (!end) continue;
+      this.#completions.delete(id);
+      if ('error' in end) stream.fail(fromWire(end.error));
+      else stream.finish(end.result);
+    }
+  }
+
+  #call(command: (id: number) => Command): Promise<ReplyValue> {
+    const refusal = this.#refusal();
+    if (refusal) return Promise.reject(refusal);
+    const id = this.#nextId();
+    return new Promise((resolve, reject) => {
+      this.#calls.set(id, { resolve, reject });
+      this.#link.post(command(id));
+    });
+  }
+
+  #take(id: number): PendingCall | undefined {
+    const call = this.#calls.get(id);
+    this.#calls.delete(id);
+    return call;
+  }
+
+  #refusal(): HoshikageError | null {
+    if (this.#exit) return this.#goneError();
+    return this.#closing ? new HoshikageError('closed', { what: 'engine' }) : null;
+  }
+
+  #goneError(): HoshikageError {
+    if (this.#exit?.expected) return new HoshikageError('closed', { what: 'engine' });
+    const detail = this.#exit?.detail ?? 'no detail';
+    return new HoshikageError('engine_crashed', { detail }, { cause: new Error(detail) });
+  }
+
+  #nextId(): number {
+    this.#lastId += 1;
+    return this.#lastId;
+  }
+}
+
+function wrongAnswer(call: string): HoshikageError {
+  return new HoshikageError('internal_error', {}, { cause: new Error(`wrong answer to ${call}`) });
+}

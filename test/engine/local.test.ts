@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EngineCompletion } from '../../src/engine/engine.js';
+import { openLocalEngine } from '../../src/engine/local.js';
+import type { LogLine } from '../../src/engine/protocol.js';
+import { engineOptions, greedy, request } from '../helpers/engine-options.js';
+import {
+  coded,
+  createFakeAddon,
+  emptyAbi,
+  type FakeAddon,
+  type FakeBehaviour,
+} from '../helpers/fake-addon.js';
+
+const library = { path: '/lib/libllama.so', preload: [] };
+
+async function open(
+  behaviour: FakeBehaviour = {},
+  changes: Parameters<typeof engineOptions>[0] = {},
+) {
+  const addon: FakeAddon = createFakeAddon(behaviour);
+  const lines: LogLine[] = [];
+  const engine = await openLocalEngine({
+    addon,
+    abi: emptyAbi,
+    library,
+    options: engineOptions(changes),
+    onLog: (line) => lines.push(line),
+  });
+  return { addon, engine, lines };
+}
+
+async function textOf(completion: EngineCompletion): Promise<string> {
+  const bytes: number[] = [];
+  for await (const batch of completion) bytes.push(...batch.bytes);
+  return Buffer.from(bytes).toString();
+}
+
+test('an opened engine tells what it is made of', async () => {
+  const { engine } = await open({}, { slots: 2, contextTokens: 32 });
+  assert.equal(engine.info.model.description, 'fake 1B F16');
+  assert.equal(engine.info.library.path, library.path);
+  assert.deepEqual([engine.info.contextTokens, engine.info.slots], [32, 2]);
+  assert.equal(engine.pid, null);
+  await engine.close();
+});
+
+test('N_CTX beyond the training length is capped, and the log says so', async () => {
+  const { engine, addon, lines } = await open({}, { slots: 2, contextTokens: 4096 });
+  assert.equal(engine.info.contextTokens, 64);
+  assert.equal(addon.contextOptions[0]?.contextTokens, 128);
+  assert.match(lines[0]?.[1] ?? '', /4096.*64/);
+  await engine.close();
+});
+
+test('a completion yields its tokens and ends with its counts', async () => {
+  const { engine } = await open();
+  const completion = engine.start(request('星影'));
+  assert.equal(await textOf(completion), '星影');
+  const result = await completion.result;
+  assert.equal(result.reason, 'eog');
+  assert.equal(result.generatedTokens, 6);
+  await engine.close();
+});
+
+test('completions side by side do not mix', async () => {
+  const { engine } = await open({}, { slots: 3 });
+  const texts = ['first', 'second one', 'x'];
+  const answers = await Promise.all(texts.map((text) => textOf(engine.start(request(text)))));
+  assert.deepEqual(answers, texts);
+  await engine.close();
+});
+
+test('max tokens ends with length; the end of the context with context', async () => {
+  const { engine, addon } = await open({}, { contextTokens: 10 });
+  const short = engine.start(request('abcdef', { maxTokens: 2 }));
+  assert.equal(await textOf(short), 'ab');
+  assert.equal((await short.result).reason, 'length');
+  const long = engine.start(request('abcdef', { maxTokens: 100 }));
+  assert.equal(await textOf(long), 'abcd');
+  assert.equal((await long.result).reason, 'context');
+  assert.equal(addon.requests[1]?.maxTokens, 4);
+  await engine.close();
+});
+
+test('a prompt that fills the context is refused with both numbers', async () => {
+  const { engine } = await open({}, { contextTokens: 4 });
+  await assert.rejects(engine.start(request('abcd')).result, {
+    code: 'context_length_exceeded',
+    details: { n_prompt_tokens: 4, n_ctx: 4 },
+  });
+  await engine.close();
+});
+
+test('what the addon refuses comes by the completion, never as a throw of start', async () => {
+  const { engine } = await open();
+  const completion = engine.start(request(''));
+  await assert.rejects(completion.result, { code: 'invalid_argument' });
+  await assert.rejects(textOf(completion), { code: 'invalid_argument' });
+  await engine.close();
+});
+
+test('cancelling ends a completion that would never end', async () => {
+  const { engine } = await open({ stalled: () => true });
+  const completion = engine.start(request('abc'));
+  completion.cancel();
+  assert.equal((await completion.result).reason, 'cancelled');
+  await engine.close();
+});
+
+test('a decode failure reaches the reader after the tokens before it', async () => {
+  const { engine } = await open({
+    onStep: (step) => {
+      if (step === 3) throw coded('decode_failed', 'scripted');
+    },
+  });
+  const completion = engine.start(request('abcdef'));
+  const seen: number[] = [];
+  await assert.rejects(
+    async () => {
+      for await (const batch of completion) seen.push(...batch.bytes);
+    },
+    { code: 'decode_failed' },
+  );
+  assert.equal(Buffer.from(seen).toString(), 'ab');
+  await engine.close();
+});
+
+test('tokenize and detokenize answer, and their errors keep their codes', async () => {
+  const { engine } = await open();
+  const tokens = await engine.tokenize([{ text: 'ab', special: false }], true);
+  assert.deepEqual([...tokens], [97, 98]);
+  assert.deepEqual([...(await engine.detokenize(tokens))], [97, 98]);
+  await assert.rejects(engine.detokenize(Int32Array.of(999)), { code: 'invalid_argument' });
+  await engine.close();
+});
+
+test('the slots are seen at work and idle again after the end', async () => {
+  const { engine } = await open({}, { slots: 2 });
+  const completion = engine.start(request('abcdefgh'));
+  assert.equal((await engine.slots())[0]?.state, 'generation');
+  await completion.result;
+  assert.deepEqual(
+    engine.slotStates.map((slot) => slot.state),
+    ['idle', 'idle'],
+  );
+  await engine.close();
+});
+
+test('log-probabilities arrive when asked for', async () => {
+  const { engine } = await open();
+  const completion = engine.start(request('ab', { sampling: { ...greedy, logprobs: 2 } }));
+  for await (const batch of completion) {
+    assert.equal(batch.logprobs?.length, batch.tokens.length);
+    assert.equal(batch.logprobs?.[0]?.top.length, 2);
+  }
+  await engine.close();
+});
+
+test('closing ends what runs, frees context then model, and refuses what comes after', async () => {
+  const { engine, addon } = await open({ stalled: () => true });
+  const running = engine.start(request('abc'));
+  await Promise.all([engine.close(), engine.close()]);
+  await assert.rejects(running.result, { code: 'shutting_down' });
+  assert.deepEqual(addon.calls.slice(-2), ['context.close', 'model.close']);
+  assert.deepEqual(await engine.exited, { expected: true, detail: 'closed' });
+  await assert.rejects(engine.start(request('a')).result, { code: 'closed' });
+  await assert.rejects(engine.slots(), { code: 'closed' });
+});
+
+test('a model that cannot be loaded rejects with its code', async () => {
+  await assert.rejects(
+    open({
+      onLoad: () => {
+        throw coded('model_load_failed', 'bad tensor');
+      },
+    }),
+    { code: 'model_load_failed' },
+  );
+});
+
+test('aborting cancels a load, and frees what it had', async () => {
+  const abort = new AbortController();
+  const addon = createFakeAddon({
+    onLoad: async (_, cancelled) => {
+      setImmediate(() => abort.abort());
+      await cancelled;
+      throw coded('cancelled', 'load cancelled');
+    },
+  });
+  await assert.rejects(
+    openLocalEngine({
+      addon,
+      abi: emptyAbi,
+      library,
+      options: engineOptions(),
+      signal: abort.signal,
+    }),
+    { code: 'cancelled' },
+  );
+});

@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  decodeThreads,
+  nativeContextOptions,
+  nativeModelOptions,
+  nativeRequest,
+  physicalCores,
+  requestTokens,
+  toNews,
+} from '../../src/engine/native.js';
+import { engineOptions, greedy, request } from '../helpers/engine-options.js';
+
+test('automatic threads leave one core free, use at least one and at most sixteen', () => {
+  assert.deepEqual(
+    [1, 2, 3, 8, 17, 64].map((cores) => decodeThreads(0, cores)),
+    [1, 1, 2, 7, 16, 16],
+  );
+  assert.equal(decodeThreads(5, 2), 5);
+  assert.ok(physicalCores() >= 1);
+});
+
+test('the context holds the tokens of all slots', () => {
+  const native = nativeContextOptions(engineOptions({ slots: 4 }), 100);
+  assert.equal(native.contextTokens, 400);
+  assert.equal(native.slots, 4);
+});
+
+test('a request may use what is wanted, capped at what the model was trained for', () => {
+  assert.equal(requestTokens(4096, 2048), 2048);
+  assert.equal(requestTokens(1024, 2048), 1024);
+  assert.equal(requestTokens(4096, 0), 4096);
+});
+
+test('a quantised V cache turns flash attention from auto to on, and leaves a word alone', () => {
+  const flash = (changes: Parameters<typeof engineOptions>[0]) =>
+    nativeContextOptions(engineOptions(changes), 64).flashAttention;
+  assert.equal(flash({}), -1);
+  assert.equal(flash({ cacheTypeK: 'q8_0' }), -1);
+  assert.equal(flash({ cacheTypeV: 'bf16' }), -1);
+  assert.equal(flash({ cacheTypeV: 'q8_0' }), 1);
+  assert.equal(flash({ cacheTypeV: 'q8_0', flashAttention: 'off' }), 0);
+});
+
+test('cache types and RoPE scaling go over as the library numbers them', () => {
+  const native = nativeContextOptions(
+    engineOptions({ cacheTypeK: 'q5_1', cacheTypeV: 'iq4_nl', ropeScaling: 'yarn' }),
+    64,
+  );
+  assert.equal(native.typeK, 7);
+  assert.equal(native.typeV, 20);
+  assert.equal(native.ropeScaling, 2);
+});
+
+test('model options that nobody set are absent, so that the library decides', () => {
+  const plain = nativeModelOptions(engineOptions());
+  assert.ok(!('mainGpu' in plain) && !('tensorSplit' in plain) && !('cpuExpertLayers' in plain));
+  const full = nativeModelOptions(
+    engineOptions({ mainGpu: 0, tensorSplit: [1], cpuExpertLayers: 2 }),
+  );
+  assert.deepEqual([full.mainGpu, full.tensorSplit, full.cpuExpertLayers], [0, [1], 2]);
+});
+
+test('logit bias becomes two arrays, absent options their neutral numbers', () => {
+  const sampling = { ...greedy, logitBias: [[3, -100] as const, [9, 1.5] as const] };
+  const native = nativeRequest(request('a', { sampling }), 7);
+  assert.deepEqual([...native.biasTokens], [3, 9]);
+  assert.deepEqual([...native.biasValues], [-100, 1.5]);
+  assert.deepEqual([native.maxTokens, native.grammar, native.logprobs], [7, null, -1]);
+});
+
+const done = {
+  reason: 'length',
+  code: null,
+  message: null,
+  promptTokens: 1,
+  cachedTokens: 0,
+  generatedTokens: 2,
+  prefillMs: 1,
+  generationMs: 1,
+  slot: 0,
+} as const;
+
+const batch = {
+  tokens: Int32Array.of(5, 6),
+  bytes: Uint8Array.of(5, 6),
+  ends: Int32Array.of(1, 2),
+  flags: new Uint8Array(2),
+  logprobs: null,
+  topTokens: null,
+  prefilledTokens: 1,
+  done: null,
+};
+
+test('reaching the room left is reported as context, reaching maxTokens as length', () => {
+  const reason = (roomBound: boolean) => {
+    const { end } = toNews(1, { ...batch, done }, roomBound);
+    return end && 'result' in end ? end.result.reason : null;
+  };
+  assert.equal(reason(true), 'context');
+  assert.equal(reason(false), 'length');
+});
+
+test('a failure keeps its code and its reason; an unknown code becomes decode_failed', () => {
+  const error = (code: string | null) => {
+    const failed = { ...done, reason: 'error', code, message: 'why' } as const;
+    const { end } = toNews(1, { ...batch, done: failed }, false);
+    return end && 'error' in end ? end.error : null;
+  };
+  assert.equal(error('grammar_invalid')?.code, 'grammar_invalid');
+  assert.equal(error('grammar_invalid')?.details.reason, 'why');
+  assert.equal(error('nonsense')?.code, 'decode_failed');
+  assert.equal(error('nonsense')?.reason, 'why');
+});
+
+test('log-probabilities are given per token, the chosen one first and the best in order', () => {
+  const { batch: tokens } = toNews(
+    1,
+    {
+      ...batch,
+      logprobs: Float32Array.of(-1, -0.5, -2, -3, -0.25, -4),
+      topTokens: Int32Array.of(10, 11, 12, 13),
+    },
+    false,
+  );
+  assert.deepEqual(tokens?.logprobs, [
+    {
+      logprob: -1,
+      top: [
+        [10, -0.5],
+        [11, -2],
+      ],
+    },
+    {
+      logprob: -3,
+      top: [
+        [12, -0.25],
+        [13, -4],
+      ],
+    },
+  ]);
+});
+
+test('with zero alternatives only the chosen token has a value', () => {
+  const { batch: tokens } = toNews(
+    1,
+    { ...batch, logprobs: Float32Array.of(-1, -2), topTokens: null },
+    false,
+  );
+  assert.deepEqual(tokens?.logprobs, [
+    { logprob: -1, top: [] },
+    { logprob: -2, top: [] },
+  ]);
+});

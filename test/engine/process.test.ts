@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EngineCompletion } from '../../src/engine/engine.js';
+import { startEngineProcess } from '../../src/engine/process.js';
+import { engineOptions, request } from '../helpers/engine-options.js';
+import { recordingLog } from '../helpers/recording-log.js';
+
+const entry = new URL('../helpers/fake-host.ts', import.meta.url);
+const library = { path: '/lib/libllama.so', preload: [] };
+
+function start(modelPath: string, changes: Partial<Parameters<typeof startEngineProcess>[0]> = {}) {
+  const log = recordingLog();
+  const engine = startEngineProcess({
+    library,
+    options: engineOptions({ modelPath, slots: 2 }),
+    env: process.env,
+    log,
+    entry,
+    signal: AbortSignal.timeout(20_000),
+    ...changes,
+  });
+  return { engine, log };
+}
+
+/** Whether a process is still there (a zombie is not). */
+function alive(pid: number | null): boolean {
+  try {
+    return pid !== null && process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+async function textOf(completion: EngineCompletion): Promise<string> {
+  const bytes: number[] = [];
+  for await (const batch of completion) bytes.push(...batch.bytes);
+  return Buffer.from(bytes).toString();
+}
+
+test('an engine process works like an engine in this process, and is gone after close', async () => {
+  const progress: number[] = [];
+  const { engine: starting, log } = start('good', { onProgress: (part) => progress.push(part) });
+  const engine = await starting;
+  assert.deepEqual(progress, [0.5]);
+  assert.ok(engine.pid !== null && engine.pid !== process.pid);
+  const answers = await Promise.all([
+    textOf(engine.start(request('星影'))),
+    textOf(engine.start(request('hello'))),
+  ]);
+  assert.deepEqual(answers, ['星影', 'hello']);
+  const tokens = await engine.tokenize([{ text: 'ab', special: true }], false);
+  assert.deepEqual([...tokens], [97, 98]);
+  assert.deepEqual([...(await engine.detokenize(tokens))], [97, 98]);
+  await assert.rejects(engine.detokenize(Int32Array.of(-1)), { code: 'invalid_argument' });
+  assert.equal((await engine.slots()).length, 2);
+  assert.ok(log.records.some((line) => line.message === 'loading good'));
+  await engine.close();
+  assert.deepEqual(await engine.exited, { expected: true, detail: 'ended with exit code 0' });
+  assert.equal(alive(engine.pid), false);
+  assert.ok(!log.records.some((line) => line.level === 'error'));
+});
+
+test('the engine survives the signals that Ctrl-C and a service manager send to the group', async () => {
+  const engine = await start('good').engine;
+  assert.ok(engine.pid !== null);
+  process.kill(engine.pid, 'SIGINT');
+  process.kill(engine.pid, 'SIGTERM');
+  assert.equal(await textOf(engine.start(request('still here'))), 'still here');
+  await engine.close();
+});
+
+test('kill -9 gives running completions and waiting calls engine_crashed', async () => {
+  const { engine: starting, log } = start('stalled');
+  const engine = await starting;
+  const running = engine.start(request('abc'));
+  assert.ok(engine.pid !== null);
+  process.kill(engine.pid, 'SIGSTOP');
+  const call = engine.slots();
+  process.kill(engine.pid, 'SIGKILL');
+  await assert.rejects(running.result, { code: 'engine_crashed' });
+  await assert.rejects(call, { code: 'engine_crashed' });
+  assert.deepEqual(await engine.exited, { expected: false, detail: 'ended by SIGKILL' });
+  await assert.rejects(engine.start(request('a')).result, { code: 'engine_crashed' });
+  await assert.rejects(engine.tokenize([], false), { code: 'engine_crashed' });
+  await engine.close();
+  assert.ok(log.records.some((line) => line.level === 'error' && line.message.includes('SIGKILL')));
+});
+
+test('tokens that were sent before a crash are still read', async () => {
+  const engine = await start('crash-on-step').engine;
+  const completion = engine.start(request('abcdef'));
+  const seen: number[] = [];
+  await assert.rejects(
+    async () => {
+      for await (const batch of completion) seen.push(...batch.bytes);
+    },
+    { code: 'engine_crashed' },
+  );
+  assert.ok(Buffer.from(seen).toString().startsWith('abc'));
+});
+
+test('a crash while loading rejects with model_load_failed and logs the last lines', async () => {
+  const { engine, log } = start('crash-on-load');
+  await assert.rejects(engine, { code: 'model_load_failed' });
+  const crash = log.records.find((line) => line.level === 'error');
+  assert.match(crash?.message ?? '', /SIGABRT/);
+  assert.match(JSON.stringify(crash?.fields), /GGML_ASSERT\(scripted\)/);
+});
+
+test('what the library refuses to load rejects with its code, and the process is gone', async () => {
+  const { engine, log } = start('fail-on-load');
+  await assert.rejects(engine, { code: 'model_load_failed' });
+  assert.ok(!log.records.some((line) => line.level === 'error'));
+});
+
+test('a load that hangs is ended by its signal', async () => {
+  const abort = new AbortController();
+  const { engine } = start('hang-on-load', {
+    signal: abort.signal,
+    onProgress: () => abort.abort(),
+  });
+  await assert.rejects(engine, { code: 'cancelled' });
+});
+
+test('an engine that does not end in time is killed', async () => {
+  const { engine: starting, log } = start('stalled', { closeGraceMs: 50 });
+  const engine = await starting;
+  assert.ok(engine.pid !== null);
+  process.kill(engine.pid, 'SIGSTOP');
+  await engine.close();
+  assert.equal((await engine.exited).detail, 'ended by SIGKILL');
+  assert.ok(log.records.some((line) => line.level === 'warn'));
+});
+
+test('cancel reaches the engine process', async () => {
+  const engine = await start('stalled').engine;
+  const completion = engine.start(request('abc'));
+  completion.cancel();
+  assert.equal((await completion.result).reason, 'cancelled');
+  await engine.close();
+});
