@@ -1,0 +1,406 @@
+#include "convert.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace hoshikage {
+namespace {
+
+[[noreturn]] void Refuse(const std::string& name, const char* wanted) {
+  throw Error("invalid_argument", name + " must be " + wanted);
+}
+
+bool IsAbsent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
+
+double ToNumber(const Napi::Value& value, const std::string& name, double least, double most) {
+  if (!value.IsNumber()) Refuse(name, "a number");
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(number >= least && number <= most)) {  // also false for NaN
+    throw Error("invalid_argument", name + " is out of range");
+  }
+  return number;
+}
+
+double GetNumber(const Napi::Object& object, const char* name, double least, double most) {
+  return ToNumber(object.Get(name), name, least, most);
+}
+
+int64_t GetInt(const Napi::Object& object, const char* name, double least, double most) {
+  const double number = GetNumber(object, name, least, most);
+  if (number != std::floor(number)) Refuse(name, "a whole number");
+  return static_cast<int64_t>(number);
+}
+
+constexpr double kInt32Max = std::numeric_limits<int32_t>::max();
+constexpr double kInt32Min = std::numeric_limits<int32_t>::min();
+constexpr double kUint32Max = std::numeric_limits<uint32_t>::max();
+constexpr double kFloatMax = std::numeric_limits<float>::max();
+
+std::optional<int32_t> OptionalInt(const Napi::Object& object, const char* name, double least,
+                                   double most) {
+  if (IsAbsent(object.Get(name))) return std::nullopt;
+  return static_cast<int32_t>(GetInt(object, name, least, most));
+}
+
+std::optional<float> OptionalFloat(const Napi::Object& object, const char* name) {
+  if (IsAbsent(object.Get(name))) return std::nullopt;
+  return static_cast<float>(GetNumber(object, name, -kFloatMax, kFloatMax));
+}
+
+std::optional<bool> OptionalBool(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (IsAbsent(value)) return std::nullopt;
+  if (!value.IsBoolean()) Refuse(name, "a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
+bool GetBool(const Napi::Object& object, const char* name) {
+  const std::optional<bool> value = OptionalBool(object, name);
+  if (!value) Refuse(name, "a boolean");
+  return *value;
+}
+
+std::string ToText(const Napi::Value& value, const std::string& name) {
+  if (!value.IsString()) Refuse(name, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+Napi::Array ToArray(const Napi::Value& value, const std::string& name) {
+  if (!value.IsArray()) Refuse(name, "an array");
+  return value.As<Napi::Array>();
+}
+
+std::vector<Token> ToTokens(const Napi::Value& value, const std::string& name) {
+  if (!value.IsTypedArray() ||
+      value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+    Refuse(name, "an Int32Array");
+  }
+  const auto array = value.As<Napi::Int32Array>();
+  return std::vector<Token>(array.Data(), array.Data() + array.ElementLength());
+}
+
+AbiLayout ToLayout(const Napi::Value& value) {
+  if (!value.IsObject()) Refuse("abi layout", "an object");
+  const auto object = value.As<Napi::Object>();
+  constexpr double kLargestStruct = sizeof(ParamBlock::bytes);
+  AbiLayout layout;
+  layout.id = ToText(object.Get("id"), "abi id");
+  layout.size = static_cast<int>(GetInt(object, "size", 1, kLargestStruct));
+  layout.from = static_cast<int>(GetInt(object, "from", 0, kInt32Max));
+  layout.to = static_cast<int>(GetInt(object, "to", 0, kInt32Max));
+  const Napi::Array fields = ToArray(object.Get("fields"), "abi fields");
+  for (uint32_t i = 0; i < fields.Length(); i++) {
+    const Napi::Array row = ToArray(fields.Get(i), "abi field");
+    AbiField field;
+    field.name = ToText(row.Get(0u), "abi field name");
+    field.offset = static_cast<int>(ToNumber(row.Get(1u), "abi offset", 0, kLargestStruct - 8));
+    field.size = static_cast<int>(ToNumber(row.Get(2u), "abi size", 1, 8));
+    const Napi::Array defaults = ToArray(row.Get(3u), "abi defaults");
+    for (uint32_t k = 0; k < defaults.Length(); k++) {
+      const double bits = ToNumber(defaults.Get(k), "abi default", 0, 9007199254740991.0);
+      field.defaults.push_back(static_cast<uint64_t>(bits));
+    }
+    layout.fields.push_back(std::move(field));
+  }
+  return layout;
+}
+
+std::vector<AbiLayout> ToLayouts(const Napi::Value& value, const char* name) {
+  const Napi::Array array = ToArray(value, name);
+  std::vector<AbiLayout> layouts;
+  for (uint32_t i = 0; i < array.Length(); i++) layouts.push_back(ToLayout(array.Get(i)));
+  return layouts;
+}
+
+AbiTable ToAbiTable(const Napi::Value& value) {
+  if (!value.IsObject()) Refuse("abi", "an object");
+  const auto object = value.As<Napi::Object>();
+  AbiTable table;
+  table.floor = static_cast<int>(GetInt(object, "floor", 0, kInt32Max));
+  table.model_params = ToLayouts(object.Get("modelParams"), "modelParams");
+  table.context_params = ToLayouts(object.Get("contextParams"), "contextParams");
+  const Napi::Array symbols = ToArray(object.Get("symbols"), "symbols");
+  for (uint32_t i = 0; i < symbols.Length(); i++) {
+    const Napi::Array row = ToArray(symbols.Get(i), "symbol");
+    table.symbols.push_back(
+        {ToText(row.Get(0u), "symbol name"),
+         static_cast<int>(ToNumber(row.Get(1u), "symbol from", 0, kInt32Max)),
+         static_cast<int>(ToNumber(row.Get(2u), "symbol gone", 0, kInt32Max))});
+  }
+  return table;
+}
+
+template <class Array, class Value>
+Array FromVector(Napi::Env env, const std::vector<Value>& values) {
+  Array array = Array::New(env, values.size());
+  if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(Value));
+  return array;
+}
+
+Napi::Value TextOrNull(Napi::Env env, const std::string& text) {
+  return text.empty() ? env.Null() : Napi::String::New(env, text);
+}
+
+const char* ReasonName(DoneReason reason) {
+  switch (reason) {
+    case DoneReason::kEog: return "eog";
+    case DoneReason::kLength: return "length";
+    case DoneReason::kContext: return "context";
+    case DoneReason::kCancelled: return "cancelled";
+    case DoneReason::kError: return "error";
+  }
+  return "error";
+}
+
+Napi::Object FromDone(Napi::Env env, const Done& done) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("reason", ReasonName(done.reason));
+  object.Set("code", TextOrNull(env, done.code));
+  object.Set("message", TextOrNull(env, done.message));
+  object.Set("promptTokens", done.prompt_tokens);
+  object.Set("cachedTokens", done.cached_tokens);
+  object.Set("generatedTokens", done.generated_tokens);
+  object.Set("prefillMs", done.prefill_ms);
+  object.Set("generationMs", done.generation_ms);
+  object.Set("slot", done.slot);
+  return object;
+}
+
+}  // namespace
+
+Napi::Error MakeError(Napi::Env env, const char* code, const std::string& message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code));
+  return error;
+}
+
+Napi::Object ArgObject(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  const Napi::Value value = info[index];
+  if (!value.IsObject()) Refuse(name, "an object");
+  return value.As<Napi::Object>();
+}
+
+Napi::Function ArgFunction(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  if (!info[index].IsFunction()) Refuse(name, "a function");
+  return info[index].As<Napi::Function>();
+}
+
+int32_t ArgInt(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  const double number = ToNumber(info[index], name, kInt32Min, kInt32Max);
+  if (number != std::floor(number)) Refuse(name, "a whole number");
+  return static_cast<int32_t>(number);
+}
+
+bool ArgBool(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  if (!info[index].IsBoolean()) Refuse(name, "a boolean");
+  return info[index].As<Napi::Boolean>().Value();
+}
+
+std::vector<Token> ArgTokens(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  return ToTokens(info[index], name);
+}
+
+std::vector<TextSegment> ToSegments(const Napi::Value& value) {
+  const Napi::Array array = ToArray(value, "segments");
+  std::vector<TextSegment> segments;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const Napi::Value item = array.Get(i);
+    if (!item.IsObject()) Refuse("segment", "an object");
+    const auto object = item.As<Napi::Object>();
+    segments.push_back({ToText(object.Get("text"), "text"), GetBool(object, "special")});
+  }
+  return segments;
+}
+
+LibraryOptions ToLibraryOptions(const Napi::Object& object) {
+  LibraryOptions options;
+  options.path = ToText(object.Get("path"), "path");
+  const Napi::Array preload = ToArray(object.Get("preload"), "preload");
+  for (uint32_t i = 0; i < preload.Length(); i++) {
+    options.preload.push_back(ToText(preload.Get(i), "preload"));
+  }
+  options.abi = ToAbiTable(object.Get("abi"));
+  options.backends = GetBool(object, "backends");
+  return options;
+}
+
+ModelOptions ToModelOptions(const Napi::Object& object) {
+  ModelOptions options;
+  options.path = ToText(object.Get("path"), "path");
+  options.gpu_layers = OptionalInt(object, "gpuLayers", -1, kInt32Max);
+  options.main_gpu = OptionalInt(object, "mainGpu", 0, 1024);
+  if (!IsAbsent(object.Get("tensorSplit"))) {
+    const Napi::Array split = ToArray(object.Get("tensorSplit"), "tensorSplit");
+    if (split.Length() > 128) Refuse("tensorSplit", "at most 128 numbers");
+    for (uint32_t i = 0; i < split.Length(); i++) {
+      options.tensor_split.push_back(
+          static_cast<float>(ToNumber(split.Get(i), "tensorSplit", 0, kFloatMax)));
+    }
+  }
+  options.mmap = OptionalBool(object, "mmap");
+  options.mlock = OptionalBool(object, "mlock");
+  options.cpu_expert_layers = OptionalInt(object, "cpuExpertLayers", 0, 1024).value_or(0);
+  return options;
+}
+
+ContextOptions ToContextOptions(const Napi::Object& object) {
+  ContextOptions options;
+  options.context_tokens = static_cast<uint32_t>(GetInt(object, "contextTokens", 1, kInt32Max));
+  options.sequences = static_cast<uint32_t>(GetInt(object, "slots", 1, 64));
+  options.batch_tokens = static_cast<uint32_t>(GetInt(object, "batchTokens", 1, 1 << 20));
+  options.threads = OptionalInt(object, "threads", 1, 512);
+  options.flash_attention = OptionalInt(object, "flashAttention", -1, 1);
+  options.type_k = OptionalInt(object, "typeK", 0, 1024);
+  options.type_v = OptionalInt(object, "typeV", 0, 1024);
+  options.rope_scaling = OptionalInt(object, "ropeScaling", -1, 3);
+  options.rope_freq_base = OptionalFloat(object, "ropeFreqBase");
+  options.rope_freq_scale = OptionalFloat(object, "ropeFreqScale");
+  return options;
+}
+
+CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
+                            uint32_t context_tokens) {
+  CompletionRequest request;
+  request.prompt = ToTokens(object.Get("prompt"), "prompt");
+  if (request.prompt.empty()) throw Error("invalid_argument", "prompt is empty");
+  if (request.prompt.size() > context_tokens) {
+    throw Error("invalid_argument", "prompt is longer than the context");
+  }
+  const auto check_token = [&](Token token, const char* name) {
+    if (token < 0 || token >= vocabulary_size) {
+      throw Error("invalid_argument", std::string(name) + " holds a token id out of range");
+    }
+  };
+  for (const Token token : request.prompt) check_token(token, "prompt");
+  request.max_tokens = static_cast<int32_t>(GetInt(object, "maxTokens", -1, kInt32Max));
+  if (request.max_tokens == 0) Refuse("maxTokens", "-1 or at least 1");
+  request.cache_prompt = GetBool(object, "cachePrompt");
+
+  SamplingOptions& sampling = request.sampling;
+  sampling.temperature = static_cast<float>(GetNumber(object, "temperature", 0, 100));
+  sampling.top_k = static_cast<int32_t>(GetInt(object, "topK", 0, kInt32Max));
+  sampling.top_p = static_cast<float>(GetNumber(object, "topP", 0, 1));
+  sampling.min_p = static_cast<float>(GetNumber(object, "minP", 0, 1));
+  sampling.seed = static_cast<uint32_t>(GetInt(object, "seed", 0, kUint32Max));
+  sampling.repeat_penalty = static_cast<float>(GetNumber(object, "repeatPenalty", 1e-3, 1e3));
+  sampling.repeat_last_n = static_cast<int32_t>(GetInt(object, "repeatLastN", -1, kInt32Max));
+  sampling.presence_penalty = static_cast<float>(GetNumber(object, "presencePenalty", -1e3, 1e3));
+  sampling.frequency_penalty =
+      static_cast<float>(GetNumber(object, "frequencyPenalty", -1e3, 1e3));
+  const std::vector<Token> bias_tokens = ToTokens(object.Get("biasTokens"), "biasTokens");
+  const Napi::Value bias_values = object.Get("biasValues");
+  if (!bias_values.IsTypedArray() ||
+      bias_values.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array ||
+      bias_values.As<Napi::Float32Array>().ElementLength() != bias_tokens.size()) {
+    Refuse("biasValues", "a Float32Array as long as biasTokens");
+  }
+  const auto values = bias_values.As<Napi::Float32Array>();
+  for (size_t i = 0; i < bias_tokens.size(); i++) {
+    check_token(bias_tokens[i], "biasTokens");
+    if (std::isnan(values[i])) Refuse("biasValues", "numbers");
+    sampling.logit_bias.emplace_back(bias_tokens[i], values[i]);
+  }
+  if (!IsAbsent(object.Get("grammar"))) {
+    sampling.grammar = ToText(object.Get("grammar"), "grammar");
+  }
+  sampling.ignore_eos = GetBool(object, "ignoreEos");
+  sampling.logprobs = static_cast<int32_t>(GetInt(object, "logprobs", -1, 1000));
+  if (sampling.logprobs > vocabulary_size) sampling.logprobs = vocabulary_size;
+  return request;
+}
+
+Napi::Object FromLibrary(Napi::Env env, const Library& library) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("path", library.path());
+  object.Set("version", TextOrNull(env, library.Version()));
+  object.Set("ggmlVersion", TextOrNull(env, library.GgmlVersion()));
+  object.Set("ggmlCommit", TextOrNull(env, library.GgmlCommit()));
+  Napi::Object layout = Napi::Object::New(env);
+  layout.Set("model", library.abi().model_params.id);
+  layout.Set("context", library.abi().context_params.id);
+  object.Set("layout", layout);
+  Napi::Array bracket = Napi::Array::New(env, 2);
+  bracket.Set(0u, library.abi().bracket_from);
+  bracket.Set(1u, library.abi().bracket_to);
+  object.Set("bracket", bracket);
+  const std::vector<DeviceFacts> devices = library.Devices();
+  Napi::Array list = Napi::Array::New(env, devices.size());
+  for (uint32_t i = 0; i < devices.size(); i++) {
+    Napi::Object device = Napi::Object::New(env);
+    device.Set("name", devices[i].name);
+    device.Set("description", devices[i].description);
+    device.Set("type", devices[i].type);
+    device.Set("totalBytes", static_cast<double>(devices[i].total_bytes));
+    device.Set("freeBytes", static_cast<double>(devices[i].free_bytes));
+    list.Set(i, device);
+  }
+  object.Set("devices", list);
+  return object;
+}
+
+Napi::Object FromModel(Napi::Env env, const Model& model) {
+  constexpr size_t kMostControlTexts = 8192;
+  const Api& api = model.library()->api();
+  Napi::Object object = Napi::Object::New(env);
+  const auto token = [&](const char* name, Token id) {
+    object.Set(name, model.IsToken(id) ? Napi::Number::New(env, id) : env.Null());
+  };
+  const auto piece = [&](Token id) {
+    std::string bytes;
+    if (model.IsToken(id)) model.AppendPiece(id, &bytes);
+    return bytes;
+  };
+  const Token bos = api.llama_vocab_bos(model.vocab());
+  const Token eos = api.llama_vocab_eos(model.vocab());
+  object.Set("description", model.Description());
+  object.Set("sizeBytes", static_cast<double>(api.llama_model_size(model.handle())));
+  object.Set("parameters", static_cast<double>(api.llama_model_n_params(model.handle())));
+  object.Set("trainedContextTokens", api.llama_model_n_ctx_train(model.handle()));
+  object.Set("embeddingLength", api.llama_model_n_embd(model.handle()));
+  object.Set("layers", api.llama_model_n_layer(model.handle()));
+  object.Set("vocabularySize", model.VocabularySize());
+  const std::optional<std::string> chat_template = model.ChatTemplate();
+  object.Set("chatTemplate",
+             chat_template ? Napi::Value(Napi::String::New(env, *chat_template)) : env.Null());
+  token("bosToken", bos);
+  token("eosToken", eos);
+  token("eotToken", api.llama_vocab_eot(model.vocab()));
+  object.Set("bosText", piece(bos));
+  object.Set("eosText", piece(eos));
+  object.Set("addBos", api.llama_vocab_get_add_bos(model.vocab()));
+  const std::vector<std::string> texts = model.ControlTexts(kMostControlTexts);
+  Napi::Array controls = Napi::Array::New(env, texts.size());
+  for (uint32_t i = 0; i < texts.size(); i++) controls.Set(i, texts[i]);
+  object.Set("controlTexts", controls);
+  object.Set("hasEncoder", api.llama_model_has_encoder(model.handle()));
+  object.Set("isRecurrent", api.llama_model_is_recurrent(model.handle()));
+  object.Set("isDiffusion", api.llama_model_is_diffusion
+                                ? api.llama_model_is_diffusion(model.handle())
+                                : false);
+  return object;
+}
+
+Napi::Object FromMail(Napi::Env env, const Mail& mail, int32_t logprobs) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("tokens", FromVector<Napi::Int32Array>(env, mail.tokens));
+  Napi::Uint8Array bytes = Napi::Uint8Array::New(env, mail.bytes.size());
+  if (!mail.bytes.empty()) std::memcpy(bytes.Data(), mail.bytes.data(), mail.bytes.size());
+  object.Set("bytes", bytes);
+  object.Set("ends", FromVector<Napi::Int32Array>(env, mail.ends));
+  object.Set("flags", FromVector<Napi::Uint8Array>(env, mail.flags));
+  const bool asked = logprobs >= 0;
+  object.Set("logprobs",
+             asked ? Napi::Value(FromVector<Napi::Float32Array>(env, mail.logprobs)) : env.Null());
+  object.Set("topTokens",
+             asked ? Napi::Value(FromVector<Napi::Int32Array>(env, mail.top_tokens)) : env.Null());
+  object.Set("prefilledTokens", mail.prefilled_tokens);
+  object.Set("done", mail.done ? Napi::Value(FromDone(env, mail.result)) : env.Null());
+  return object;
+}
+
+Napi::Value FromTokens(Napi::Env env, const std::vector<Token>& tokens) {
+  return FromVector<Napi::Int32Array>(env, tokens);
+}
+
+}  // namespace hoshikage

@@ -1,0 +1,174 @@
+#include "model-wrap.h"
+
+#include "addon-data.h"
+#include "completion-wrap.h"
+#include "context-wrap.h"
+#include "convert.h"
+#include "task.h"
+
+namespace hoshikage {
+namespace {
+
+// Load progress on its way to JavaScript: only the newest value matters.
+struct Progress {
+  std::atomic<float> fraction{0.0f};
+  std::unique_ptr<Doorbell> bell;
+};
+
+std::shared_ptr<Progress> MakeProgress(Napi::Env env, const Napi::Value& callback) {
+  if (!callback.IsFunction()) return nullptr;
+  auto progress = std::make_shared<Progress>();
+  auto function = std::make_shared<Napi::FunctionReference>(
+      Napi::Persistent(callback.As<Napi::Function>()));
+  progress->bell = std::make_unique<Doorbell>(
+      env, "hoshikage:progress", [function, raw = progress.get()](Napi::Env e) {
+        Napi::HandleScope scope(e);
+        const napi_value value = Napi::Number::New(e, raw->fraction.load());
+        CallQuietly(e, function->Value(), 1, &value);
+      });
+  return progress;
+}
+
+std::shared_ptr<ContextBell> MakeContextBell(Napi::Env env, Napi::Function on_wake) {
+  auto function = std::make_shared<Napi::FunctionReference>(Napi::Persistent(on_wake));
+  auto bell = std::make_shared<ContextBell>();
+  bell->bell = std::make_unique<Doorbell>(env, "hoshikage:wake", [function](Napi::Env e) {
+    Napi::HandleScope scope(e);
+    CallQuietly(e, function->Value());
+  });
+  return bell;
+}
+
+}  // namespace
+
+void ModelWrap::Define(Napi::Env env) {
+  AddonData::Of(env).model_class = Napi::Persistent(
+      DefineClass(env, "NativeModel",
+                  {InstanceMethod<&ModelWrap::Facts>("facts"),
+                   InstanceMethod<&ModelWrap::Tokenize>("tokenize"),
+                   InstanceMethod<&ModelWrap::Detokenize>("detokenize"),
+                   InstanceMethod<&ModelWrap::CreateContext>("createContext"),
+                   InstanceMethod<&ModelWrap::Close>("close")}));
+}
+
+Napi::Object ModelWrap::Make(Napi::Env env, std::shared_ptr<Model> model) {
+  return AddonData::Of(env).model_class.New(
+      {Napi::External<std::shared_ptr<Model>>::New(env, &model)});
+}
+
+ModelWrap::ModelWrap(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<ModelWrap>(info),
+      model_(TakeParts<std::shared_ptr<Model>>(info)),
+      workers_(std::make_shared<std::vector<std::weak_ptr<Worker>>>()) {}
+
+ModelWrap::~ModelWrap() {
+  if (model_ && !closed_) AddonData::Of(Env()).Warn("a model was collected without close()");
+}
+
+const std::shared_ptr<Model>& ModelWrap::OpenModel() const {
+  if (closed_) throw Error("closed", "the model is closed");
+  return model_;
+}
+
+Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    ModelOptions options = ToModelOptions(ArgObject(info, 0, "options"));
+    std::shared_ptr<Library> library = Library::Current();
+    if (!library) throw Error("library_not_found", "no library has been opened");
+    const std::shared_ptr<Progress> progress = MakeProgress(env, info[1]);
+    const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+    const auto closing = AddonData::Of(env).closing;
+
+    Napi::Promise promise = Task<std::shared_ptr<Model>>::Start(
+        env, "hoshikage:load",
+        [library, options, progress, cancelled, closing] {
+          return Model::Load(library, options, [&](float fraction) {
+            if (progress) {
+              progress->fraction.store(fraction);
+              progress->bell->Ring();
+            }
+            return !cancelled->load() && !closing->load();
+          });
+        },
+        [progress](Napi::Env e, std::shared_ptr<Model>& model) -> Napi::Value {
+          return Make(e, std::move(model));
+        });
+    Napi::Object load = Napi::Object::New(env);
+    load.Set("promise", promise);
+    load.Set("cancel", Napi::Function::New(
+                           env, [cancelled](const Napi::CallbackInfo&) { cancelled->store(true); },
+                           "cancel"));
+    return load;
+  });
+}
+
+Napi::Value ModelWrap::Facts(const Napi::CallbackInfo& info) {
+  return Bound(info.Env(),
+               [&]() -> Napi::Value { return FromModel(info.Env(), *OpenModel()); });
+}
+
+Napi::Value ModelWrap::Tokenize(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    const std::shared_ptr<Model> model = OpenModel();
+    std::vector<TextSegment> segments = ToSegments(info[0]);
+    const bool add_special = ArgBool(info, 1, "addSpecial");
+    return Task<std::vector<Token>>::Start(
+        env, "hoshikage:tokenize",
+        [model, segments, add_special] { return model->Tokenize(segments, add_special); },
+        [](Napi::Env e, std::vector<Token>& tokens) { return FromTokens(e, tokens); });
+  });
+}
+
+Napi::Value ModelWrap::Detokenize(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    std::string bytes;
+    for (const Token token : ArgTokens(info, 0, "tokens")) OpenModel()->AppendPiece(token, &bytes);
+    Napi::Uint8Array array = Napi::Uint8Array::New(env, bytes.size());
+    std::copy(bytes.begin(), bytes.end(), array.Data());
+    return array;
+  });
+}
+
+Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    const std::shared_ptr<Model> model = OpenModel();
+    const ContextOptions options = ToContextOptions(ArgObject(info, 0, "options"));
+    const std::shared_ptr<ContextBell> bell =
+        MakeContextBell(env, ArgFunction(info, 1, "onWake"));
+    const auto workers = workers_;
+    return Task<std::unique_ptr<Context>>::Start(
+        env, "hoshikage:context",
+        [model, options] { return std::make_unique<Context>(model, options); },
+        [model, bell, workers](Napi::Env e, std::unique_ptr<Context>& context) -> Napi::Value {
+          auto worker = std::make_shared<Worker>(std::move(context), model,
+                                                 [bell] { bell->bell->Ring(); });
+          workers->push_back(worker);
+          AddonData::Of(e).AddWorker(worker);
+          return ContextWrap::Make(e, {std::move(worker), bell});
+        });
+  });
+}
+
+Napi::Value ModelWrap::Close(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  closed_ = true;
+  // The last reference is dropped on the task's thread: freeing gigabytes takes a while.
+  const auto model = std::make_shared<std::shared_ptr<Model>>(std::move(model_));
+  const auto workers = workers_;
+  return Task<bool>::Start(
+      env, "hoshikage:close",
+      [model, workers] {
+        for (const std::weak_ptr<Worker>& weak : *workers) {
+          if (const std::shared_ptr<Worker> worker = weak.lock()) worker->Close();
+        }
+        model->reset();
+        return true;
+      },
+      [](Napi::Env e, bool&) -> Napi::Value { return e.Undefined(); });
+}
+
+}  // namespace hoshikage

@@ -1,0 +1,37 @@
+// The JavaScript face of a model. JavaScript thread; what takes time runs as a task.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <vector>
+
+#include "../decode/worker.h"
+#include "../llama/model.h"
+
+namespace hoshikage {
+
+class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
+ public:
+  static void Define(Napi::Env env);
+  static Napi::Object Make(Napi::Env env, std::shared_ptr<Model> model);
+  // addon.loadModel(options, onProgress?)
+  static Napi::Value Load(const Napi::CallbackInfo& info);
+
+  explicit ModelWrap(const Napi::CallbackInfo& info);
+  ~ModelWrap() override;
+
+ private:
+  Napi::Value Facts(const Napi::CallbackInfo& info);
+  Napi::Value Tokenize(const Napi::CallbackInfo& info);
+  Napi::Value Detokenize(const Napi::CallbackInfo& info);
+  Napi::Value CreateContext(const Napi::CallbackInfo& info);
+  Napi::Value Close(const Napi::CallbackInfo& info);
+  const std::shared_ptr<Model>& OpenModel() const;
+
+  std::shared_ptr<Model> model_;
+  std::shared_ptr<std::vector<std::weak_ptr<Worker>>> workers_;
+  bool closed_ = false;
+};
+
+}  // namespace hoshikage

@@ -1,0 +1,13 @@
+// Two things of the operating system that Node does not offer. JavaScript thread.
+#pragma once
+
+#include <napi.h>
+
+namespace hoshikage {
+
+// addon.tryLock(fd): an exclusive flock without waiting.
+Napi::Value TryLock(const Napi::CallbackInfo& info);
+// addon.dieWithParent(): the kernel kills this process when its parent is gone.
+Napi::Value DieWithParent(const Napi::CallbackInfo& info);
+
+}  // namespace hoshikage

@@ -1,0 +1,54 @@
+#include "task.h"
+
+namespace hoshikage {
+
+TaskBase::~TaskBase() { Join(); }
+
+void TaskBase::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+Napi::Promise TaskBase::Start(Napi::Env env, const char* name,
+                              const std::shared_ptr<TaskBase>& task) {
+  AddonData::Of(env).tasks.insert(task);
+  // The raw pointer is safe: the task stays in the set until Settle or until its thread is joined.
+  TaskBase* raw = task.get();
+  task->bell_ = std::make_unique<Doorbell>(env, name, [raw](Napi::Env e) { raw->Settle(e); });
+  task->bell_->KeepAlive(env, true);
+  task->thread_ = std::thread([raw] { raw->Run(); });
+  return task->deferred_.Promise();
+}
+
+void TaskBase::Run() {
+  try {
+    Execute();
+  } catch (const Error& e) {
+    code_ = e.code();
+    message_ = e.what();
+  } catch (const std::exception& e) {
+    code_ = "internal_error";
+    message_ = e.what();
+  } catch (...) {
+    code_ = "internal_error";
+    message_ = "unknown exception";
+  }
+  bell_->Ring();
+}
+
+void TaskBase::Settle(Napi::Env env) {
+  const std::shared_ptr<TaskBase> self = shared_from_this();
+  Join();
+  AddonData::Of(env).tasks.erase(self);
+  Napi::HandleScope scope(env);
+  if (!code_.empty()) {
+    deferred_.Reject(MakeError(env, code_.c_str(), message_).Value());
+    return;
+  }
+  try {
+    deferred_.Resolve(Bound(env, [&] { return Result(env); }));
+  } catch (const Napi::Error& e) {
+    deferred_.Reject(e.Value());
+  }
+}
+
+}  // namespace hoshikage

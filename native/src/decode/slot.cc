@@ -1,0 +1,154 @@
+#include "slot.h"
+
+#include <algorithm>
+
+#include "../llama/error.h"
+
+namespace hoshikage {
+namespace {
+
+double Milliseconds(Clock::duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+}  // namespace
+
+size_t Slot::CommonPrefix(const std::vector<Token>& prompt) const {
+  const size_t limit = std::min(prompt.size(), cached_.size());
+  return static_cast<size_t>(
+      std::mismatch(prompt.begin(), prompt.begin() + static_cast<ptrdiff_t>(limit), cached_.begin())
+          .first -
+      prompt.begin());
+}
+
+void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const Model> model) {
+  const CompletionRequest& request = completion->request();
+  completion_ = std::move(completion);
+  model_ = std::move(model);
+  begun_ = Clock::now();
+  first_token_ = begun_;
+  has_pending_ = false;
+  generated_ = 0;
+  added_ = 0;
+  logits_index_ = -1;
+
+  size_t keep = request.cache_prompt ? CommonPrefix(request.prompt) : 0;
+  // The last prompt token is always decoded: its logits choose the first answer token.
+  keep = std::min(keep, request.prompt.size() - 1);
+  if (keep < cached_.size()) {
+    if (keep > 0 && context_->Trim(id_, static_cast<int32_t>(keep))) {
+      cached_.resize(keep);
+    } else {
+      ForgetCache();
+    }
+  }
+  reused_ = cached_.size();
+  sampler_ = std::make_unique<Sampler>(model_, request.sampling, request.prompt);
+}
+
+void Slot::End(DoneReason reason, const char* code, const std::string& message) {
+  const CompletionRequest& request = completion_->request();
+  const Clock::time_point now = Clock::now();
+  Done done;
+  done.reason = reason;
+  done.code = code;
+  done.message = message;
+  done.prompt_tokens = static_cast<int32_t>(request.prompt.size());
+  done.cached_tokens = static_cast<int32_t>(reused_);
+  done.generated_tokens = static_cast<int32_t>(generated_);
+  done.prefill_ms = Milliseconds((generated_ > 0 ? first_token_ : now) - begun_);
+  done.generation_ms = generated_ > 0 ? Milliseconds(now - first_token_) : 0.0;
+  done.slot = id_;
+  const int32_t keep = completion_->keep_tokens();
+  if (completion_->cancelled() && keep >= 0) {
+    const size_t wanted = request.prompt.size() + static_cast<size_t>(keep);
+    if (wanted < cached_.size()) {
+      if (context_->Trim(id_, static_cast<int32_t>(wanted))) {
+        cached_.resize(wanted);
+      } else {
+        ForgetCache();
+      }
+    }
+  }
+  sampler_.reset();
+  model_.reset();
+  has_pending_ = false;
+  added_ = 0;
+  logits_index_ = -1;
+  last_used_ = now;
+  std::shared_ptr<Completion> completion = std::move(completion_);
+  completion_.reset();
+  completion->Finish(std::move(done));
+}
+
+size_t Slot::PromptLeft() const {
+  if (!completion_ || has_pending_) return 0;
+  return completion_->request().prompt.size() - cached_.size();
+}
+
+void Slot::AddTo(Batch* batch, size_t limit) {
+  const int32_t position = static_cast<int32_t>(cached_.size());
+  if (has_pending_) {
+    logits_index_ = batch->Add(pending_, position, id_, true);
+    added_ = 1;
+    return;
+  }
+  const std::vector<Token>& prompt = completion_->request().prompt;
+  added_ = std::min(PromptLeft(), limit);
+  logits_index_ = -1;
+  for (size_t i = 0; i < added_; i++) {
+    const size_t at = cached_.size() + i;
+    const bool last = at + 1 == prompt.size();
+    const int32_t index = batch->Add(prompt[at], position + static_cast<int32_t>(i), id_, last);
+    if (last) logits_index_ = index;
+  }
+}
+
+size_t Slot::Decoded() {
+  const size_t prompt_tokens = has_pending_ ? 0 : added_;
+  if (has_pending_) {
+    cached_.push_back(pending_);
+  } else {
+    const std::vector<Token>& prompt = completion_->request().prompt;
+    const auto from = prompt.begin() + static_cast<ptrdiff_t>(cached_.size());
+    cached_.insert(cached_.end(), from, from + static_cast<ptrdiff_t>(added_));
+    completion_->SetPrefilled(static_cast<int32_t>(cached_.size()));
+  }
+  added_ = 0;
+  return prompt_tokens;
+}
+
+void Slot::Undo() {
+  if (added_ == 0) return;
+  added_ = 0;
+  logits_index_ = -1;
+  if (cached_.empty() || !context_->Trim(id_, static_cast<int32_t>(cached_.size()))) ForgetCache();
+}
+
+void Slot::ForgetCache() {
+  context_->Forget(id_);
+  cached_.clear();
+}
+
+void Slot::Sample() {
+  const CompletionRequest& request = completion_->request();
+  const Choice choice = sampler_->Sample(context_->Logits(logits_index_));
+  logits_index_ = -1;
+  piece_.clear();
+  model_->AppendPiece(choice.token, &piece_);
+  if (generated_ == 0) first_token_ = Clock::now();
+  generated_++;
+  completion_->AddToken(choice, piece_, model_->Flags(choice.token));
+  if (model_->IsEog(choice.token)) {
+    End(DoneReason::kEog);
+  } else if (request.max_tokens >= 0 && generated_ >= static_cast<size_t>(request.max_tokens)) {
+    End(DoneReason::kLength);
+  } else if (cached_.size() >= context_->tokens_per_sequence()) {
+    End(DoneReason::kContext);
+  } else {
+    pending_ = choice.token;
+    has_pending_ = true;
+  }
+}
+
+}  // namespace hoshikage

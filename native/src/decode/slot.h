@@ -1,0 +1,71 @@
+// The place of one running completion: one sequence of the cache and what is known to be in it.
+// Worker thread only.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "../llama/context.h"
+#include "completion.h"
+
+namespace hoshikage {
+
+using Clock = std::chrono::steady_clock;
+
+class Slot {
+ public:
+  Slot(int32_t id, Context* context) : id_(id), context_(context) {}
+
+  int32_t id() const { return id_; }
+  bool idle() const { return !completion_; }
+  const std::shared_ptr<Completion>& completion() const { return completion_; }
+  Clock::time_point last_used() const { return last_used_; }
+
+  // Length of the common prefix of the cache and a prompt.
+  size_t CommonPrefix(const std::vector<Token>& prompt) const;
+  // Takes a completion: trims the cache to the common prefix. Throws grammar_invalid.
+  void Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const Model> model);
+  // Frees the slot and tells the completion.
+  void End(DoneReason reason, const char* code = "", const std::string& message = "");
+
+  bool generating() const { return completion_ && has_pending_; }
+  // Tokens of the prompt that are not in the cache yet.
+  size_t PromptLeft() const;
+  // Adds the pending token, or up to `limit` tokens of the prompt, to a batch.
+  void AddTo(Batch* batch, size_t limit);
+  // What AddTo added has been decoded; gives how many of it were prompt tokens.
+  size_t Decoded();
+  // What AddTo added has not been decoded, or only in part: the cache goes back to before.
+  void Undo();
+  // Whether the last AddTo asked for logits, so that Sample() may be called.
+  bool expects_logits() const { return logits_index_ >= 0; }
+  bool in_batch() const { return added_ > 0; }
+  // Chooses the next token from the decoded batch; ends the completion where that is the end.
+  void Sample();
+  void ForgetCache();
+
+  // For status, read under the worker's mutex by publishing copies.
+  size_t cached_tokens() const { return cached_.size(); }
+  size_t generated_tokens() const { return generated_; }
+
+ private:
+  int32_t id_;
+  Context* context_;
+  std::vector<Token> cached_;  // what the sequence holds
+  std::shared_ptr<Completion> completion_;
+  std::shared_ptr<const Model> model_;
+  std::unique_ptr<Sampler> sampler_;
+  bool has_pending_ = false;
+  Token pending_ = 0;  // chosen, not yet in the cache
+  size_t added_ = 0;
+  int32_t logits_index_ = -1;
+  size_t reused_ = 0;
+  size_t generated_ = 0;
+  Clock::time_point begun_;
+  Clock::time_point first_token_;
+  Clock::time_point last_used_;
+  std::string piece_;
+};
+
+}  // namespace hoshikage

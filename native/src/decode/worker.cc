@@ -1,0 +1,277 @@
+#include "worker.h"
+
+#include <algorithm>
+
+#include "../llama/error.h"
+
+namespace hoshikage {
+
+Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
+               std::function<void()> ring)
+    : model_(std::move(model)),
+      context_(std::move(context)),
+      ring_(std::move(ring)),
+      context_tokens_(context_->context_tokens()),
+      tokens_per_sequence_(context_->tokens_per_sequence()),
+      sequences_(context_->sequences()),
+      batch_tokens_(context_->batch_tokens()),
+      threads_(context_->threads()),
+      vocabulary_size_(model_->VocabularySize()),
+      batch_(context_->batch_tokens()) {
+  for (uint32_t i = 0; i < sequences_; i++) {
+    slots_.emplace_back(static_cast<int32_t>(i), context_.get());
+  }
+  Publish();
+  context_->SetAbortCallback(ShouldAbort, this);
+  thread_ = std::thread([this] { Run(); });
+}
+
+Worker::~Worker() { Close(); }
+
+bool Worker::Submit(std::shared_ptr<Completion> completion) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) return false;
+    inbox_.push_back(std::move(completion));
+  }
+  wake_.notify_one();
+  return true;
+}
+
+void Worker::Wake() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    woken_ = true;
+  }
+  wake_.notify_one();
+}
+
+void Worker::Close() {
+  std::lock_guard<std::mutex> closing(close_mutex_);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  aborting_all_.store(true, std::memory_order_release);
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+  slots_.clear();
+  context_.reset();
+  model_.reset();
+}
+
+std::vector<SlotStatus> Worker::Status() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return status_;
+}
+
+Counters Worker::counters() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return counters_;
+}
+
+void Worker::Run() {
+  for (;;) {
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      const bool busy = !waiting_.empty() || std::any_of(slots_.begin(), slots_.end(),
+                                                         [](const Slot& s) { return !s.idle(); });
+      if (!busy) wake_.wait(lock, [&] { return stopping_ || woken_ || !inbox_.empty(); });
+      woken_ = false;
+      if (stopping_) break;
+      std::move(inbox_.begin(), inbox_.end(), std::back_inserter(waiting_));
+      inbox_.clear();
+    }
+    try {
+      EndCancelled();
+      Admit();
+      Step();
+    } catch (const std::exception& e) {
+      // Nothing leaves the thread: whatever runs fails, the next request starts on empty caches.
+      FailBatch("decode_failed", e.what());
+    } catch (...) {
+      FailBatch("decode_failed", "unknown exception");
+    }
+    local_.rings++;
+    Publish();
+    ring_();
+  }
+  for (Slot& slot : slots_) {
+    if (!slot.idle()) slot.End(DoneReason::kCancelled);
+  }
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    std::move(inbox_.begin(), inbox_.end(), std::back_inserter(waiting_));
+    inbox_.clear();
+  }
+  for (const auto& completion : waiting_) {
+    FinishUnstarted(completion, DoneReason::kCancelled, "", "");
+  }
+  waiting_.clear();
+  Publish();
+  ring_();
+}
+
+void Worker::EndCancelled() {
+  for (Slot& slot : slots_) {
+    if (!slot.idle() && slot.completion()->cancelled()) slot.End(DoneReason::kCancelled);
+  }
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    if ((*it)->cancelled()) {
+      FinishUnstarted(*it, DoneReason::kCancelled, "", "");
+      it = waiting_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+}
+
+void Worker::Admit() {
+  while (!waiting_.empty()) {
+    Slot* slot = ChooseSlot(*waiting_.front());
+    if (!slot) return;
+    std::shared_ptr<Completion> completion = std::move(waiting_.front());
+    waiting_.pop_front();
+    try {
+      slot->Begin(completion, model_);
+    } catch (const Error& e) {
+      slot->End(DoneReason::kError, e.code(), e.what());
+    }
+  }
+}
+
+// The idle slot with the longest common prefix; among equals the one unused for longest, so that the
+// caches of other conversations live on.
+Slot* Worker::ChooseSlot(const Completion& completion) {
+  Slot* best = nullptr;
+  size_t best_prefix = 0;
+  for (Slot& slot : slots_) {
+    if (!slot.idle()) continue;
+    const size_t prefix = slot.CommonPrefix(completion.request().prompt);
+    const bool better =
+        !best || prefix > best_prefix ||
+        (prefix == best_prefix && slot.last_used() < best->last_used());
+    if (better) best = &slot, best_prefix = prefix;
+  }
+  return best;
+}
+
+void Worker::Step() {
+  FillBatch();
+  if (batch_.size() == 0) return;
+  if (DecodeBatch()) SampleBatch();
+}
+
+// Running generations first, one token each, then prompts in slot order with what room is left.
+void Worker::FillBatch() {
+  batch_.Clear();
+  for (Slot& slot : slots_) {
+    if (slot.generating() && batch_.size() < batch_.capacity()) slot.AddTo(&batch_, 1);
+  }
+  for (Slot& slot : slots_) {
+    const size_t room = batch_.capacity() - batch_.size();
+    if (room > 0 && slot.PromptLeft() > 0) slot.AddTo(&batch_, room);
+  }
+}
+
+bool Worker::DecodeBatch() {
+  std::string reason;
+  DecodeStatus status = context_->Decode(&batch_, &reason);
+  if (status == DecodeStatus::kNoRoom) {
+    // Caches of idle slots are only memories: give them up and try once more.
+    for (Slot& slot : slots_) {
+      if (slot.idle()) slot.ForgetCache();
+    }
+    status = context_->Decode(&batch_, &reason);
+  }
+  local_.steps++;
+  switch (status) {
+    case DecodeStatus::kOk:
+      for (Slot& slot : slots_) {
+        if (slot.in_batch()) local_.prompt_tokens += slot.Decoded();
+      }
+      return true;
+    case DecodeStatus::kAborted:
+      if (!ShouldAbort(this)) {
+        FailBatch("decode_failed", reason);
+        return false;
+      }
+      // Every owner was cancelled; EndCancelled frees the slots. Parts of the batch may be in the cache.
+      for (Slot& slot : slots_) {
+        if (slot.in_batch()) slot.Undo();
+      }
+      return false;
+    case DecodeStatus::kNoRoom:
+      FailBatch("decode_failed", "no room in the cache: " + reason);
+      return false;
+    case DecodeStatus::kInvalid:
+    case DecodeStatus::kFatal:
+      FailBatch("decode_failed", reason);
+      return false;
+  }
+  return false;
+}
+
+void Worker::FailBatch(const char* code, const std::string& reason) {
+  for (Slot& slot : slots_) {
+    if (slot.idle()) continue;
+    try {
+      slot.ForgetCache();
+    } catch (...) {
+      // The library refuses even that; the completion still ends.
+    }
+    slot.End(DoneReason::kError, code, reason);
+  }
+}
+
+void Worker::SampleBatch() {
+  for (Slot& slot : slots_) {
+    if (slot.idle() || !slot.expects_logits()) continue;
+    try {
+      slot.Sample();
+      local_.generated_tokens++;
+    } catch (const Error& e) {
+      slot.End(DoneReason::kError, e.code(), e.what());
+    }
+  }
+}
+
+void Worker::Publish() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  counters_ = local_;
+  status_.clear();
+  for (const Slot& slot : slots_) {
+    const SlotPhase phase = slot.idle()         ? SlotPhase::kIdle
+                            : slot.generating() ? SlotPhase::kGeneration
+                                                : SlotPhase::kPrefill;
+    status_.push_back({slot.id(), phase, slot.cached_tokens(),
+                       slot.idle() ? 0 : slot.completion()->request().prompt.size(),
+                       slot.generated_tokens()});
+  }
+}
+
+void Worker::FinishUnstarted(const std::shared_ptr<Completion>& completion, DoneReason reason,
+                             const char* code, const std::string& message) {
+  Done done;
+  done.reason = reason;
+  done.code = code;
+  done.message = message;
+  done.prompt_tokens = static_cast<int32_t>(completion->request().prompt.size());
+  completion->Finish(std::move(done));
+}
+
+// Called by libllama within a decode, on any of its threads: true ends it. Only when nobody is left
+// who wants the batch. Slots do not change during a decode, so reading them is safe.
+bool Worker::ShouldAbort(void* user_data) {
+  const Worker& worker = *static_cast<Worker*>(user_data);
+  if (worker.aborting_all_.load(std::memory_order_acquire)) return true;
+  bool any = false;
+  for (const Slot& slot : worker.slots_) {
+    if (!slot.in_batch()) continue;
+    any = true;
+    if (!slot.completion()->cancelled()) return false;
+  }
+  return any;
+}
+
+}  // namespace hoshikage

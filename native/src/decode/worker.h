@@ -1,0 +1,110 @@
+// The thread that owns a context: it alone decodes, samples and moves the cache. It takes completions
+// from an inbox, drives all slots one batch per step and rings once per step. It never calls
+// JavaScript and never waits for anything but its inbox.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "../llama/context.h"
+#include "completion.h"
+#include "slot.h"
+
+namespace hoshikage {
+
+enum class SlotPhase { kIdle, kPrefill, kGeneration };
+
+struct SlotStatus {
+  int32_t id;
+  SlotPhase phase;
+  size_t cached_tokens;
+  size_t prompt_tokens;
+  size_t generated_tokens;
+};
+
+// Work since the start; counted in tokens and events.
+struct Counters {
+  uint64_t steps = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t generated_tokens = 0;
+  uint64_t rings = 0;
+};
+
+class Worker {
+ public:
+  // `ring` is called on the worker's thread when some completion has news; it must not block.
+  Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
+         std::function<void()> ring);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Any thread. False once closed.
+  bool Submit(std::shared_ptr<Completion> completion);
+  // Any thread: a cancelled completion is looked at even when nothing else goes on.
+  void Wake();
+  // Any thread but the worker's own. Cancels all, joins, frees the context. Idempotent.
+  void Close();
+
+  // Any thread.
+  std::vector<SlotStatus> Status();
+  Counters counters();
+  // Fixed at construction.
+  uint32_t context_tokens() const { return context_tokens_; }
+  uint32_t tokens_per_sequence() const { return tokens_per_sequence_; }
+  uint32_t sequences() const { return sequences_; }
+  uint32_t batch_tokens() const { return batch_tokens_; }
+  int32_t threads() const { return threads_; }
+  int32_t vocabulary_size() const { return vocabulary_size_; }
+
+ private:
+  void Run();
+  void Admit();
+  Slot* ChooseSlot(const Completion& completion);
+  void EndCancelled();
+  void Step();
+  void FillBatch();
+  bool DecodeBatch();
+  void FailBatch(const char* code, const std::string& reason);
+  void SampleBatch();
+  void Publish();
+  void FinishUnstarted(const std::shared_ptr<Completion>& completion, DoneReason reason,
+                       const char* code, const std::string& message);
+  static bool ShouldAbort(void* worker);
+
+  std::shared_ptr<Model> model_;
+  std::unique_ptr<Context> context_;
+  std::function<void()> ring_;
+  const uint32_t context_tokens_;
+  const uint32_t tokens_per_sequence_;
+  const uint32_t sequences_;
+  const uint32_t batch_tokens_;
+  const int32_t threads_;
+  const int32_t vocabulary_size_;
+
+  std::mutex mutex_;  // guards what follows, up to the thread's own state
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<Completion>> inbox_;
+  bool stopping_ = false;
+  bool woken_ = false;
+  std::vector<SlotStatus> status_;
+  Counters counters_;
+
+  std::mutex close_mutex_;
+  std::thread thread_;
+
+  // The worker thread's own.
+  std::vector<Slot> slots_;
+  std::deque<std::shared_ptr<Completion>> waiting_;
+  Batch batch_;
+  Counters local_;
+  std::atomic<bool> aborting_all_{false};
+};
+
+}  // namespace hoshikage

@@ -1,0 +1,69 @@
+// Which struct layouts a loaded libllama uses: known layouts as data (native/abi/llama.json), found by
+// calling its own default functions into poisoned buffers and by the symbols it exports.
+// Any thread. Nothing here calls a function whose signature depends on the answer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "types.h"
+
+namespace hoshikage {
+
+struct AbiField {
+  std::string name;
+  int offset;
+  int size;
+  std::vector<uint64_t> defaults;  // unsigned bit patterns seen in history
+};
+
+struct AbiLayout {
+  std::string id;
+  int size;
+  int from;  // build numbers it was in use: [from, to]
+  int to;
+  std::vector<AbiField> fields;
+
+  const AbiField* Find(const char* name) const;
+};
+
+struct AbiSymbol {
+  std::string name;
+  int from;  // build it appeared in
+  int gone;  // build it was gone in
+};
+
+struct AbiTable {
+  int floor = 0;
+  std::vector<AbiLayout> model_params;
+  std::vector<AbiLayout> context_params;
+  std::vector<AbiSymbol> symbols;
+};
+
+// The layouts of one library, and its bracket of build numbers [first, last).
+struct AbiVerdict {
+  AbiLayout model_params;
+  AbiLayout context_params;
+  int bracket_from = 0;
+  int bracket_to = 0;
+};
+
+// Identifies the library behind `handle`. Throws library_incompatible with the evidence.
+AbiVerdict IdentifyAbi(void* handle, const AbiTable& table);
+
+// The library's own defaults: calls `function` (a *_default_params) into a zeroed block.
+ParamBlock DefaultParams(void* function);
+
+// Writes a field where the layout has it; false where it has not.
+bool PokeBytes(const AbiLayout& layout, ParamBlock* block, const char* field, const void* value,
+               size_t size);
+template <class T>
+bool Poke(const AbiLayout& layout, ParamBlock* block, const char* field, T value) {
+  return PokeBytes(layout, block, field, &value, sizeof value);
+}
+// Reads a 4-byte field; `fallback` where the layout has it not.
+int32_t PeekInt(const AbiLayout& layout, const ParamBlock& block, const char* field,
+                int32_t fallback);
+
+}  // namespace hoshikage

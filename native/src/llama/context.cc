@@ -1,0 +1,161 @@
+#include "context.h"
+
+#include <algorithm>
+
+#include "error.h"
+
+namespace hoshikage {
+namespace {
+
+// libllama rounds the context up to a multiple of 256 per sequence (older builds: 32 or 64).
+constexpr uint32_t kContextRounding = 256;
+// Older builds raise a smaller n_batch to this (GGML_KQ_MASK_PAD).
+constexpr uint32_t kSmallestBatch = 64;
+
+}  // namespace
+
+Batch::Batch(size_t capacity)
+    : tokens_(capacity),
+      positions_(capacity),
+      sequence_counts_(capacity, 1),
+      sequences_(capacity),
+      sequence_pointers_(capacity),
+      logits_(capacity) {
+  for (size_t i = 0; i < capacity; i++) sequence_pointers_[i] = &sequences_[i];
+}
+
+int32_t Batch::Add(Token token, int32_t position, int32_t sequence, bool logits) {
+  tokens_[size_] = token;
+  positions_[size_] = position;
+  sequences_[size_] = sequence;
+  logits_[size_] = logits ? 1 : 0;
+  return static_cast<int32_t>(size_++);
+}
+
+LlamaBatch Batch::View() {
+  return {static_cast<int32_t>(size_), tokens_.data(),      nullptr,
+          positions_.data(),           sequence_counts_.data(), sequence_pointers_.data(),
+          logits_.data()};
+}
+
+Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
+    : model_(std::move(model)) {
+  const Library& library = *model_->library();
+  const Api& api = library.api();
+  const AbiLayout& layout = library.abi().context_params;
+  const uint32_t batch =
+      std::min(std::max(options.batch_tokens, kSmallestBatch), options.context_tokens);
+
+  ParamBlock params = DefaultParams(api.llama_context_default_params);
+  const uint32_t micro_batch =
+      std::min(batch, static_cast<uint32_t>(PeekInt(layout, params, "n_ubatch", 512)));
+  Poke(layout, &params, "n_ctx", options.context_tokens);
+  Poke(layout, &params, "n_batch", batch);
+  Poke(layout, &params, "n_ubatch", micro_batch);
+  Poke(layout, &params, "n_seq_max", options.sequences);
+  if (options.threads) {
+    Poke(layout, &params, "n_threads", *options.threads);
+    Poke(layout, &params, "n_threads_batch", *options.threads);
+  }
+  if (options.flash_attention) Poke(layout, &params, "flash_attn_type", *options.flash_attention);
+  if (options.type_k) Poke(layout, &params, "type_k", *options.type_k);
+  if (options.type_v) Poke(layout, &params, "type_v", *options.type_v);
+  if (options.rope_scaling) Poke(layout, &params, "rope_scaling_type", *options.rope_scaling);
+  if (options.rope_freq_base) Poke(layout, &params, "rope_freq_base", *options.rope_freq_base);
+  if (options.rope_freq_scale) Poke(layout, &params, "rope_freq_scale", *options.rope_freq_scale);
+
+  context_ = Guard("model_load_failed", "llama_init_from_model",
+                   [&] { return api.llama_init_from_model(model_->handle(), params); });
+  if (!context_) {
+    throw Error("model_load_failed", "libllama could not make a context of " +
+                                         std::to_string(options.context_tokens) + " tokens");
+  }
+  ContextOptions written = options;
+  written.batch_tokens = batch;
+  try {
+    Verify(written);
+  } catch (...) {
+    api.llama_free(context_);
+    throw;
+  }
+}
+
+// Stage 7 of the identification: what was written at our offsets must come back by the getters.
+void Context::Verify(const ContextOptions& written) {
+  const Api& api = model_->library()->api();
+  Guard("library_incompatible", "context", [&] {
+    context_tokens_ = api.llama_n_ctx(context_);
+    sequences_ = api.llama_n_seq_max(context_);
+    batch_tokens_ = api.llama_n_batch(context_);
+    threads_ = api.llama_n_threads(context_);
+    memory_ = api.llama_get_memory(context_);
+    const uint32_t rounding = kContextRounding * written.sequences;
+    const bool same = context_tokens_ >= written.context_tokens &&
+                      context_tokens_ - written.context_tokens < rounding &&
+                      sequences_ == written.sequences && batch_tokens_ == written.batch_tokens &&
+                      (!written.threads || (threads_ == *written.threads &&
+                                            api.llama_n_threads_batch(context_) == *written.threads));
+    if (!same) {
+      throw Error("library_incompatible",
+                  "the context does not have the values written: n_ctx " +
+                      std::to_string(context_tokens_) + ", n_seq_max " +
+                      std::to_string(sequences_) + ", n_batch " + std::to_string(batch_tokens_) +
+                      ", n_threads " + std::to_string(threads_));
+    }
+    if (!memory_) throw Error("model_load_failed", "this model has no memory to generate with");
+    tokens_per_sequence_ = written.context_tokens / written.sequences;
+    if (api.llama_n_ctx_seq) {
+      tokens_per_sequence_ = std::min(tokens_per_sequence_, api.llama_n_ctx_seq(context_));
+    }
+  });
+}
+
+Context::~Context() {
+  try {
+    model_->library()->api().llama_free(context_);
+  } catch (...) {
+    // Nothing to do about a failed free.
+  }
+}
+
+DecodeStatus Context::Decode(Batch* batch, std::string* reason) {
+  int32_t code;
+  try {
+    code = model_->library()->api().llama_decode(context_, batch->View());
+  } catch (const std::exception& e) {
+    *reason = e.what();
+    return DecodeStatus::kFatal;
+  } catch (...) {
+    *reason = "unknown exception";
+    return DecodeStatus::kFatal;
+  }
+  if (code == 0) return DecodeStatus::kOk;
+  *reason = "llama_decode returned " + std::to_string(code);
+  if (code == 1) return DecodeStatus::kNoRoom;
+  if (code == 2) return DecodeStatus::kAborted;
+  return code == -1 ? DecodeStatus::kInvalid : DecodeStatus::kFatal;
+}
+
+float* Context::Logits(int32_t index) {
+  float* logits = Guard("decode_failed", "llama_get_logits_ith", [&] {
+    return model_->library()->api().llama_get_logits_ith(context_, index);
+  });
+  if (!logits) throw Error("decode_failed", "no logits for a batch index");
+  return logits;
+}
+
+bool Context::Trim(int32_t sequence, int32_t from) {
+  return Guard("decode_failed", "llama_memory_seq_rm", [&] {
+    return model_->library()->api().llama_memory_seq_rm(memory_, sequence, from, -1);
+  });
+}
+
+void Context::Forget(int32_t sequence) { Trim(sequence, -1); }
+
+void Context::SetAbortCallback(AbortCallback callback, void* user_data) {
+  Guard("internal_error", "llama_set_abort_callback", [&] {
+    model_->library()->api().llama_set_abort_callback(context_, callback, user_data);
+  });
+}
+
+}  // namespace hoshikage

@@ -1,0 +1,194 @@
+#include "library.h"
+
+#include <cstring>
+#include <mutex>
+
+#include "error.h"
+#include "shared-object.h"
+
+namespace hoshikage {
+namespace {
+
+std::mutex g_library_mutex;
+std::shared_ptr<Library> g_library;  // never reset: backends own threads and static destructors
+
+// libllama logs in fragments: lines end with a newline, kLogCont goes on with the line before.
+struct LogState {
+  std::mutex mutex;
+  LogSink sink;
+  std::string partial;
+  LogLevel partial_level = kLogInfo;
+};
+LogState& Log() {
+  static auto* state = new LogState;  // outlives static destruction: backends may log at exit
+  return *state;
+}
+
+void OnLog(int level, const char* text, void*) {
+  if (!text) return;
+  LogState& log = Log();
+  try {
+    std::lock_guard<std::mutex> lock(log.mutex);
+    if (!log.sink) return;
+    if (level != kLogCont) log.partial_level = static_cast<LogLevel>(level);
+    constexpr size_t kLongestLine = 16 * 1024;
+    log.partial += text;
+    size_t start = 0;
+    for (size_t end; (end = log.partial.find('\n', start)) != std::string::npos; start = end + 1) {
+      if (end > start) log.sink(log.partial_level, log.partial.substr(start, end - start));
+    }
+    log.partial.erase(0, start);
+    if (log.partial.size() > kLongestLine) {
+      log.sink(log.partial_level, log.partial);
+      log.partial.clear();
+    }
+  } catch (...) {
+    // A lost log line must not throw into C.
+  }
+}
+
+std::string Directory(const std::string& path) {
+  const size_t slash = path.find_last_of("/\\");
+  return slash == std::string::npos ? "" : path.substr(0, slash);
+}
+
+const char* DeviceType(int type, bool has_igpu) {
+  // enum ggml_backend_dev_type; b6451 inserted IGPU before ACCEL.
+  switch (type) {
+    case 0: return "cpu";
+    case 1: return "gpu";
+    case 2: return has_igpu ? "igpu" : "accel";
+    case 3: return has_igpu ? "accel" : "unknown";
+    case 4: return "meta";
+    default: return "unknown";
+  }
+}
+
+}  // namespace
+
+void SetLogSink(LogSink sink) {
+  std::lock_guard<std::mutex> lock(Log().mutex);
+  Log().sink = std::move(sink);
+}
+
+std::shared_ptr<Library> Library::Current() {
+  std::lock_guard<std::mutex> lock(g_library_mutex);
+  return g_library;
+}
+
+std::shared_ptr<Library> Library::Open(const LibraryOptions& options) {
+  std::lock_guard<std::mutex> lock(g_library_mutex);
+  if (g_library) {
+    if (g_library->path_ == options.path) return g_library;
+    throw Error("library_incompatible", "this process has already opened " + g_library->path_);
+  }
+  std::shared_ptr<Library> library(new Library);  // private constructor
+  library->Load(options);
+  g_library = library;
+  return library;
+}
+
+void Library::Load(const LibraryOptions& options) {
+  // Or ggml_abort forks a debugger to print a backtrace. Read with getenv when libggml is loaded.
+  SetEnvironmentDefault("GGML_NO_BACKTRACE", "1");
+  std::string reason;
+  for (const std::string& sibling : options.preload) {
+    if (!OpenSharedObject(sibling, &reason)) {
+      throw Error("library_incompatible", "cannot open " + sibling + ": " + reason);
+    }
+  }
+  void* handle = OpenSharedObject(options.path, &reason);
+  if (!handle) throw Error("library_not_found", reason);
+  Bind(handle);
+  abi_ = IdentifyAbi(handle, options.abi);
+  path_ = options.path;
+  const std::string file = FileOfAddress(reinterpret_cast<void*>(api_.llama_decode));
+  directory_ = Directory(file.empty() ? options.path : file);
+  CheckOneDirectory();
+  Guard("library_incompatible", "initialise", [&] {
+    api_.llama_log_set(OnLog, nullptr);
+    // Without a path the directory of the executable and the current one would be searched too.
+    if (options.backends && api_.ggml_backend_load_all_from_path && !directory_.empty()) {
+      api_.ggml_backend_load_all_from_path(directory_.c_str());
+    }
+    api_.llama_backend_init();
+  });
+}
+
+void Library::Bind(void* handle) {
+  std::string missing;
+  const auto require = [&](const char* name) {
+    void* found = FindSymbol(handle, name);
+    if (!found) missing += (missing.empty() ? "" : ", ") + std::string(name);
+    return found;
+  };
+#define REQUIRED(result, name, arguments) \
+  api_.name = reinterpret_cast<result(*) arguments>(require(#name));
+#define OPTIONAL(result, name, arguments) \
+  api_.name = reinterpret_cast<result(*) arguments>(FindSymbol(handle, #name));
+#include "symbols.inc"
+#undef REQUIRED
+#undef OPTIONAL
+  api_.llama_model_default_params = require("llama_model_default_params");
+  api_.llama_context_default_params = require("llama_context_default_params");
+  if (!missing.empty()) throw Error("library_incompatible", "missing symbols: " + missing);
+}
+
+// LD_LIBRARY_PATH beats a library's own search path and mixes versions without a word.
+void Library::CheckOneDirectory() const {
+  const void* ggml = reinterpret_cast<const void*>(api_.ggml_backend_dev_count);
+  if (!ggml) return;
+  const std::string file = FileOfAddress(ggml);
+  if (!file.empty() && Directory(file) != directory_) {
+    throw Error("library_incompatible",
+                "its libggml comes from elsewhere: " + file + " instead of " + directory_);
+  }
+}
+
+std::string Library::Version() const {
+  return api_.llama_version ? Guard("internal_error", "llama_version", [&] {
+    const char* text = api_.llama_version();
+    return std::string(text ? text : "");
+  }) : "";
+}
+
+std::string Library::GgmlVersion() const {
+  return api_.ggml_version ? std::string(api_.ggml_version()) : "";
+}
+
+std::string Library::GgmlCommit() const {
+  return api_.ggml_commit ? std::string(api_.ggml_commit()) : "";
+}
+
+std::vector<DeviceFacts> Library::Devices() const {
+  std::vector<DeviceFacts> devices;
+  if (!api_.ggml_backend_dev_count || !api_.ggml_backend_dev_get) return devices;
+  Guard("internal_error", "devices", [&] {
+    const size_t count = api_.ggml_backend_dev_count();
+    for (size_t i = 0; i < count; i++) {
+      void* device = api_.ggml_backend_dev_get(i);
+      DeviceFacts facts;
+      if (api_.ggml_backend_dev_name) facts.name = api_.ggml_backend_dev_name(device);
+      if (api_.ggml_backend_dev_description) {
+        facts.description = api_.ggml_backend_dev_description(device);
+      }
+      if (api_.ggml_backend_dev_type) {
+        facts.type = DeviceType(api_.ggml_backend_dev_type(device), abi_.bracket_to > 6451);
+      }
+      if (api_.ggml_backend_dev_memory) {
+        api_.ggml_backend_dev_memory(device, &facts.free_bytes, &facts.total_bytes);
+      }
+      devices.push_back(std::move(facts));
+    }
+  });
+  return devices;
+}
+
+void* Library::CpuBufferType() const {
+  if (!api_.ggml_backend_dev_by_type || !api_.ggml_backend_dev_buffer_type) return nullptr;
+  constexpr int kCpu = 0;
+  void* device = api_.ggml_backend_dev_by_type(kCpu);
+  return device ? api_.ggml_backend_dev_buffer_type(device) : nullptr;
+}
+
+}  // namespace hoshikage

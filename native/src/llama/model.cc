@@ -1,0 +1,214 @@
+#include "model.h"
+
+#include <climits>
+
+#include "error.h"
+
+namespace hoshikage {
+namespace {
+
+// The default of n_gpu_layers became -1 (all) with b7553; older builds want a large number.
+constexpr int32_t kAllLayersNumber = 999;
+
+struct ProgressState {
+  const std::function<bool(float)>* progress;
+  bool fired = false;
+  bool cancelled = false;
+};
+
+bool OnProgress(float fraction, void* user_data) {
+  auto* state = static_cast<ProgressState*>(user_data);
+  state->fired = true;
+  try {
+    if ((*state->progress)(fraction)) return true;
+  } catch (...) {
+    // Treated as a wish to stop; nothing may be thrown into C.
+  }
+  state->cancelled = true;
+  return false;
+}
+
+// mmap and mlock are two booleans up to layout M7, then one enum whose numbers moved: its values are
+// asked of the library by name.
+void SetLoadMode(const Library& library, const ModelOptions& options, ParamBlock* params) {
+  if (!options.mmap && !options.mlock) return;
+  const AbiLayout& layout = library.abi().model_params;
+  if (layout.Find("use_mmap")) {
+    if (options.mmap) Poke(layout, params, "use_mmap", *options.mmap);
+    if (options.mlock) Poke(layout, params, "use_mlock", *options.mlock);
+    return;
+  }
+  const bool mmap = options.mmap.value_or(true);
+  const bool mlock = options.mlock.value_or(false);
+  if (mmap && !mlock) return;  // the library's default maps where it can
+  const Api& api = library.api();
+  if (!api.llama_load_mode_from_str) return;
+  const char* wanted = mlock ? (mmap ? "mmap+mlock" : "mlock") : "none";
+  int mode;
+  try {
+    mode = api.llama_load_mode_from_str(wanted);
+  } catch (...) {
+    // "mmap+mlock" exists since b10145.
+    mode = Guard("model_load_failed", "llama_load_mode_from_str",
+                 [&] { return api.llama_load_mode_from_str("mlock"); });
+  }
+  Poke(layout, params, "load_mode", static_cast<int32_t>(mode));
+}
+
+}  // namespace
+
+std::shared_ptr<Model> Model::Load(std::shared_ptr<Library> library, const ModelOptions& options,
+                                   const std::function<bool(float)>& progress) {
+  const Api& api = library->api();
+  const AbiLayout& layout = library->abi().model_params;
+  ParamBlock params = DefaultParams(api.llama_model_default_params);
+
+  if (options.gpu_layers) {
+    const bool minus_one = PeekInt(layout, params, "n_gpu_layers", 0) == -1;
+    const int32_t layers = *options.gpu_layers < 0 ? (minus_one ? -1 : kAllLayersNumber)
+                                                   : *options.gpu_layers;
+    Poke(layout, &params, "n_gpu_layers", layers);
+  }
+  if (options.main_gpu) Poke(layout, &params, "main_gpu", *options.main_gpu);
+  std::vector<float> split(128, 0.0f);  // the library reads one value per device, 16 to 128
+  if (!options.tensor_split.empty()) {
+    for (size_t i = 0; i < options.tensor_split.size() && i < split.size(); i++) {
+      split[i] = options.tensor_split[i];
+    }
+    Poke(layout, &params, "tensor_split", static_cast<const float*>(split.data()));
+  }
+  SetLoadMode(*library, options, &params);
+
+  std::vector<std::string> patterns;
+  std::vector<LlamaTensorOverride> overrides;
+  if (options.cpu_expert_layers > 0) {
+    void* main_memory = library->CpuBufferType();
+    if (!main_memory) throw Error("model_load_failed", "the library has no CPU buffer type");
+    for (int32_t i = 0; i < options.cpu_expert_layers; i++) {
+      patterns.push_back("blk\\." + std::to_string(i) + "\\.ffn_(up|down|gate|gate_up)_(ch|)exps");
+    }
+    for (const std::string& pattern : patterns) overrides.push_back({pattern.c_str(), main_memory});
+    overrides.push_back({nullptr, nullptr});
+    Poke(layout, &params, "tensor_buft_overrides",
+         static_cast<const LlamaTensorOverride*>(overrides.data()));
+  }
+
+  ProgressState state{&progress};
+  Poke(layout, &params, "progress_callback", static_cast<ProgressCallback>(OnProgress));
+  Poke(layout, &params, "progress_callback_user_data", static_cast<void*>(&state));
+
+  llama_model* handle = Guard("model_load_failed", "llama_model_load_from_file", [&] {
+    return api.llama_model_load_from_file(options.path.c_str(), params);
+  });
+  if (!handle) {
+    if (state.cancelled) throw Error("cancelled", "the load was cancelled");
+    throw Error("model_load_failed", "libllama could not load " + options.path);
+  }
+  std::shared_ptr<Model> model(new Model(std::move(library), handle));  // private constructor
+  // The library must have called the callback at the place we wrote it to, or the layout is wrong.
+  if (!state.fired) throw Error("library_incompatible", "the progress callback was never called");
+  model->ReadVocabulary();
+  return model;
+}
+
+Model::Model(std::shared_ptr<Library> library, llama_model* model)
+    : library_(std::move(library)), model_(model) {}
+
+Model::~Model() {
+  try {
+    library_->api().llama_model_free(model_);
+  } catch (...) {
+    // Nothing to do about a failed free.
+  }
+}
+
+void Model::ReadVocabulary() {
+  const Api& api = library_->api();
+  Guard("model_load_failed", "vocabulary", [&] {
+    vocab_ = api.llama_model_get_vocab(model_);
+    const int32_t size = vocab_ ? api.llama_vocab_n_tokens(vocab_) : 0;
+    if (size <= 0) throw Error("model_load_failed", "the model has no vocabulary");
+    flags_.resize(static_cast<size_t>(size));
+    for (Token token = 0; token < size; token++) {
+      uint8_t flags = 0;
+      if (api.llama_vocab_is_control(vocab_, token)) flags |= kControl;
+      if (api.llama_vocab_is_eog(vocab_, token)) {
+        flags |= kEog;
+        eog_tokens_.push_back(token);
+      }
+      flags_[static_cast<size_t>(token)] = flags;
+    }
+  });
+}
+
+void Model::AppendPiece(Token token, std::string* bytes) const {
+  if (!IsToken(token)) throw Error("invalid_argument", "token id out of range");
+  const Api& api = library_->api();
+  Guard("decode_failed", "llama_token_to_piece", [&] {
+    char small[128];
+    const int32_t size = api.llama_token_to_piece(vocab_, token, small, sizeof small, 0, true);
+    if (size >= 0) {
+      bytes->append(small, static_cast<size_t>(size));
+      return;
+    }
+    if (size == INT32_MIN) throw Error("decode_failed", "a token's piece is too long");
+    std::string large(static_cast<size_t>(-size), '\0');
+    const int32_t written =
+        api.llama_token_to_piece(vocab_, token, large.data(), -size, 0, true);
+    if (written > 0) bytes->append(large, 0, static_cast<size_t>(written));
+  });
+}
+
+std::vector<Token> Model::Tokenize(const std::vector<TextSegment>& segments,
+                                   bool add_special) const {
+  const Api& api = library_->api();
+  std::vector<Token> tokens;
+  bool first = true;
+  for (const TextSegment& segment : segments) {
+    if (segment.text.size() > INT32_MAX / 2) throw Error("invalid_argument", "text too long");
+    const bool special_around = add_special && first;
+    first = false;
+    Guard("invalid_argument", "llama_tokenize", [&] {
+      const int32_t length = static_cast<int32_t>(segment.text.size());
+      std::vector<Token> part(segment.text.size() + 8);
+      int32_t count =
+          api.llama_tokenize(vocab_, segment.text.data(), length, part.data(),
+                             static_cast<int32_t>(part.size()), special_around, segment.special);
+      if (count == INT32_MIN) throw Error("invalid_argument", "too many tokens");
+      if (count < 0) {
+        part.resize(static_cast<size_t>(-count));
+        count = api.llama_tokenize(vocab_, segment.text.data(), length, part.data(),
+                                   static_cast<int32_t>(part.size()), special_around,
+                                   segment.special);
+      }
+      if (count < 0) throw Error("invalid_argument", "the text cannot be tokenised");
+      tokens.insert(tokens.end(), part.begin(), part.begin() + count);
+    });
+  }
+  return tokens;
+}
+
+std::string Model::Description() const {
+  char text[256] = {};
+  library_->api().llama_model_desc(model_, text, sizeof text);
+  return text;
+}
+
+std::optional<std::string> Model::ChatTemplate() const {
+  const char* text = library_->api().llama_model_chat_template(model_, nullptr);
+  if (!text) return std::nullopt;
+  return std::string(text);
+}
+
+std::vector<std::string> Model::ControlTexts(size_t limit) const {
+  const Api& api = library_->api();
+  std::vector<std::string> texts;
+  for (Token token = 0; token < VocabularySize() && texts.size() < limit; token++) {
+    if (!IsControl(token)) continue;
+    const char* text = api.llama_vocab_get_text(vocab_, token);
+    if (text && *text) texts.emplace_back(text);
+  }
+  return texts;
+}
+
+}  // namespace hoshikage
