@@ -7,7 +7,11 @@
 /** What one code means at every edge: HTTP status, OpenAI `type`, CLI exit code, words, remedy. */
 interface CatalogueEntry {
   readonly status: number;
-  readonly type: 'invalid_request_error' | 'authentication_error' | 'permission_error' | 'server_error';
+  readonly type:
+    | 'invalid_request_error'
+    | 'authentication_error'
+    | 'permission_error'
+    | 'server_error';
   readonly exit: 1 | 2;
   readonly ja: string;
   readonly en: string;
@@ -20,8 +24,16 @@ const down = { status: 503, type: 'server_error', exit: 1 } as const;
 
 /** `{name}` in a text is replaced by `details.name`. docs/ERRORS.md lists every code; a test compares. */
 export const CATALOGUE = {
-  invalid_json: { ...bad, ja: 'JSON として読めません: {reason}', en: 'The body is not valid JSON: {reason}' },
-  invalid_value: { ...bad, ja: '{param} の値が正しくありません: {reason}', en: 'Invalid value for {param}: {reason}' },
+  invalid_json: {
+    ...bad,
+    ja: 'JSON として読めません: {reason}',
+    en: 'The body is not valid JSON: {reason}',
+  },
+  invalid_value: {
+    ...bad,
+    ja: '{param} の値が正しくありません: {reason}',
+    en: 'Invalid value for {param}: {reason}',
+  },
   missing_required_parameter: { ...bad, ja: '{param} は必須です', en: '{param} is required' },
   unsupported_parameter: {
     ...bad,
@@ -43,7 +55,11 @@ export const CATALOGUE = {
     ja: 'チャットテンプレートがこの会話を受け付けません: {reason}',
     en: 'The chat template refused this conversation: {reason}',
   },
-  grammar_invalid: { ...bad, ja: '文法を読めません: {reason}', en: 'The grammar was refused: {reason}' },
+  grammar_invalid: {
+    ...bad,
+    ja: '文法を読めません: {reason}',
+    en: 'The grammar was refused: {reason}',
+  },
   invalid_api_key: {
     status: 401,
     type: 'authentication_error',
@@ -216,6 +232,20 @@ export const CATALOGUE = {
     ja: 'モデルの台帳を別のプロセスが使用中です: {path}',
     en: 'Another process holds the model map: {path}',
   },
+  map_unwritable: {
+    status: 500,
+    type: 'server_error',
+    exit: 1,
+    ja: 'モデルの台帳に書き込めません: {path}({reason})。ファイルには触れていません',
+    en: 'The model map cannot be written: {path} ({reason}); the file was left untouched',
+  },
+  model_not_in_map: {
+    status: 409,
+    type: 'invalid_request_error',
+    exit: 1,
+    ja: '{model} は台帳のモデルではないので外せません。MODEL_DIR のファイル {path} を移してください',
+    en: '{model} is not in the map, so it cannot be removed; move the file {path} out of MODEL_DIR',
+  },
   setting_invalid: {
     ...down,
     exit: 2,
@@ -265,11 +295,16 @@ export class HoshikageError extends Error {
   }
 }
 
-/** One language's text of a code with its details filled in, on one line. */
+/**
+ * One language's text of a code with its details filled in, on one line. A detail `{name}` that reads
+ * differently in a language is taken from `{name}_ja` or `{name}_en` where that is given.
+ */
 export function words(code: ErrorCode, language: 'ja' | 'en', details: ErrorDetails = {}): string {
   const text: string = CATALOGUE[code][language];
   return text
-    .replace(/\{(\w+)\}/g, (_, name: string) => String(details[name] ?? '?'))
+    .replace(/\{(\w+)\}/g, (_, name: string) =>
+      String(details[`${name}_${language}`] ?? details[name] ?? '?'),
+    )
     .replace(/\s*[\r\n]+\s*/g, ' ');
 }
 
@@ -281,7 +316,11 @@ export function toHoshikageError(
 ): HoshikageError {
   if (thrown instanceof HoshikageError) return thrown;
   if (thrown instanceof Error && 'code' in thrown && isErrorCode(thrown.code)) {
-    return new HoshikageError(thrown.code, { reason: thrown.message, ...details }, { cause: thrown });
+    return new HoshikageError(
+      thrown.code,
+      { reason: thrown.message, ...details },
+      { cause: thrown },
+    );
   }
   return new HoshikageError(fallback, details, { cause: thrown });
 }

@@ -1,0 +1,270 @@
+/**
+ * The log: readable lines to standard output, or, with a file, one file a day and only start-up lines
+ * and errors on standard error. Runs on the main thread of a process; a write never blocks it.
+ * It must never throw because a disk is full or a pipe is gone, and callers must never hand it a
+ * prompt's text at info level. winston is loaded when a log is made, so that the CLI does not pay.
+ */
+import { accessSync, constants, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
+import type * as Winston from 'winston';
+import type DailyRotateFile from 'winston-daily-rotate-file';
+import { HoshikageError } from './errors.js';
+
+/** How much is logged: each level includes those before it. */
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+/** Where messages go. Fields are shown as key=value; an Error in a field is shown with its causes. */
+export interface Log {
+  error(msg: string, fields?: object): void;
+  warn(msg: string, fields?: object): void;
+  info(msg: string, fields?: object): void;
+  debug(msg: string, fields?: object): void;
+  /** An info line that is also shown on standard error when the log goes to a file. */
+  start(msg: string, fields?: object): void;
+  /** The same log with fields added to every line. */
+  child(fields: object): Log;
+  /** Resolves when all lines are written (after 2 s at the latest). Idempotent. */
+  close(): Promise<void>;
+}
+
+/** What createLog needs from the settings. */
+export interface LogOptions {
+  /** Absolute; `.YYYY-MM-DD` is appended. null = standard output. */
+  readonly filePath: string | null;
+  readonly level: LogLevel;
+  /** Days to keep files; 0 = for ever. */
+  readonly keepDays: number;
+}
+
+const CLOSE_LIMIT_MS = 2000;
+
+const require = createRequire(import.meta.url);
+
+/** One line as winston carries it. */
+interface Line {
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly fields: object;
+  readonly start: boolean;
+}
+
+type Emit = (line: Line) => void;
+
+/** A log that drops everything. */
+export const silentLog: Log = makeLog(
+  () => {},
+  {},
+  () => Promise.resolve(),
+);
+
+/** Opens the log. Throws `setting_invalid` where the file cannot be written. */
+export function createLog(options: LogOptions): Log {
+  const winston = require('winston') as typeof Winston;
+  const sinks =
+    options.filePath === null
+      ? [streamSink(winston, process.stdout)]
+      : [fileSink(winston, options.filePath, options.keepDays), urgentSink(winston)];
+  const logger = winston.createLogger({ level: options.level, transports: sinks });
+  // Without a listener a failing sink would end the process.
+  logger.on('error', complainOnce());
+  let closed: Promise<void> | null = null;
+  const close = () => {
+    closed ??= finish(logger, sinks);
+    return closed;
+  };
+  return makeLog((line) => void (closed ?? logger.log({ ...line })), {}, close);
+}
+
+function makeLog(emit: Emit, inherited: object, close: () => Promise<void>): Log {
+  const at =
+    (level: LogLevel, start = false) =>
+    (message: string, fields: object = {}) =>
+      emit({ level, message, fields: { ...inherited, ...fields }, start });
+  return {
+    error: at('error'),
+    warn: at('warn'),
+    info: at('info'),
+    debug: at('debug'),
+    start: at('info', true),
+    child: (fields) => makeLog(emit, { ...inherited, ...fields }, close),
+    close,
+  };
+}
+
+/** Ends the logger and waits until its sinks have handed everything to the system. */
+async function finish(logger: Winston.Logger, sinks: readonly Winston.transport[]): Promise<void> {
+  const written = sinks.map(
+    (sink) => new Promise<void>((resolve) => void sink.once('finish', resolve)),
+  );
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, CLOSE_LIMIT_MS);
+  });
+  logger.end();
+  const drained = Promise.all(written).then(() =>
+    Promise.all([process.stdout, process.stderr].map(drain)),
+  );
+  await Promise.race([drained, limit]);
+  clearTimeout(timer);
+}
+
+function drain(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (!stream.writable) resolve();
+    else stream.write('', () => resolve());
+  });
+}
+
+/** Says once, on standard error, that the log fails; a log cannot log its own failure. */
+function complainOnce(): (cause: unknown) => void {
+  let said = false;
+  return (cause) => {
+    if (said) return;
+    said = true;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    process.stderr.write(`ログに書き込めません / cannot write the log: ${oneLine(reason)}\n`);
+  };
+}
+
+function lineFormat(winston: typeof Winston, filter?: (line: Line) => boolean) {
+  return winston.format((info) => {
+    // Only makeLog writes to these loggers, and it writes Lines.
+    const line = info as unknown as Line;
+    if (filter && !filter(line)) return false;
+    info[MESSAGE] = formatLine(line, new Date());
+    return info;
+  })();
+}
+
+/** The key under which winston looks for the finished text (triple-beam). */
+const MESSAGE = Symbol.for('message');
+
+function streamSink(
+  winston: typeof Winston,
+  stream: NodeJS.WriteStream,
+  filter?: (line: Line) => boolean,
+): Winston.transport {
+  // A reader that has gone (`hoshikage | head`) must not end the server.
+  stream.on('error', () => {});
+  return new winston.transports.Stream({ stream, eol: '\n', format: lineFormat(winston, filter) });
+}
+
+function urgentSink(winston: typeof Winston): Winston.transport {
+  return streamSink(winston, process.stderr, ({ level, start }) => level === 'error' || start);
+}
+
+function fileSink(winston: typeof Winston, filePath: string, keepDays: number): Winston.transport {
+  // Its date library doubles the cost of a start; only a log file needs it.
+  const Rotating = require('winston-daily-rotate-file') as typeof DailyRotateFile;
+  const directory = dirname(filePath);
+  const auditFile = join(directory, `.${basename(filePath)}.audit.json`);
+  try {
+    mkdirSync(directory, { recursive: true });
+    accessSync(directory, constants.W_OK);
+    dropBrokenAudit(auditFile);
+    const sink = new Rotating({
+      filename: `${basename(filePath)}.%DATE%`,
+      dirname: directory,
+      datePattern: 'YYYY-MM-DD',
+      auditFile,
+      format: lineFormat(winston),
+      eol: '\n',
+      ...(keepDays > 0 && { maxFiles: `${keepDays}d` }),
+    });
+    // The transport does not pass its stream's errors on; unheard they would end the process.
+    sink.logStream.on('error', complainOnce());
+    return sink;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new HoshikageError(
+      'setting_invalid',
+      {
+        key: 'LOG_FILE_PATH',
+        value: filePath,
+        origin: 'log file',
+        origin_ja: 'ログファイル',
+        reason: `cannot write there: ${reason}`,
+        reason_ja: `書き込めません: ${reason}`,
+      },
+      { cause },
+    );
+  }
+}
+
+/** The rotation forgets its age limit for ever when this file is cut short; a new one heals it. */
+function dropBrokenAudit(auditFile: string): void {
+  try {
+    JSON.parse(readFileSync(auditFile, 'utf8'));
+  } catch {
+    rmSync(auditFile, { force: true });
+  }
+}
+
+/** One record as text: local time, level, message, fields; a stack follows, indented, on errors. */
+export function formatLine({ level, message, fields }: Line, now: Date): string {
+  const shown = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => ` ${key}=${fieldText(value)}`)
+    .join('');
+  const line = `${localTime(now)} ${level.toUpperCase().padEnd(5)} ${oneLine(message)}${shown}`;
+  return level === 'error' ? line + stacks(fields) : line;
+}
+
+function localTime(now: Date): string {
+  const two = (value: number) => String(value).padStart(2, '0');
+  const date = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+  const time = `${two(now.getHours())}:${two(now.getMinutes())}:${two(now.getSeconds())}`;
+  return `${date} ${time}.${String(now.getMilliseconds()).padStart(3, '0')}`;
+}
+
+/** Text that cannot start a line of its own or steer a terminal. */
+function oneLine(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed.
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (char) => {
+    if (char === '\n') return '\\n';
+    return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}
+
+function fieldText(value: unknown): string {
+  if (value instanceof Error) return quoted(causes(value).map(describeError).join(' <- '));
+  if (typeof value === 'string') return quoted(value);
+  if (typeof value !== 'object' || value === null) return String(value);
+  try {
+    return oneLine(JSON.stringify(value));
+  } catch {
+    return '[unprintable]';
+  }
+}
+
+function quoted(text: string): string {
+  const plain = oneLine(text);
+  return plain === '' || /[\s"=]/.test(plain) ? `"${plain.replace(/"/g, '\\"')}"` : plain;
+}
+
+function describeError(error: Error): string {
+  const code = 'code' in error && typeof error.code === 'string' ? `[${error.code}] ` : '';
+  return `${code}${error.message}`;
+}
+
+/** The error and what caused it, outermost first. */
+function causes(error: Error): Error[] {
+  const chain: Error[] = [];
+  let current: unknown = error;
+  while (current instanceof Error && chain.length < 5) {
+    chain.push(current);
+    current = current.cause;
+  }
+  return chain;
+}
+
+/** Where the innermost cause of each Error field was thrown. */
+function stacks(fields: object): string {
+  return Object.values(fields)
+    .filter((value): value is Error => value instanceof Error)
+    .map((error) => causes(error).at(-1)?.stack ?? '')
+    .flatMap((stack) => stack.split('\n').filter((line) => line.startsWith('    at ')))
+    .map((line) => `\n${oneLine(line)}`)
+    .join('');
+}
