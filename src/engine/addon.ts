@@ -40,7 +40,7 @@ export interface NativeAddon {
   /** [sync] Log lines of libllama arrive here, queued, from any thread. Once per environment. */
   onLog(callback: (level: 'debug' | 'info' | 'warn' | 'error', text: string) => void): void;
   /**
-   * [async, libuv pool] Opens and identifies the one library of this process. `preload`: siblings by
+   * [async, own thread] Opens and identifies the one library of this process. `preload`: siblings by
    * absolute path, in order. `backends`: load the compute backends beside it (false: identify only).
    * Codes: library_not_found, library_incompatible.
    */
@@ -51,7 +51,7 @@ export interface NativeAddon {
     readonly backends: boolean;
   }): Promise<NativeLibrary>;
   /**
-   * [async, libuv pool] Loads a model with the opened library. `cancel()` makes it end soon.
+   * [async, own thread] Loads a model with the opened library. `cancel()` makes it end soon.
    * Codes: library_not_found (none open), model_load_failed, cancelled.
    */
   loadModel(
@@ -86,7 +86,7 @@ export interface NativeModelOptions {
 export interface NativeModel {
   /** [sync] Facts, see ModelFacts in engine.ts; the same names. */
   facts(): NativeModelFacts;
-  /** [async, libuv pool] Segments are tokenised one by one and joined; BOS/EOS by `addSpecial`. */
+  /** [async, own thread] Segments are tokenised one by one and joined; BOS/EOS by `addSpecial`. */
   tokenize(
     segments: readonly { readonly text: string; readonly special: boolean }[],
     addSpecial: boolean,
@@ -94,11 +94,11 @@ export interface NativeModel {
   /** [sync] Bytes of the tokens, special tokens rendered. Code: invalid_argument for an id out of range. */
   detokenize(tokens: Int32Array): Uint8Array;
   /**
-   * [async, libuv pool] One context with its decode thread. `onWake` is the doorbell: called on the
+   * [async, own thread] One context with its decode thread. `onWake` is the doorbell: called on the
    * JavaScript thread when some completion has news. Code: model_load_failed.
    */
   createContext(options: NativeContextOptions, onWake: () => void): Promise<NativeContext>;
-  /** [async] Waits for its contexts to close, then frees. Idempotent. */
+  /** [async] Closes its contexts, then frees. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -172,7 +172,7 @@ export interface NativeContext {
     readonly generatedTokens: number;
     readonly rings: number;
   };
-  /** [async] Cancels all completions, joins the thread on the libuv pool, frees. Idempotent. */
+  /** [async] Cancels all completions, joins the decode thread, frees. Idempotent. */
   close(): Promise<void>;
 }
 

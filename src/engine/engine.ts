@@ -112,7 +112,7 @@ export interface TextSegment {
   readonly special: boolean;
 }
 
-/** How to choose the next token. Applied in this order: logit bias, grammar, penalties, top-k, top-p, min-p, temperature. */
+/** How to choose the next token. Applied in this order: logit bias, penalties, grammar, top-k, top-p, min-p, temperature. */
 export interface SamplingOptions {
   /** 0 = greedy. */
   readonly temperature: number;

@@ -1,5 +1,6 @@
 #include "completion.h"
 
+#include <limits>
 #include <utility>
 
 namespace hoshikage {
@@ -17,9 +18,13 @@ void Completion::AddToken(const Choice& choice, const std::string& piece, uint8_
   mail_.flags.push_back(flags);
   if (request_.sampling.logprobs >= 0) {
     mail_.logprobs.push_back(choice.logprob);
-    for (const auto& [token, logprob] : choice.top) {
-      mail_.top_tokens.push_back(token);
-      mail_.logprobs.push_back(logprob);
+    // Always n pairs, so that the arrays keep their shape: -1 where fewer tokens are possible.
+    const size_t wanted = static_cast<size_t>(request_.sampling.logprobs);
+    for (size_t i = 0; i < wanted; i++) {
+      const bool there = i < choice.top.size();
+      mail_.top_tokens.push_back(there ? choice.top[i].first : -1);
+      mail_.logprobs.push_back(there ? choice.top[i].second
+                                     : -std::numeric_limits<float>::infinity());
     }
   }
   news_ = true;

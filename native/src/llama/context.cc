@@ -43,6 +43,12 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   const Library& library = *model_->library();
   const Api& api = library.api();
   const AbiLayout& layout = library.abi().context_params;
+  if (api.llama_model_has_encoder(model_->handle())) {
+    throw Error("model_load_failed", "encoder-decoder models are not supported");
+  }
+  if (api.llama_model_is_diffusion && api.llama_model_is_diffusion(model_->handle())) {
+    throw Error("model_load_failed", "diffusion models are not supported");
+  }
   const uint32_t batch =
       std::min(std::max(options.batch_tokens, kSmallestBatch), options.context_tokens);
 
