@@ -1,0 +1,62 @@
+/**
+ * `npm run check`: types, format and lint, the house rules that are tests, and the C++ format where
+ * clang-format is there. Runs everything, then exits 1 where any step failed.
+ */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const STEP_DEADLINE_MS = 5 * 60_000;
+const require = createRequire(import.meta.url);
+
+/** The script behind a package's command, without a shell or npx. */
+function bin(name, command) {
+  const file = require.resolve(`${name}/package.json`);
+  const { bin: commands } = JSON.parse(fs.readFileSync(file, 'utf8'));
+  return path.join(path.dirname(file), typeof commands === 'string' ? commands : commands[command]);
+}
+
+function step(title, command, args) {
+  console.log(`\n== ${title}`);
+  const done = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit', timeout: STEP_DEADLINE_MS });
+  if (done.error) console.error(done.error.message);
+  return { title, ok: done.status === 0 };
+}
+
+function nativeFiles() {
+  return ['native/src', 'test/native']
+    .filter((folder) => fs.existsSync(path.join(ROOT, folder)))
+    .flatMap((folder) =>
+      fs
+        .readdirSync(path.join(ROOT, folder), { recursive: true })
+        .map((name) => path.join(folder, name)),
+    )
+    .filter((file) => /\.(cc|h)$/.test(file));
+}
+
+function clangFormat() {
+  const version = spawnSync('clang-format', ['--version'], { encoding: 'utf8' });
+  if (version.status !== 0) {
+    console.log('\n== C++ format: skipped, clang-format is not installed');
+    return [];
+  }
+  const args = ['--style=file:native/.clang-format', '--dry-run', '-Werror', ...nativeFiles()];
+  return [step(`C++ format (${version.stdout.trim()})`, 'clang-format', args)];
+}
+
+const houseRules = ['layering', 'docs', 'package']
+  .map((name) => `test/${name}.test.ts`)
+  .filter((file) => fs.existsSync(path.join(ROOT, file)));
+
+const steps = [
+  step('types', process.execPath, [bin('typescript', 'tsc'), '--noEmit', '-p', 'tsconfig.json']),
+  step('format and lint', process.execPath, [bin('@biomejs/biome', 'biome'), 'ci', '.']),
+  step('house rules', process.execPath, ['scripts/test.mjs', ...houseRules]),
+  ...clangFormat(),
+];
+const failed = steps.filter(({ ok }) => !ok).map(({ title }) => title);
+console.log(failed.length > 0 ? `\ncheck failed: ${failed.join(', ')}` : '\ncheck passed');
+process.exitCode = failed.length > 0 ? 1 : 0;
