@@ -1,0 +1,385 @@
+/**
+ * The map of models, `model_map.json`: the one module that understands and changes it, for the server
+ * and the CLI alike. Any process, main thread. Every change is read, made and written whole under a
+ * lock; a file that cannot be understood is never written.
+ */
+import { mkdir, realpath, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { HoshikageError } from '../errors.js';
+import { readGguf, splitParts } from './gguf.js';
+import { type TryLock, withFileLock } from './lock.js';
+import {
+  type MapFile,
+  mapFileVersion,
+  type RawEntry,
+  type RawMap,
+  readMapFile,
+  writeMapFile,
+} from './map-file.js';
+
+/** Settings of one model; what is absent is the server's own setting. */
+export interface ModelSettings {
+  readonly nCtx?: number;
+  /** -1 = all layers. */
+  readonly nGpuLayers?: number;
+  /** Jinja source that takes the place of the file's own template. */
+  readonly chatTemplate?: string;
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly minP?: number;
+  readonly repeatPenalty?: number;
+  /** -1 = the whole context. */
+  readonly repeatLastN?: number;
+  /** 0 = no limit but the context. */
+  readonly maxTokens?: number;
+}
+
+/** A model somebody can ask for. */
+export interface ModelEntry {
+  readonly id: string;
+  /** Absolute path of the GGUF file (of a split model: the first part). */
+  readonly path: string;
+  readonly stop: readonly string[];
+  /** The map, a file found in MODEL_DIR, or the model that comes with Hoshikage. */
+  readonly origin: 'map' | 'scan' | 'builtin';
+  readonly settings: ModelSettings;
+}
+
+/** What a caller says about a new entry. */
+export interface NewModel {
+  /** The GGUF file; relative to the working directory, `~` allowed. */
+  readonly path: string;
+  readonly stop?: readonly string[];
+  readonly settings?: ModelSettings;
+  /** Replace an entry of the same name. */
+  readonly force?: boolean;
+}
+
+const settingShapes = {
+  n_ctx: z.int().min(1),
+  n_gpu_layers: z.int().min(-1),
+  chat_template: z.string().min(1),
+  temperature: z.number().min(0).max(2),
+  top_p: z.number().min(0).max(1),
+  top_k: z.int().min(0),
+  min_p: z.number().min(0).max(1),
+  repeat_penalty: z.number().gt(0).max(10),
+  repeat_last_n: z.int().min(-1),
+  max_tokens: z.int().min(0),
+};
+
+/** The map's name of each setting. */
+const SETTING_KEYS = {
+  n_ctx: 'nCtx',
+  n_gpu_layers: 'nGpuLayers',
+  chat_template: 'chatTemplate',
+  temperature: 'temperature',
+  top_p: 'topP',
+  top_k: 'topK',
+  min_p: 'minP',
+  repeat_penalty: 'repeatPenalty',
+  repeat_last_n: 'repeatLastN',
+  max_tokens: 'maxTokens',
+} as const satisfies Record<keyof typeof settingShapes, keyof ModelSettings>;
+
+/** The settings an entry of the map may hold, by the names they have there and in the admin API. */
+export const MODEL_SETTING_NAMES: readonly string[] = Object.keys(SETTING_KEYS);
+
+const settingsShape = z.object(settingShapes).partial();
+const stopShape = z.array(z.string().min(1).max(256)).max(64);
+const entryShape = z.object({
+  path: z.string(),
+  model: z.string().min(1),
+  stop: stopShape.default([]),
+  ...settingsShape.shape,
+});
+
+/** The keys of an entry that we know; all others are kept as they are. */
+const KNOWN_KEYS: ReadonlySet<string> = new Set(Object.keys(entryShape.shape));
+
+/** How to work on the map. */
+export interface RegistryOptions {
+  /** How long a change waits for other writers; 10 s by default. */
+  readonly lockTimeoutMs?: number;
+  /** The addon's `tryLock`, for where fs-ext is not installed; may throw where it is missing. */
+  readonly tryLock?: TryLock;
+  readonly warn?: (message: string) => void;
+}
+
+/** What `add` did. `unchanged`: the same entry was there already. */
+export interface Added {
+  readonly entry: ModelEntry;
+  readonly outcome: 'added' | 'replaced' | 'unchanged';
+}
+
+/** The map at one moment. `version` is equal exactly while the file has not changed. */
+export interface MapSnapshot {
+  readonly entries: readonly ModelEntry[];
+  readonly version: string;
+}
+
+/** What a change answers, and the new map where it makes one. */
+interface Decision<T> {
+  readonly result: T;
+  readonly write?: RawMap;
+}
+
+/** The map file at one path. Holds no state but an order for its own changes. */
+export class ModelRegistry {
+  /** The map's path, as configured. */
+  readonly path: string;
+  readonly #options: RegistryOptions;
+  #lastChange: Promise<unknown> = Promise.resolve();
+
+  constructor(path: string, options: RegistryOptions = {}) {
+    this.path = path;
+    this.#options = options;
+  }
+
+  /** All entries in the file's order; none where there is no file yet. Code: map_broken. */
+  async read(): Promise<readonly ModelEntry[]> {
+    return (await this.snapshot()).entries;
+  }
+
+  /** The entries with the version of the file they came from. Code: map_broken. */
+  async snapshot(): Promise<MapSnapshot> {
+    const { raw, version } = await this.#load();
+    return { entries: this.#parse(raw), version };
+  }
+
+  /** The version of the file without reading it. */
+  async version(): Promise<string> {
+    return mapFileVersion(this.path);
+  }
+
+  /**
+   * Adds a model after checking its file's header. The same entry again is a success, so that a
+   * retry is safe. Codes: invalid_value, model_file_missing, model_file_invalid, model_exists,
+   * map_broken, map_locked, map_unwritable.
+   */
+  async add(id: string, model: NewModel): Promise<Added> {
+    const alias = toAlias(id);
+    const checked = checkNewModel(model);
+    const file = toAbsolute(model.path, process.cwd());
+    await checkModelFile(file);
+    return this.#change<Added>((raw) => {
+      const before = findEntry(this.#parse(raw), alias);
+      const key = before?.id ?? alias;
+      const value = toRawEntry(file, checked, raw.get(key));
+      const entry = parseEntry(key, value, dirname(this.path));
+      if (before && isSameEntry(before, entry)) {
+        return { result: { entry: before, outcome: 'unchanged' } };
+      }
+      if (before && !model.force) throw new HoshikageError('model_exists', { model: alias });
+      const result = { entry, outcome: before ? 'replaced' : 'added' } as const;
+      return { result, write: new Map(raw).set(key, value) };
+    });
+  }
+
+  /**
+   * Takes an entry out of the map; its file stays. Gives the entry that was there.
+   * Codes: model_not_found, map_broken, map_locked, map_unwritable.
+   */
+  async remove(id: string): Promise<ModelEntry> {
+    return this.#change((raw) => {
+      const entries = this.#parse(raw);
+      const entry = findEntry(entries, id);
+      if (!entry) throw new HoshikageError('model_not_found', { model: id });
+      const write = new Map(raw);
+      write.delete(entry.id);
+      return { result: entry, write };
+    });
+  }
+
+  /** One change at a time in this process, then against other processes by the lock. */
+  async #change<T>(decide: (raw: RawMap) => Decision<T>): Promise<T> {
+    const change = this.#lastChange.then(() => this.#changeNow(decide));
+    this.#lastChange = change.catch(() => undefined);
+    return change;
+  }
+
+  async #changeNow<T>(decide: (raw: RawMap) => Decision<T>): Promise<T> {
+    // Through a link to the file it means: a rename would replace the link.
+    const target = await realpath(this.path).catch(() => this.path);
+    const { lockTimeoutMs, tryLock, warn } = this.#options;
+    const lockOptions = {
+      ...(lockTimeoutMs === undefined ? {} : { timeoutMs: lockTimeoutMs }),
+      ...(tryLock ? { tryLock } : {}),
+      ...(warn ? { warn } : {}),
+    };
+    try {
+      await mkdir(dirname(target), { recursive: true });
+      return await withFileLock(
+        target,
+        async () => {
+          const { raw } = await this.#load();
+          const { result, write } = decide(raw);
+          if (write) await writeMapFile(target, write);
+          return result;
+        },
+        lockOptions,
+      );
+    } catch (cause) {
+      if (cause instanceof HoshikageError) throw cause;
+      throw new HoshikageError(
+        'map_unwritable',
+        { path: this.path, reason: reasonOf(cause) },
+        { cause },
+      );
+    }
+  }
+
+  async #load(): Promise<MapFile> {
+    try {
+      return await readMapFile(this.path);
+    } catch (cause) {
+      throw this.#broken(cause);
+    }
+  }
+
+  #parse(raw: RawMap): readonly ModelEntry[] {
+    try {
+      return [...raw].map(([id, value]) => parseEntry(id, value, dirname(this.path)));
+    } catch (cause) {
+      throw this.#broken(cause);
+    }
+  }
+
+  #broken(cause: unknown): HoshikageError {
+    const details = { path: this.path, reason: reasonOf(cause) };
+    return new HoshikageError('map_broken', details, { cause });
+  }
+}
+
+/** The entry called `id`, in either Unicode spelling. */
+export function findEntry(entries: readonly ModelEntry[], id: string): ModelEntry | undefined {
+  const alias = id.normalize('NFC');
+  return (
+    entries.find((entry) => entry.id === id) ??
+    entries.find((entry) => entry.id.normalize('NFC') === alias)
+  );
+}
+
+async function checkModelFile(path: string): Promise<void> {
+  const facts = await readGguf(path);
+  if (facts.tensorCount === 0 && !facts.split) {
+    throw new HoshikageError('model_file_invalid', { path, reason: 'it has no tensors' });
+  }
+  for (const part of splitParts(path, facts).slice(1)) {
+    const found = await stat(part).catch(() => null);
+    if (!found?.isFile()) throw new HoshikageError('model_file_missing', { path: part });
+  }
+}
+
+/** Why a name cannot be an alias, or null where it can. */
+export function aliasProblem(id: string): string | null {
+  if (id.trim() === '') return 'it is empty';
+  if ([...id].length > 256) return 'it is longer than 256 characters';
+  if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(id)) return 'it has control characters';
+  return null;
+}
+
+/** The alias in the one form that is compared: macOS and others spell が in two ways. */
+function toAlias(id: string): string {
+  const problem = aliasProblem(id);
+  if (problem) throw new HoshikageError('invalid_value', { param: 'name', reason: problem });
+  return id.normalize('NFC');
+}
+
+/** `path` absolute, `~` expanded, relative to `base`. */
+export function toAbsolute(path: string, base: string): string {
+  if (path === '~') return homedir();
+  if (/^~[\\/]/.test(path)) return join(homedir(), path.slice(2));
+  return resolve(base, path);
+}
+
+/**
+ * Settings by their names in the map (`n_ctx` ...) out of any record, whose other keys are left to
+ * the caller. Code: invalid_value, which names the key in `param`.
+ */
+export function readModelSettings(source: Readonly<Record<string, unknown>>): ModelSettings {
+  const parsed = settingsShape.safeParse(source);
+  if (!parsed.success) throw invalidValue(parsed.error);
+  return toSettings(parsed.data);
+}
+
+/** Checks what a caller says about a new entry. Code: invalid_value. */
+function checkNewModel(model: NewModel): { stop: readonly string[]; settings: RawEntry } {
+  if (model.path === '' || model.path.includes('\0')) {
+    throw new HoshikageError('invalid_value', { param: 'path', reason: 'it names no file' });
+  }
+  const stop = stopShape.safeParse(model.stop ?? []);
+  if (!stop.success) throw invalidValue(stop.error, 'stop');
+  const settings: Record<string, unknown> = {};
+  for (const [key, name] of Object.entries(SETTING_KEYS)) {
+    const value = model.settings?.[name];
+    if (value !== undefined) settings[key] = value;
+  }
+  readModelSettings(settings);
+  return { stop: stop.data, settings };
+}
+
+/**
+ * The entry that a value of the map means. `base`: what a relative `path` is relative to.
+ * Throws a plain Error with the reason where the value has the wrong shape.
+ */
+function parseEntry(id: string, value: unknown, base: string): ModelEntry {
+  const problem = aliasProblem(id);
+  if (problem) throw new Error(`the name ${JSON.stringify(id.slice(0, 80))}: ${problem}`);
+  const parsed = entryShape.safeParse(value);
+  if (!parsed.success) {
+    const { message, where } = firstIssue(parsed.error);
+    throw new Error(`${[JSON.stringify(id), ...where].join('.')}: ${message}`);
+  }
+  const { path, model, stop, ...settings } = parsed.data;
+  const file = resolve(toAbsolute(path, base), model);
+  return { id, path: file, stop, origin: 'map', settings: toSettings(settings) };
+}
+
+/** The map's value of a new entry; what `before` had besides the keys we know stays. */
+function toRawEntry(
+  file: string,
+  { stop, settings }: { stop: readonly string[]; settings: RawEntry },
+  before: RawEntry = {},
+): RawEntry {
+  const others = Object.entries(before).filter(([key]) => !KNOWN_KEYS.has(key));
+  const known = { path: dirname(file), model: basename(file), stop: [...stop], ...settings };
+  // fromEntries defines own properties, so a key like __proto__ stays a key.
+  return Object.fromEntries([...Object.entries(known), ...others]);
+}
+
+/** True where both mean the same model with the same settings. */
+export function isSameEntry(a: ModelEntry, b: ModelEntry): boolean {
+  return fingerprint(a) === fingerprint(b);
+}
+
+function fingerprint({ id, path, stop, origin, settings }: ModelEntry): string {
+  const sorted = Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([id, path, stop, origin, sorted]);
+}
+
+function toSettings(values: z.infer<typeof settingsShape>): ModelSettings {
+  const found = Object.entries(SETTING_KEYS).flatMap(([key, name]) => {
+    const value = values[key as keyof typeof SETTING_KEYS]; // Object.entries widens its own keys
+    return value === undefined ? [] : [[name, value]];
+  });
+  return Object.fromEntries(found);
+}
+
+function invalidValue(error: z.ZodError, under?: string): HoshikageError {
+  const { message, where } = firstIssue(error);
+  const param = [...(under ? [under] : []), ...where].join('.');
+  return new HoshikageError('invalid_value', { param, reason: message });
+}
+
+function firstIssue(error: z.ZodError): { message: string; where: readonly string[] } {
+  const issue = error.issues[0];
+  return { message: issue?.message ?? 'wrong shape', where: issue?.path.map(String) ?? [] };
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
