@@ -1,0 +1,90 @@
+/**
+ * The built-in sample model: a scripted one that says what it is and how to add a real model.
+ * Any thread, any process; several may make the file at once. It must never touch the registry.
+ */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ScriptAnswer } from './script.js';
+import { writeScripted } from './scripted.js';
+
+/** The id under which the built-in model is offered. */
+export const DEMO_ID = 'hoshikage-demo';
+
+/** Goes up whenever the bytes change, so that an old file in the cache is not taken for the new one. */
+const DEMO_VERSION = 1;
+
+const ANSWERS: readonly ScriptAnswer[] = [
+  {
+    say: [
+      'こんにちは、星影(Hoshikage)です。',
+      '私は動作確認のための小さな見本で、本物の言語モデルではありません。質問の意味は考えず、前もって書かれた文章を、本物と同じ仕組み(libllama)で一語ずつお返ししています。',
+      'つまり、この返事が読めたなら準備は完了です。GGUF 形式のモデルを用意して、次のように登録してください。',
+      '    hoshikage add /path/to/model.gguf 名前',
+      '「モデル」「設定」「ライブラリ」と話しかけると、それぞれの説明をします。Say "Hello" for English.',
+    ].join('\n\n'),
+  },
+  {
+    when: [
+      'English',
+      'english',
+      'Hello',
+      'hello',
+      'What',
+      'what',
+      'Who',
+      'How',
+      'how',
+      'Please',
+      'Can ',
+    ],
+    say: [
+      'Hello! I am the built-in sample of Hoshikage.',
+      'I am not a real language model: I do not understand your question, I only recite a short text that was written beforehand, one token at a time, through the very same engine (libllama) that runs real models.',
+      'So if you can read this, everything works. Get a model in GGUF format and register it:',
+      '    hoshikage add /path/to/model.gguf NAME',
+      'Then use NAME as the model of your request. `hoshikage list` shows what is registered, and `hoshikage --help` shows the rest.',
+    ].join('\n\n'),
+  },
+  {
+    when: ['モデル', 'もでる', 'GGUF', 'gguf'],
+    say: [
+      '本物のモデルの使い方です。',
+      '1. GGUF 形式のファイル(拡張子 .gguf)を手に入れます。メモリーに収まる大きさのものを選んでください。',
+      '2. hoshikage add /path/to/model.gguf 名前 で登録します。起動中のサーバーにもすぐ伝わります。',
+      '3. リクエストの model に、付けた名前を指定します。',
+      '一覧は hoshikage list、取り消しは hoshikage rm 名前 です。登録が一つでもあれば、見本の私は姿を消します。',
+    ].join('\n\n'),
+  },
+  {
+    when: ['設定', 'ポート', 'config'],
+    say: [
+      '設定は .env という一つのファイルに書きます。',
+      '置き場所は、Linux と macOS では ~/.config/hoshikage/.env、Windows では %APPDATA% の下の hoshikage フォルダーです。何も書かなくても初期値で動きます。',
+      'よく使うのは、PORT(待ち受けるポート、初期値 3030)、N_CTX(一度に扱えるトークン数)、IDLE_TIMEOUT(使われないモデルを片付けるまでの秒数)、API_KEY(合言葉)です。',
+      '書き換えたら、サーバーを起動し直してください。',
+    ].join('\n\n'),
+  },
+  {
+    when: ['ライブラリ', 'libllama', 'llama.cpp', 'GPU'],
+    say: [
+      '推論は、llama.cpp の共有ライブラリ libllama が受け持っています。',
+      '最初から付いてくるものは CPU 用です。GPU を使うなど、別にビルドしたものと取り替えるには、libllama と libggml の一式を ~/.config/hoshikage/lib に置いてから、サーバーを起動し直してください。環境変数 HOSHIKAGE_LIB_PATH で場所を示すこともできます。',
+      'いまどれが使われているかは、/v1/status の library の欄で分かります。',
+    ].join('\n\n'),
+  },
+];
+
+/** Where the built-in model's file is, or will be. */
+export function demoModelPath(cacheDir: string): string {
+  return join(cacheDir, `${DEMO_ID}-v${DEMO_VERSION}.gguf`);
+}
+
+/** Makes the file unless it is there; gives its path. File system errors come as they are. */
+export async function ensureDemoModel(cacheDir: string): Promise<string> {
+  const path = demoModelPath(cacheDir);
+  const there = await stat(path).catch(() => null);
+  if (!there?.isFile()) {
+    await writeScripted(path, { answers: ANSWERS, name: DEMO_ID, type: 'q8_0' });
+  }
+  return path;
+}
