@@ -20,6 +20,7 @@ export function recordingLog(): Log & { readonly records: Recorded[] } {
     warn: at('warn'),
     info: at('info'),
     debug: at('debug'),
+    start: at('info'),
     child: () => log,
     close: async () => {},
   };

@@ -1,0 +1,136 @@
+/**
+ * Engines for pool tests: each start is recorded and waits until the test lets it succeed or fail.
+ */
+import type { EngineExit, EngineInfo, EngineOptions } from '../../src/engine/engine.js';
+import { HoshikageError } from '../../src/errors.js';
+import type { ResidentEngine, StartEngine } from '../../src/resources/resident.js';
+import { fakeFacts } from './fake-addon.js';
+
+export class FakeEngine implements ResidentEngine {
+  readonly info: EngineInfo;
+  readonly pid: number;
+  readonly exited: Promise<EngineExit>;
+  closed = false;
+  /** When set, close waits for it. */
+  closing: Promise<void> = Promise.resolve();
+  #exit: (exit: EngineExit) => void = () => {};
+
+  constructor(options: EngineOptions, pid: number) {
+    this.pid = pid;
+    this.info = {
+      library: {
+        path: '/lib/libllama.so',
+        version: null,
+        ggmlVersion: null,
+        ggmlCommit: null,
+        layout: { model: 'M0', context: 'C0' },
+        bracket: [1, 2],
+        devices: [],
+      },
+      model: fakeFacts,
+      contextTokens: options.contextTokens,
+      slots: options.slots,
+      batchTokens: options.batchTokens,
+      threads: 1,
+    };
+    this.exited = new Promise((resolve) => {
+      this.#exit = resolve;
+    });
+  }
+
+  get slotStates() {
+    return [
+      { id: 0, state: 'idle' as const, cachedTokens: 0, promptTokens: 0, generatedTokens: 0 },
+    ];
+  }
+
+  async slots() {
+    return this.slotStates;
+  }
+
+  async tokenize(): Promise<Int32Array> {
+    return new Int32Array();
+  }
+
+  async detokenize(): Promise<Uint8Array> {
+    return new Uint8Array();
+  }
+
+  start(): never {
+    throw new Error('the pool starts no completion');
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.closing;
+    this.#exit({ expected: true, detail: 'closed' });
+  }
+
+  crash(): void {
+    this.#exit({ expected: false, detail: 'ended by SIGSEGV' });
+  }
+}
+
+/** One asked-for start. */
+export interface FakeStart {
+  readonly path: string;
+  readonly engine: FakeEngine;
+  readonly signal: AbortSignal;
+  progress(fraction: number): void;
+  succeed(): void;
+  fail(error: unknown): void;
+}
+
+export class FakeEngines {
+  readonly starts: FakeStart[] = [];
+  /** Engines alive at once, at most, over time. */
+  mostAlive = 0;
+  #alive = 0;
+  /** When true, starts succeed by themselves. */
+  automatic: boolean;
+
+  constructor(automatic = true) {
+    this.automatic = automatic;
+  }
+
+  /** Paths in the order in which they were started. */
+  get paths(): string[] {
+    return this.starts.map((start) => start.path);
+  }
+
+  get last(): FakeStart {
+    const start = this.starts.at(-1);
+    if (!start) throw new Error('nothing was started');
+    return start;
+  }
+
+  readonly start: StartEngine = (options, { signal, onProgress }) => {
+    const engine = new FakeEngine(options, 1000 + this.starts.length);
+    this.#alive += 1;
+    this.mostAlive = Math.max(this.mostAlive, this.#alive);
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#alive -= 1;
+      };
+      const start: FakeStart = {
+        path: options.modelPath,
+        engine,
+        signal,
+        progress: onProgress,
+        succeed: () => {
+          void engine.exited.then(leave);
+          resolve(engine);
+        },
+        fail: (error) => {
+          leave();
+          reject(error);
+        },
+      };
+      signal.addEventListener('abort', () => start.fail(new HoshikageError('cancelled')), {
+        once: true,
+      });
+      this.starts.push(start);
+      if (this.automatic) start.succeed();
+    });
+  };
+}
