@@ -1,0 +1,176 @@
+/**
+ * How a command changes the models: it asks the running server, which run.json names, and changes
+ * the map under its lock where none runs or none answers. Runs in the CLI process. It speaks to this
+ * machine only, never through a proxy, and no wait is longer than a few seconds.
+ */
+import { readFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../src/config.js';
+import { HoshikageError, isErrorCode } from '../src/errors.js';
+import { Refusal } from './fail.js';
+import type { Words } from './print.js';
+
+/** What run.json says of the running server. */
+export interface RunningServer {
+  readonly pid: number;
+  readonly host: string;
+  readonly port: number;
+  readonly token: string;
+}
+
+/** A server's answer; `retried`: an earlier try may have been carried out without an answer. */
+export interface Answer {
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly status: number;
+  readonly retried: boolean;
+}
+
+/** Said when a server should be there but the file had to be changed without it. */
+export const NO_ANSWER: Words = {
+  ja: 'サーバーが応答しないため、モデルの台帳を直接扱います',
+  en: 'The server does not answer; working on the model map itself',
+};
+
+const TRIES = 3;
+const PAUSE_MS = 500;
+const TRY_LIMIT_MS = 2000;
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+
+/** The server that run.json names, if its process is there; null otherwise. */
+export function findServer(config: Pick<Config, 'runFile'>): RunningServer | null {
+  let found: unknown;
+  try {
+    found = JSON.parse(readFileSync(config.runFile, 'utf8'));
+  } catch {
+    return null;
+  }
+  if (typeof found !== 'object' || found === null) return null;
+  const { pid, host, port, token } = found as Record<string, unknown>; // each is checked below
+  if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0) return null;
+  if (typeof host !== 'string' || typeof token !== 'string') return null;
+  if (typeof port !== 'number' || port < 1 || port > 65_535) return null;
+  return isAlive(pid) ? { pid, host: reachable(host), port, token } : null;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (cause) {
+    return cause instanceof Error && 'code' in cause && cause.code === 'EPERM';
+  }
+}
+
+/** An address to connect to: "all addresses" is none. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0' || host === '') return '127.0.0.1';
+  return host === '::' ? '::1' : host;
+}
+
+/**
+ * Asks the server, three times at most. Gives null where it does not answer or is not ours, so that
+ * the caller may change the file; throws HoshikageError or Refusal where it refuses.
+ * `details` fill the words of a refusal.
+ */
+export async function ask(
+  server: RunningServer,
+  method: 'GET' | 'POST' | 'DELETE',
+  path: string,
+  options: { body?: object; details?: Readonly<Record<string, string>> } = {},
+): Promise<Answer | null> {
+  let retried = false;
+  for (let attempt = 1; ; attempt += 1) {
+    const { status, body } = await askOnce(server, method, path, options.body).catch(() => ({
+      status: 0,
+      body: null,
+    }));
+    if (body && status >= 200 && status < 300) return { body, status, retried };
+    const lasting = status >= 400 && status < 500;
+    if (lasting || attempt === TRIES) {
+      // 401 and 403: run.json is not this server's. Without our error shape: another program.
+      if (!body || status === 401 || status === 403 || !isErrorBody(body)) return null;
+      if (status === 404 && retried && body.error.code === 'model_not_found') {
+        return { body, status, retried };
+      }
+      throw refusal(body.error, options.details ?? {});
+    }
+    // Something was sent and no answer came: it may have been done.
+    retried ||= status === 0;
+    await sleep(PAUSE_MS);
+  }
+}
+
+interface ErrorBody {
+  readonly error: { readonly code?: unknown; readonly message?: unknown };
+}
+
+function isErrorBody(body: object): body is ErrorBody {
+  return 'error' in body && typeof body.error === 'object' && body.error !== null;
+}
+
+function refusal(
+  { code, message }: ErrorBody['error'],
+  details: Readonly<Record<string, string>>,
+): Error {
+  // Only these read well with what the command itself knows; the server has words for the others.
+  if ((code === 'model_exists' || code === 'model_not_found') && isErrorCode(code)) {
+    return new HoshikageError(code, details);
+  }
+  return new Refusal(typeof message === 'string' ? message : String(code));
+}
+
+interface RawAnswer {
+  readonly status: number;
+  /** null where the answer is no JSON object. */
+  readonly body: Record<string, unknown> | null;
+}
+
+/** One request with one deadline for everything. Rejects on transport errors. */
+function askOnce(
+  { host, port, token }: RunningServer,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<RawAnswer> {
+  const payload = body === undefined ? undefined : JSON.stringify(body);
+  // An agent of its own: the global one follows proxy variables where Node was told to.
+  const agent = new Agent({ keepAlive: false });
+  const signal = AbortSignal.timeout(TRY_LIMIT_MS);
+  const headers = {
+    authorization: `Bearer ${token}`,
+    accept: 'application/json',
+    ...(payload !== undefined && {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(payload),
+    }),
+  };
+  return new Promise<RawAnswer>((resolve, reject) => {
+    const sent = request({ host, port, path, method, headers, agent, signal }, (response) => {
+      const chunks: Buffer[] = [];
+      let length = 0;
+      response.on('data', (chunk: Buffer) => {
+        length += chunk.length;
+        if (length > MAX_ANSWER_BYTES) sent.destroy(new Error('the answer is too long'));
+        else chunks.push(chunk);
+      });
+      response.on('error', reject);
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        resolve({ status: response.statusCode ?? 0, body: parseObject(text) });
+      });
+    });
+    sent.on('error', reject);
+    sent.end(payload);
+  }).finally(() => agent.destroy());
+}
+
+function parseObject(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : null; // an object has string keys
+  } catch {
+    return null;
+  }
+}

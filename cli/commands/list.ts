@@ -1,0 +1,125 @@
+/**
+ * `hoshikage list [--json]`: the models one can ask for. Runs in the CLI process. Names and paths
+ * come from the running server where there is one, else from the map; facts come from the files.
+ */
+import type { Config } from '../../src/config.js';
+import type { GgufFacts } from '../../src/models/gguf.js';
+import type { ExitCode } from '../fail.js';
+import { formatBytes, print, remark, table } from '../print.js';
+import type { Command, Shell } from '../shell.js';
+
+/** Registers the command. */
+export const listCommand: Command = (parser, shell) =>
+  parser.command(
+    ['list', 'ls'],
+    shell.say({ ja: 'モデルの一覧', en: 'List the models' }),
+    (list) =>
+      list.option('json', {
+        type: 'boolean',
+        default: false,
+        describe: shell.say({ ja: 'JSON で出力する', en: 'Print JSON' }),
+      }),
+    ({ json }) => shell.run(() => list(json, shell)),
+  );
+
+/** A model as the server or the map names it. */
+interface Listed {
+  readonly id: string;
+  readonly path: string;
+  readonly stop: readonly string[];
+  readonly origin: string;
+}
+
+/** A model with what its file says. */
+interface Row extends Listed {
+  readonly state: 'ok' | 'missing' | 'broken';
+  readonly facts: GgufFacts | null;
+}
+
+async function list(json: boolean, shell: Shell): Promise<ExitCode> {
+  const { loadConfig } = await import('../../src/config.js');
+  const config = loadConfig({ flags: { lang: shell.language } });
+  const listed = (await listFromServer(config, shell)) ?? (await listFromFile(config));
+  const rows: Row[] = [];
+  for (const model of listed) rows.push(await inspect(model));
+  if (json) print(JSON.stringify(rows.map(toJson), null, 2));
+  else for (const line of toText(rows, shell)) print(line);
+  return 0;
+}
+
+async function listFromServer(config: Config, shell: Shell): Promise<Listed[] | null> {
+  const { ask, findServer, NO_ANSWER } = await import('../admin-client.js');
+  const server = findServer(config);
+  if (!server) return null;
+  const answer = await ask(server, 'GET', '/admin/models');
+  if (!answer) remark(NO_ANSWER, shell.language);
+  const models = answer?.body.models;
+  return Array.isArray(models) ? models.flatMap(toListed) : null;
+}
+
+function toListed(value: unknown): Listed[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { id, path, stop, origin } = value as Record<string, unknown>; // each is checked below
+  if (typeof id !== 'string' || typeof path !== 'string') return [];
+  const texts = Array.isArray(stop) ? stop.filter((text) => typeof text === 'string') : [];
+  return [{ id, path, stop: texts, origin: typeof origin === 'string' ? origin : 'map' }];
+}
+
+async function listFromFile(config: Config): Promise<Listed[]> {
+  const { ModelRegistry } = await import('../../src/models/registry.js');
+  return [...(await new ModelRegistry(config.modelMapFile).read())];
+}
+
+async function inspect(model: Listed): Promise<Row> {
+  const { readGguf } = await import('../../src/models/gguf.js');
+  const { HoshikageError } = await import('../../src/errors.js');
+  try {
+    return { ...model, state: 'ok', facts: await readGguf(model.path) };
+  } catch (thrown) {
+    const missing = thrown instanceof HoshikageError && thrown.code === 'model_file_missing';
+    // The built-in model's file is made when it is first asked for.
+    const unmade = missing && model.origin === 'builtin';
+    if (unmade) return { ...model, state: 'ok', facts: null };
+    return { ...model, state: missing ? 'missing' : 'broken', facts: null };
+  }
+}
+
+function toJson({ id, path, stop, origin, state, facts }: Row): object {
+  return {
+    name: id,
+    path,
+    stop,
+    origin,
+    state,
+    size_bytes: facts?.sizeBytes ?? null,
+    architecture: facts?.architecture ?? null,
+    quantisation: facts?.quantisation ?? null,
+    context_length: facts?.contextLength ?? null,
+  };
+}
+
+function toText(rows: readonly Row[], { say }: Shell): string[] {
+  if (rows.length === 0) {
+    return [
+      say({
+        ja: '登録されたモデルはありません。hoshikage add <GGUF> <名前> で登録できます',
+        en: 'No models registered; add one with hoshikage add <GGUF> <NAME>',
+      }),
+    ];
+  }
+  const head = say({ ja: '名前\tサイズ\t種類\tファイル', en: 'NAME\tSIZE\tTYPE\tFILE' }).split(
+    '\t',
+  );
+  const flags = {
+    ok: '',
+    missing: say({ ja: '[ファイルがありません] ', en: '[file missing] ' }),
+    broken: say({ ja: '[GGUF として読めません] ', en: '[not readable as GGUF] ' }),
+  };
+  const body = rows.map(({ id, path, state, facts }) => [
+    id,
+    facts ? formatBytes(facts.sizeBytes) : '-',
+    facts ? `${facts.architecture} ${facts.quantisation ?? ''}`.trim() : '-',
+    flags[state] + path,
+  ]);
+  return table([head, ...body]);
+}

@@ -1,0 +1,46 @@
+/**
+ * How the CLI fails: one message in the chosen language, then in the other, and an exit code
+ * (0 done, 1 failed, 2 usage). Runs in the CLI process. It must never show a stack for something the
+ * user can mend.
+ */
+import type { Language } from '../src/config.js';
+import { describe, HoshikageError, toHoshikageError, words } from '../src/errors.js';
+import { plain } from './print.js';
+
+/** What a process of ours may end with. */
+export type ExitCode = 0 | 1 | 2;
+
+/** A message that is already in words (an answer of the server); exit code 1. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+}
+
+/** Shows why a command failed on standard error and gives the exit code. */
+export function fail(thrown: unknown, language: Language): ExitCode {
+  if (thrown instanceof Refusal) {
+    show([thrown.message]);
+    return 1;
+  }
+  const error = toHoshikageError(thrown);
+  const other = language === 'ja' ? 'en' : 'ja';
+  show([words(error.code, language, error.details), words(error.code, other, error.details)]);
+  if (error.code === 'internal_error') show([detail(error.cause)]);
+  return describe(error.code).exit;
+}
+
+/** A usage error with its reason in both languages. */
+export function usageError(reason: { ja: string; en: string }): HoshikageError {
+  return new HoshikageError('usage', { reason: reason.en, reason_ja: reason.ja });
+}
+
+function detail(cause: unknown): string {
+  return cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+}
+
+function show(lines: readonly string[]): void {
+  const [first = '', ...rest] = lines.map(plain);
+  const indent = ' '.repeat('hoshikage: '.length);
+  process.stderr.write(
+    `${[`hoshikage: ${first}`, ...rest.map((line) => indent + line)].join('\n')}\n`,
+  );
+}

@@ -1,0 +1,96 @@
+#!/usr/bin/env node
+/**
+ * The command line: the list of commands, and what they have in common (language, help, version,
+ * usage errors). Runs in the CLI process. It imports only what parsing needs; each command imports
+ * the rest when it runs.
+ */
+import yargs, { type Argv } from 'yargs';
+import { chooseLanguage, type Language } from '../src/config.js';
+import { addCommand } from './commands/add.js';
+import { listCommand } from './commands/list.js';
+import { removeCommand } from './commands/remove.js';
+import { serveCommand } from './commands/serve.js';
+import { fail, usageError } from './fail.js';
+import { type Command, type Common, createShell, type Shell } from './shell.js';
+import { packageVersion } from './version.js';
+
+const COMMANDS: readonly Command[] = [serveCommand, addCommand, removeCommand, listCommand];
+
+/** A usage error as the parser words it, in the parser's language. */
+class BadUsage extends Error {}
+
+function createParser(args: readonly string[], shell: Shell): Argv<Common> {
+  const { language, say } = shell;
+  const base = yargs([...args])
+    .scriptName('hoshikage')
+    .locale(language)
+    .parserConfiguration({
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'dot-notation': false,
+      'boolean-negation': false,
+      'duplicate-arguments-array': true,
+    })
+    .usage(
+      say({
+        ja: '星影 Hoshikage: 静かなローカル LLM サーバー(OpenAI 互換)\n\n使い方: $0 [コマンド]',
+        en: 'Hoshikage: a quiet local LLM server (OpenAI-compatible)\n\nUsage: $0 [command]',
+      }),
+    )
+    .option('lang', {
+      choices: ['ja', 'en'] as const,
+      default: language,
+      defaultDescription: say({ ja: 'ロケールに従う', en: 'by locale' }),
+      requiresArg: true,
+      describe: say({ ja: '表示の言語', en: 'Language of messages' }),
+      global: true,
+    });
+  return COMMANDS.reduce<Argv<Common>>((parser, command) => command(parser, shell), base)
+    .strict()
+    .help('help', say({ ja: 'この説明を表示', en: 'Show this help' }))
+    .alias('help', 'h')
+    .version('version', say({ ja: 'バージョンを表示', en: 'Show the version' }), packageVersion())
+    .alias('version', 'V')
+    .exitProcess(false)
+    .wrap(Math.min(process.stdout.columns ?? 100, 100))
+    .fail((message, error) => {
+      throw error ?? new BadUsage(message);
+    });
+}
+
+/** The language asked for, before there is a parser whose help could be in it. */
+function languageOf(args: readonly string[]): Language {
+  const end = args.indexOf('--');
+  const options = end < 0 ? args : args.slice(0, end);
+  const at = options.findLastIndex((arg) => arg === '--lang' || arg.startsWith('--lang='));
+  const lang = at < 0 ? undefined : (options[at]?.split('=')[1] ?? options[at + 1]);
+  return chooseLanguage({ flags: { lang } });
+}
+
+/** What the parser says of wrong usage in a language; it runs nothing. */
+async function usageReason(args: readonly string[], language: Language): Promise<string> {
+  try {
+    await createParser(args, createShell(language, true)).parseAsync();
+    return '';
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    return reason.replace(/:\s*$/, '');
+  }
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const shell = createShell(languageOf(args));
+  try {
+    await createParser(args, shell).parseAsync();
+  } catch (thrown) {
+    if (!(thrown instanceof BadUsage)) return fail(thrown, shell.language);
+    const [ja, en] = [await usageReason(args, 'ja'), await usageReason(args, 'en')];
+    return fail(usageError({ ja, en }), shell.language);
+  }
+  return shell.exitCode ?? 0;
+}
+
+// A reader that has gone (`hoshikage list | head -1`) is no failure of ours.
+process.stdout.on('error', () => {});
+process.stderr.on('error', () => {});
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,72 @@
+/**
+ * What the CLI writes: texts in the chosen language, and tables that line up for Japanese too.
+ * Runs in the CLI process; the only place beside fail.ts that writes to its streams. Text that came
+ * from a file or a server never steers the terminal.
+ */
+import type { Language } from '../src/config.js';
+
+/** One text in both languages. */
+export interface Words {
+  readonly ja: string;
+  readonly en: string;
+}
+
+/** Writes a line to standard output. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Writes a remark to standard error, so that standard output stays what was asked for. */
+export function remark(words: Words, language: Language): void {
+  process.stderr.write(`${plain(words[language])}\n`);
+}
+
+/** Text without control characters. */
+export function plain(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
+}
+
+/** Rows as aligned columns; the last column is as long as it is. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const clean = rows.map((row) => row.map(plain));
+  const widths: number[] = [];
+  for (const row of clean) {
+    for (const [index, cell] of row.entries()) {
+      widths[index] = Math.max(widths[index] ?? 0, displayWidth(cell));
+    }
+  }
+  return clean.map((row) =>
+    row
+      .map((cell, index) => {
+        const last = index === row.length - 1;
+        return last ? cell : cell + ' '.repeat((widths[index] ?? 0) - displayWidth(cell));
+      })
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+const WIDE =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u3000-\u303f\uff01-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
+
+/** Terminal columns of a text: two for each wide character, none for a combining mark. */
+export function displayWidth(text: string): number {
+  let width = 0;
+  for (const char of text) {
+    if (/[\p{Mn}\p{Me}\p{Cf}]/u.test(char)) continue;
+    width += WIDE.test(char) ? 2 : 1;
+  }
+  return width;
+}
+
+/** A size as people read it: `512 B`, `4.2 GiB`. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
