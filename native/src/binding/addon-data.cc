@@ -57,7 +57,15 @@ void LogQueue::Deliver(Napi::Env env) {
 void AddonData::Install(Napi::Env env) {
   auto* data = new AddonData;  // owned by the environment (SetInstanceData)
   env.SetInstanceData<AddonData>(data);
-  napi_add_env_cleanup_hook(env, Cleanup, data);
+  // The hook serves a worker_threads environment that is terminated; process.exit() and an uncaught
+  // exception run no hooks, and the library's static destructors would meet a running decode.
+  napi_add_env_cleanup_hook(
+      env, [](void* pointer) { static_cast<AddonData*>(pointer)->EndAll(); }, data);
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto on_exit = Napi::Function::New(
+      env, [data](const Napi::CallbackInfo&) { data->EndAll(); }, "hoshikageExit");
+  process.Get("once").As<Napi::Function>().Call(process,
+                                                {Napi::String::New(env, "exit"), on_exit});
 }
 
 AddonData& AddonData::Of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
@@ -73,20 +81,17 @@ void AddonData::Warn(const std::string& line) {
   if (log) log->Push(kLogWarn, line);
 }
 
-// Runs before the environment's objects go: ends loads, cancels completions, joins every thread
-// (at most one decode step long).
-void AddonData::Cleanup(void* pointer) {
-  auto* data = static_cast<AddonData*>(pointer);
-  data->closing->store(true);
-  for (const std::weak_ptr<Worker>& weak : data->workers) {
+void AddonData::EndAll() {
+  closing->store(true);
+  for (const std::weak_ptr<Worker>& weak : workers) {
     if (const std::shared_ptr<Worker> worker = weak.lock()) worker->Close();
   }
-  for (const std::shared_ptr<TaskBase>& task : data->tasks) task->Join();
-  data->tasks.clear();
-  if (data->log) {
+  for (const std::shared_ptr<TaskBase>& task : tasks) task->Join();
+  tasks.clear();
+  if (log) {
     SetLogSink(nullptr);
-    data->log->Close();
-    data->log.reset();
+    log->Close();
+    log.reset();
   }
 }
 

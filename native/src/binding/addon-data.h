@@ -39,7 +39,7 @@ class LogQueue {
 
 class AddonData {
  public:
-  // Registers the hook that ends everything before the environment goes.
+  // Registers what ends everything before the environment goes.
   static void Install(Napi::Env env);
   static AddonData& Of(Napi::Env env);
 
@@ -54,9 +54,8 @@ class AddonData {
 
   void AddWorker(const std::shared_ptr<Worker>& worker);
   void Warn(const std::string& line);
-
- private:
-  static void Cleanup(void* data);
+  // Ends loads, cancels completions, joins every thread: at most one decode step long. Idempotent.
+  void EndAll();
 };
 
 }  // namespace hoshikage

@@ -106,13 +106,15 @@ Napi::Value ContextWrap::Close(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   closed_ = true;
   const std::shared_ptr<Worker> worker = parts_.worker;
-  return Task<bool>::Start(
-      env, "hoshikage:close",
-      [worker] {
-        worker->Close();
-        return true;
-      },
-      [](Napi::Env e, bool&) -> Napi::Value { return e.Undefined(); });
+  return Bound(env, [&]() -> Napi::Value {
+    return Task<bool>::Start(
+        env, "hoshikage:close",
+        [worker] {
+          worker->Close();
+          return true;
+        },
+        [](Napi::Env e, bool&) -> Napi::Value { return e.Undefined(); });
+  });
 }
 
 }  // namespace hoshikage

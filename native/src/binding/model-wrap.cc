@@ -159,16 +159,18 @@ Napi::Value ModelWrap::Close(const Napi::CallbackInfo& info) {
   // The last reference is dropped on the task's thread: freeing gigabytes takes a while.
   const auto model = std::make_shared<std::shared_ptr<Model>>(std::move(model_));
   const auto workers = workers_;
-  return Task<bool>::Start(
-      env, "hoshikage:close",
-      [model, workers] {
-        for (const std::weak_ptr<Worker>& weak : *workers) {
-          if (const std::shared_ptr<Worker> worker = weak.lock()) worker->Close();
-        }
-        model->reset();
-        return true;
-      },
-      [](Napi::Env e, bool&) -> Napi::Value { return e.Undefined(); });
+  return Bound(env, [&]() -> Napi::Value {
+    return Task<bool>::Start(
+        env, "hoshikage:close",
+        [model, workers] {
+          for (const std::weak_ptr<Worker>& weak : *workers) {
+            if (const std::shared_ptr<Worker> worker = weak.lock()) worker->Close();
+          }
+          model->reset();
+          return true;
+        },
+        [](Napi::Env e, bool&) -> Napi::Value { return e.Undefined(); });
+  });
 }
 
 }  // namespace hoshikage

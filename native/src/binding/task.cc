@@ -10,6 +10,7 @@ void TaskBase::Join() {
 
 Napi::Promise TaskBase::Start(Napi::Env env, const char* name,
                               const std::shared_ptr<TaskBase>& task) {
+  if (*AddonData::Of(env).closing) throw Error("closed", "the process is ending");
   AddonData::Of(env).tasks.insert(task);
   // The raw pointer is safe: the task stays in the set until Settle or until its thread is joined.
   TaskBase* raw = task.get();
