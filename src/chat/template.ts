@@ -1,0 +1,174 @@
+/**
+ * Renders chat templates in one warm worker thread, which is killed when a template takes too long
+ * and started again for the next one. Owned by the server; runs on its main thread. It must never
+ * render there itself: a hostile template would stop every other request.
+ */
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { HoshikageError } from '../errors.js';
+import type { RenderLimits } from './jinja.js';
+import type { RenderJob, RenderReply } from './template-worker.js';
+
+/** Times in ms. */
+export interface RendererOptions {
+  /** How long one render may take; 1 s by default. */
+  readonly timeoutMs?: number;
+  /** How long the worker may take to start; 20 s by default. */
+  readonly startTimeoutMs?: number;
+}
+
+const MAX_REASON_LENGTH = 500;
+
+interface Pending {
+  readonly job: RenderJob;
+  readonly resolve: (text: string) => void;
+  readonly reject: (error: HoshikageError) => void;
+  /** Whether the caller has gone while this waited. */
+  readonly gone: () => boolean;
+}
+
+/** One render at a time, in the order of the calls. */
+export class TemplateRenderer {
+  readonly #timeoutMs: number;
+  readonly #startTimeoutMs: number;
+  readonly #waiting: Pending[] = [];
+  #running: Pending | null = null;
+  #worker: Worker | null = null;
+  #ready = false;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: RendererOptions = {}) {
+    this.#timeoutMs = options.timeoutMs ?? 1000;
+    this.#startTimeoutMs = options.startTimeoutMs ?? 20_000;
+  }
+
+  /** The rendered text. Codes: template_failed (with the template's own words), closed, cancelled. */
+  render(
+    template: string,
+    variables: Readonly<Record<string, unknown>>,
+    options: { readonly limits: RenderLimits; readonly signal?: AbortSignal },
+  ): Promise<string> {
+    const { limits, signal } = options;
+    if (this.#closed) return Promise.reject(closed());
+    if (signal?.aborted) return Promise.reject(new HoshikageError('cancelled'));
+    return new Promise((resolve, reject) => {
+      const job = { template, variables, limits };
+      this.#waiting.push({ job, resolve, reject, gone: () => signal?.aborted ?? false });
+      this.#next();
+    });
+  }
+
+  /** Ends the worker; what waits is refused. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const pending of this.#waiting.splice(0)) pending.reject(closed());
+    this.#finish((pending) => pending.reject(closed()));
+    await this.#drop();
+  }
+
+  #next(): void {
+    if (this.#running) return;
+    const pending = this.#waiting.shift();
+    if (!pending) return;
+    if (pending.gone()) {
+      pending.reject(new HoshikageError('cancelled'));
+      this.#next();
+      return;
+    }
+    this.#running = pending;
+    this.#worker ??= this.#spawn();
+    this.#worker.ref();
+    if (this.#ready) this.#post(pending);
+    else this.#deadline(this.#startTimeoutMs, 'the template worker did not start');
+  }
+
+  #post(pending: Pending): void {
+    try {
+      this.#worker?.postMessage(pending.job);
+      this.#deadline(this.#timeoutMs, `it took longer than ${this.#timeoutMs} ms`);
+    } catch (cause) {
+      // Nested deeper than a message can hold.
+      this.#finish(({ reject }) => reject(failed('the conversation cannot be handed over', cause)));
+    }
+  }
+
+  #deadline(ms: number, reason: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      void this.#drop();
+      this.#finish(({ reject }) => reject(failed(reason)));
+    }, ms);
+  }
+
+  #finish(settle: (pending: Pending) => void): void {
+    clearTimeout(this.#timer);
+    const pending = this.#running;
+    this.#running = null;
+    this.#worker?.unref();
+    if (pending) settle(pending);
+    if (!this.#closed) this.#next();
+  }
+
+  async #drop(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = null;
+    this.#ready = false;
+    await worker?.terminate();
+  }
+
+  #spawn(): Worker {
+    const worker = startWorker();
+    worker.on('message', (reply: RenderReply) => {
+      if (worker === this.#worker) this.#receive(reply);
+    });
+    worker.on('error', (error) => this.#lost(worker, error));
+    worker.on('exit', () => this.#lost(worker));
+    return worker;
+  }
+
+  #receive(reply: RenderReply): void {
+    if (reply.kind === 'ready') {
+      this.#ready = true;
+      if (this.#running) this.#post(this.#running);
+    } else if (reply.kind === 'text') {
+      this.#finish(({ resolve }) => resolve(reply.text));
+    } else {
+      this.#finish(({ reject }) => reject(failed(reply.reason)));
+    }
+  }
+
+  /** The worker ended by itself: out of memory, or its entry could not be loaded. */
+  #lost(worker: Worker, cause?: unknown): void {
+    if (worker !== this.#worker) return;
+    this.#worker = null;
+    this.#ready = false;
+    const reason = isOutOfMemory(cause) ? 'it used too much memory' : 'the template worker ended';
+    this.#finish(({ reject }) => reject(failed(reason, cause)));
+  }
+}
+
+/** The worker from beside this file: .js when built, .ts when run from the sources. */
+function startWorker(): Worker {
+  const limits = { resourceLimits: { maxOldGenerationSizeMb: 512 } };
+  const extension = extname(import.meta.url);
+  const entry = new URL(`./template-worker${extension}`, import.meta.url);
+  if (extension === '.js') return new Worker(entry, limits);
+  // Node 20 does not hand tsx's loader on to a thread, so the thread registers it by itself.
+  const loader = JSON.stringify(import.meta.resolve('tsx/esm/api'));
+  const start = `import(${loader}).then((tsx) => { tsx.register(); return import('${entry.href}'); })`;
+  return new Worker(start, { ...limits, eval: true });
+}
+
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+}
+
+function failed(reason: string, cause?: unknown): HoshikageError {
+  const short = reason.slice(0, MAX_REASON_LENGTH);
+  return new HoshikageError('template_failed', { reason: short }, { cause });
+}
+
+function closed(): HoshikageError {
+  return new HoshikageError('closed', { what: 'template renderer' });
+}
