@@ -11,7 +11,7 @@ import { listCommand } from './commands/list.js';
 import { removeCommand } from './commands/remove.js';
 import { serveCommand } from './commands/serve.js';
 import { fail, usageError } from './fail.js';
-import { type Command, type Common, createShell, type Shell } from './shell.js';
+import { type Command, type Common, createShell, markLiterals, type Shell } from './shell.js';
 import { packageVersion } from './version.js';
 
 const COMMANDS: readonly Command[] = [serveCommand, addCommand, removeCommand, listCommand];
@@ -21,7 +21,7 @@ class BadUsage extends Error {}
 
 function createParser(args: readonly string[], shell: Shell): Argv<Common> {
   const { language, say } = shell;
-  const base = yargs([...args])
+  const base = yargs(markLiterals(args))
     .scriptName('hoshikage')
     .locale(language)
     .parserConfiguration({
@@ -74,7 +74,7 @@ async function usageReason(args: readonly string[], language: Language): Promise
     return '';
   } catch (thrown) {
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    return reason.replace(/:\s*$/, '');
+    return reason.replaceAll('\0', '').replace(/:\s*$/, '');
   }
 }
 

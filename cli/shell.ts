@@ -26,6 +26,24 @@ export interface Shell {
   exitCode: ExitCode | undefined;
 }
 
+/** No argument of a process can hold it. */
+const LITERAL = '\0';
+
+/**
+ * Arguments with those after `--` marked as literal. The parser would drop the ones that begin with
+ * a dash, since it reads the values of positionals a second time.
+ */
+export function markLiterals(args: readonly string[]): string[] {
+  const end = args.indexOf('--');
+  if (end < 0) return [...args];
+  return [...args.slice(0, end), ...args.slice(end + 1).map((arg) => LITERAL + arg)];
+}
+
+/** The text of a positional as the user wrote it. */
+export function literal(text: string): string {
+  return text.startsWith(LITERAL) ? text.slice(1) : text;
+}
+
 /** A shell; `rehearsal`: commands are parsed but not run. */
 export function createShell(language: Language, rehearsal = false): Shell {
   const shell: Shell = {

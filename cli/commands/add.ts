@@ -5,7 +5,7 @@
 import type { Config } from '../../src/config.js';
 import type { ExitCode } from '../fail.js';
 import { print, remark } from '../print.js';
-import type { Command, Shell } from '../shell.js';
+import { type Command, literal, type Shell } from '../shell.js';
 
 /** Registers the command. */
 export const addCommand: Command = (parser, shell) =>
@@ -44,7 +44,10 @@ export const addCommand: Command = (parser, shell) =>
           }),
         }),
     ({ path, alias, stop, force }) =>
-      shell.run(() => add({ path, alias, stop: stop ?? [], force }, shell)),
+      shell.run(() => {
+        const wanted = { path: literal(path), alias: literal(alias), force };
+        return add({ ...wanted, stop: (stop ?? []).map(literal) }, shell);
+      }),
   );
 
 interface Wanted {
@@ -81,7 +84,7 @@ async function addByServer(
   return answer !== null;
 }
 
-async function addToFile(config: Config, { path, alias, stop, force }: Wanted): Promise<void> {
-  const { ModelRegistry } = await import('../../src/models/registry.js');
-  await new ModelRegistry(config.modelMapFile).add(alias, { path, stop, force });
+async function addToFile(config: Config, { alias, ...model }: Wanted): Promise<void> {
+  const { withLocalModels } = await import('../local-models.js');
+  await withLocalModels(config, (models) => models.add(alias, model));
 }

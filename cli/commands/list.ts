@@ -65,9 +65,9 @@ function toListed(value: unknown): Listed[] {
   return [{ id, path, stop: texts, origin: typeof origin === 'string' ? origin : 'map' }];
 }
 
-async function listFromFile(config: Config): Promise<Listed[]> {
-  const { ModelRegistry } = await import('../../src/models/registry.js');
-  return [...(await new ModelRegistry(config.modelMapFile).read())];
+async function listFromFile(config: Config): Promise<readonly Listed[]> {
+  const { withLocalModels } = await import('../local-models.js');
+  return withLocalModels(config, async (models) => models.list());
 }
 
 async function inspect(model: Listed): Promise<Row> {
@@ -99,14 +99,6 @@ function toJson({ id, path, stop, origin, state, facts }: Row): object {
 }
 
 function toText(rows: readonly Row[], { say }: Shell): string[] {
-  if (rows.length === 0) {
-    return [
-      say({
-        ja: '登録されたモデルはありません。hoshikage add <GGUF> <名前> で登録できます',
-        en: 'No models registered; add one with hoshikage add <GGUF> <NAME>',
-      }),
-    ];
-  }
   const head = say({ ja: '名前\tサイズ\t種類\tファイル', en: 'NAME\tSIZE\tTYPE\tFILE' }).split(
     '\t',
   );
@@ -115,11 +107,18 @@ function toText(rows: readonly Row[], { say }: Shell): string[] {
     missing: say({ ja: '[ファイルがありません] ', en: '[file missing] ' }),
     broken: say({ ja: '[GGUF として読めません] ', en: '[not readable as GGUF] ' }),
   };
-  const body = rows.map(({ id, path, state, facts }) => [
+  const builtin = say({ ja: '[内蔵]', en: '[built in]' });
+  const body = rows.map(({ id, path, origin, state, facts }) => [
     id,
     facts ? formatBytes(facts.sizeBytes) : '-',
     facts ? `${facts.architecture} ${facts.quantisation ?? ''}`.trim() : '-',
-    flags[state] + path,
+    origin === 'builtin' ? builtin : flags[state] + path,
   ]);
-  return table([head, ...body]);
+  const lines = table([head, ...body]);
+  if (rows.some(({ origin }) => origin !== 'builtin')) return lines;
+  const hint = say({
+    ja: '登録されたモデルはありません。hoshikage add <GGUF> <名前> で登録できます',
+    en: 'No models registered; add one with hoshikage add <GGUF> <NAME>',
+  });
+  return [...lines, '', hint];
 }

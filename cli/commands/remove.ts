@@ -3,7 +3,7 @@
  */
 import type { ExitCode } from '../fail.js';
 import { print, remark } from '../print.js';
-import type { Command, Shell } from '../shell.js';
+import { type Command, literal, type Shell } from '../shell.js';
 
 /** Registers the command. */
 export const removeCommand: Command = (parser, shell) =>
@@ -16,7 +16,7 @@ export const removeCommand: Command = (parser, shell) =>
         demandOption: true,
         describe: shell.say({ ja: '登録した名前', en: 'The name it was added by' }),
       }),
-    ({ alias }) => shell.run(() => remove(alias, shell)),
+    ({ alias }) => shell.run(() => remove(literal(alias), shell)),
   );
 
 async function remove(alias: string, shell: Shell): Promise<ExitCode> {
@@ -28,8 +28,8 @@ async function remove(alias: string, shell: Shell): Promise<ExitCode> {
   const answer = server && (await ask(server, 'DELETE', path, { details: { model: alias } }));
   if (!answer) {
     if (server) remark(NO_ANSWER, shell.language);
-    const { ModelRegistry } = await import('../../src/models/registry.js');
-    await new ModelRegistry(config.modelMapFile).remove(alias);
+    const { withLocalModels } = await import('../local-models.js');
+    await withLocalModels(config, (models) => models.remove(alias));
   }
   print(shell.say({ ja: `登録を外しました: ${alias}`, en: `Removed model: ${alias}` }));
   return 0;
