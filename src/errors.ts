@@ -165,8 +165,8 @@ export const CATALOGUE = {
   },
   library_not_found: {
     ...down,
-    ja: 'libllama が見つかりません。HOSHIKAGE_LIB_PATH を設定するか、<設定>/hoshikage/lib/ に置いてください',
-    en: 'No libllama was found; set HOSHIKAGE_LIB_PATH or put it into <config>/hoshikage/lib/',
+    ja: 'libllama が見つかりません({reason})。HOSHIKAGE_LIB_PATH を設定するか、<設定>/hoshikage/lib/ に置いてください',
+    en: 'No libllama was found ({reason}); set HOSHIKAGE_LIB_PATH or put it into <config>/hoshikage/lib/',
   },
   library_incompatible: {
     ...down,

@@ -1,0 +1,183 @@
+/**
+ * Where libllama is: the search order, and what has to be opened before it.
+ * Any process. It only looks at the file system; it must never open a library, and never fall through
+ * a place that the user named.
+ */
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { delimiter, dirname, join } from 'node:path';
+import { HoshikageError } from '../errors.js';
+import { readElf } from './elf.js';
+import type { LibraryFiles } from './protocol.js';
+
+/** Which step of the search order found it. */
+export type LibraryOrigin = 'HOSHIKAGE_LIB_PATH' | 'config' | 'package' | 'system';
+
+/** A libllama to open: a real, absolute path, or (system only) a bare name. */
+export interface FoundLibrary {
+  readonly path: string;
+  readonly origin: LibraryOrigin;
+  /** In words, for the log: which place it was found in. */
+  readonly reason: string;
+}
+
+/** Where to look. */
+export interface SearchPlaces {
+  /** HOSHIKAGE_LIB_PATH: a file or a directory. */
+  readonly libPath: string | null;
+  /** `<config>/hoshikage/lib`. */
+  readonly libDir: string;
+  readonly platform: NodeJS.Platform;
+  readonly arch: string;
+  /** LD_LIBRARY_PATH (DYLD_LIBRARY_PATH on macOS) as the engine process will have it. */
+  readonly searchPath: string;
+  /** node_modules directories, nearest first; absent = as Node would look from here. */
+  readonly packageRoots?: readonly string[];
+}
+
+/** Exact names in order of preference, then a pattern for versioned ones. libllama-common is another. */
+const NAMES: Readonly<Record<string, { exact: readonly string[]; versioned: RegExp }>> = {
+  darwin: { exact: ['libllama.dylib'], versioned: /^libllama\..*dylib$/ },
+  win32: { exact: ['llama.dll', 'libllama.dll'], versioned: /^(lib)?llama\..*\.dll$/i },
+};
+const ELF_NAMES = {
+  exact: ['libllama.so', 'libllama.so.0'],
+  versioned: /^libllama\.(.*\.)?so(\.[\w.]+)?$/,
+};
+
+const PACKAGE_BY_PLATFORM: Readonly<Record<string, string>> = {
+  'linux-x64': 'linux-x64',
+  'linux-arm64': 'linux-arm64',
+  'linux-arm': 'linux-armv7l',
+  'win32-x64': 'win-x64',
+  'win32-arm64': 'win-arm64',
+  'darwin-arm64': 'mac-arm64-metal',
+  'darwin-x64': 'mac-x64',
+};
+
+const MULTIARCH: Readonly<Record<string, string>> = {
+  x64: 'x86_64-linux-gnu',
+  arm64: 'aarch64-linux-gnu',
+  arm: 'arm-linux-gnueabihf',
+};
+
+/** The first libllama in the search order. Code: library_not_found, only for a named place. */
+export async function findLibrary(places: SearchPlaces): Promise<FoundLibrary> {
+  const { libPath, libDir, platform } = places;
+  if (libPath !== null) return findNamed(libPath, platform);
+  const own = await libraryIn(libDir, platform);
+  if (own) return { path: own, origin: 'config', reason: `found in ${libDir}` };
+  const packaged = await findPackaged(places);
+  if (packaged) return packaged;
+  for (const directory of systemDirectories(places)) {
+    const path = await libraryIn(directory, platform);
+    if (path) return { path, origin: 'system', reason: `found in ${directory}` };
+  }
+  const name = namesOf(platform).exact[0] ?? 'libllama.so';
+  return { path: name, origin: 'system', reason: "left to the system's search path" };
+}
+
+async function findNamed(libPath: string, platform: NodeJS.Platform): Promise<FoundLibrary> {
+  const origin = 'HOSHIKAGE_LIB_PATH';
+  const kind = await kindOf(libPath);
+  if (kind === 'file')
+    return { path: await realpath(libPath), origin, reason: `set to ${libPath}` };
+  const path = kind === 'directory' ? await libraryIn(libPath, platform) : null;
+  if (path) return { path, origin, reason: `set to the directory ${libPath}` };
+  const what = kind === 'directory' ? 'holds no libllama' : 'does not exist';
+  throw new HoshikageError('library_not_found', { reason: `${origin}=${libPath} ${what}` });
+}
+
+async function findPackaged(places: SearchPlaces): Promise<FoundLibrary | null> {
+  const id = PACKAGE_BY_PLATFORM[`${places.platform}-${places.arch}`];
+  if (!id) return null;
+  const name = `@node-llama-cpp/${id}`;
+  const roots: readonly string[] =
+    places.packageRoots ?? createRequire(import.meta.url).resolve.paths(name) ?? [];
+  for (const root of roots) {
+    const path = await libraryIn(join(root, name, 'bins', id), places.platform);
+    if (path) return { path, origin: 'package', reason: `the package ${name}` };
+  }
+  return null;
+}
+
+function systemDirectories({ platform, arch, searchPath }: SearchPlaces): string[] {
+  const listed = searchPath.split(delimiter).filter((directory) => directory !== '');
+  if (platform === 'darwin') return [...listed, '/opt/homebrew/lib', '/usr/local/lib'];
+  if (platform === 'win32') return [];
+  const triplet = MULTIARCH[arch];
+  const multiarch = triplet ? [`/usr/lib/${triplet}`] : [];
+  return [...listed, '/usr/local/lib', ...multiarch, '/usr/lib64', '/usr/lib'];
+}
+
+/** The real path of the best libllama in a directory, or null. */
+async function libraryIn(directory: string, platform: NodeJS.Platform): Promise<string | null> {
+  const names: readonly string[] = await readdir(directory).catch(() => []);
+  const { exact, versioned } = namesOf(platform);
+  const newestFirst = names
+    .filter((name) => versioned.test(name) && !exact.includes(name))
+    .sort((one, other) => other.localeCompare(one, 'en', { numeric: true }));
+  for (const name of [...exact.filter((one) => names.includes(one)), ...newestFirst]) {
+    const path = join(directory, name);
+    // A link that leads nowhere is passed over.
+    if ((await kindOf(path)) === 'file') return realpath(path);
+  }
+  return null;
+}
+
+function namesOf(platform: NodeJS.Platform): { exact: readonly string[]; versioned: RegExp } {
+  return NAMES[platform] ?? ELF_NAMES;
+}
+
+async function kindOf(path: string): Promise<'file' | 'directory' | null> {
+  try {
+    const facts = await stat(path);
+    if (facts.isFile()) return 'file';
+    return facts.isDirectory() ? 'directory' : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The library with its siblings by absolute path, each after what it needs itself. Opening them first
+ * keeps LD_LIBRARY_PATH from mixing in another version's, and helps builds without a usable RUNPATH.
+ * Nothing to open before it where the file is no ELF (macOS and Windows look beside the library).
+ */
+export async function withSiblings(path: string): Promise<LibraryFiles> {
+  const facts = await factsOf(path);
+  if (!facts) return { path, preload: [] };
+  const directory = dirname(path);
+  const byName = await siblingsByName(directory);
+  const preload: string[] = [];
+  const seen = new Set([path]);
+  const visit = async (needed: readonly string[]): Promise<void> => {
+    for (const name of needed) {
+      const sibling = byName.get(name);
+      if (!sibling || seen.has(sibling)) continue;
+      seen.add(sibling);
+      await visit((await factsOf(sibling))?.needed ?? []);
+      preload.push(sibling);
+    }
+  };
+  await visit(facts.needed);
+  return { path, preload };
+}
+
+/** Real paths of a directory's ggml libraries by file name and by the name they call themselves. */
+async function siblingsByName(directory: string): Promise<Map<string, string>> {
+  const byName = new Map<string, string>();
+  const names = (await readdir(directory)).filter((name) => /^libggml.*\.so/.test(name)).sort();
+  for (const name of names) {
+    const path = await realpath(join(directory, name)).catch(() => null);
+    if (path === null) continue;
+    byName.set(name, path);
+    const soname = (await factsOf(path))?.soname;
+    if (soname && !names.includes(soname)) byName.set(soname, path);
+  }
+  return byName;
+}
+
+async function factsOf(path: string) {
+  return readElf(path).catch(() => null);
+}

@@ -1,0 +1,27 @@
+/**
+ * Entry of the probe: a short-lived process that opens a library, says what it is, and ends.
+ * Main thread of its own process: a library that crashes when it is opened takes only this one along.
+ * It must never be imported by anything else.
+ */
+import { loadAddon, readAbi } from './addon.js';
+import { type LibraryFiles, toWire } from './protocol.js';
+import type { Verdict } from './verdict.js';
+
+async function identify(files: LibraryFiles): Promise<Verdict> {
+  try {
+    const addon = loadAddon();
+    addon.dieWithParent();
+    const options = { ...files, abi: readAbi(), backends: true };
+    return { identity: await addon.openLibrary(options), error: null };
+  } catch (error) {
+    return { identity: null, error: toWire(error, 'library_incompatible') };
+  }
+}
+
+process.on('disconnect', () => process.exit(1));
+process.once('message', (message) => {
+  // Only identify.ts sends here.
+  void identify(message as LibraryFiles).then((verdict) => {
+    process.send?.(verdict, undefined, {}, () => process.exit(0));
+  });
+});

@@ -1,0 +1,98 @@
+/**
+ * What is remembered about libraries that were identified: the verdict cache and its key.
+ * Any process; the file is replaced whole, and the last writer wins. A verdict is a shortcut for the
+ * status only: every engine identifies its library again.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { dirname, isAbsolute, join } from 'node:path';
+import type { LibraryIdentity } from './engine.js';
+import type { WireError } from './protocol.js';
+
+/** How the identification of a library ended. */
+export type Verdict =
+  | { readonly identity: LibraryIdentity; readonly error: null }
+  | { readonly identity: null; readonly error: WireError };
+
+/** Devices come and go (a driver, an eGPU), so even a fitting verdict is renewed now and then. */
+const MAX_AGE_MS = 24 * 60 * 60 * 1000;
+const MAX_VERDICTS = 16;
+const FORMAT = 1;
+
+/** Variables that change what a library finds or loads. */
+const TELLING_VARIABLES = /^(LD_|DYLD_|GGML_|CUDA_|HIP_|HSA_|ROCR_|VK_|ONEAPI_|SYCL_)/;
+
+interface StoredVerdict {
+  readonly key: string;
+  readonly at: number;
+  readonly verdict: Verdict;
+}
+
+/**
+ * A digest of everything a verdict depends on: the files of the library, what we know of its
+ * interface, our addon, and the variables it looks at. Null for a bare name.
+ */
+export async function verdictKey(
+  path: string,
+  ours: { readonly abiText: string; readonly addonPath: string },
+  env: NodeJS.ProcessEnv,
+): Promise<string | null> {
+  if (!isAbsolute(path)) return null;
+  const directory = dirname(path);
+  const siblings = (await readdir(directory)).filter((name) => /^(lib)?ggml/.test(name)).sort();
+  const files = [path, ...siblings.map((name) => join(directory, name)), ours.addonPath];
+  const facts = await Promise.all(files.map(fileFacts));
+  const variables = Object.entries(env).filter(([name]) => TELLING_VARIABLES.test(name));
+  return createHash('sha256')
+    .update(JSON.stringify([FORMAT, facts, ours.abiText, variables.sort()]))
+    .digest('hex');
+}
+
+async function fileFacts(path: string): Promise<readonly string[]> {
+  const facts = await stat(path, { bigint: true });
+  return [path, ...[facts.dev, facts.ino, facts.size, facts.mtimeNs].map(String)];
+}
+
+/** The remembered verdict, or null where there is none that still counts. */
+export async function recallVerdict(file: string, key: string): Promise<Verdict | null> {
+  const stored = (await readAll(file)).find((one) => one.key === key);
+  return stored && Date.now() - stored.at < MAX_AGE_MS ? stored.verdict : null;
+}
+
+/** Remembers a verdict among the newest ones. Rejects where the directory cannot be written. */
+export async function rememberVerdict(file: string, key: string, verdict: Verdict): Promise<void> {
+  const others = (await readAll(file)).filter((one) => one.key !== key);
+  const all = [{ key, at: Date.now(), verdict }, ...others].slice(0, MAX_VERDICTS);
+  const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  await mkdir(dirname(file), { recursive: true });
+  try {
+    await writeFile(temporary, JSON.stringify({ format: FORMAT, verdicts: all }), { mode: 0o600 });
+    await rename(temporary, file);
+  } catch (error) {
+    await unlink(temporary).catch(() => {});
+    throw error;
+  }
+}
+
+async function readAll(file: string): Promise<readonly StoredVerdict[]> {
+  try {
+    const content: unknown = JSON.parse(await readFile(file, 'utf8'));
+    return isRecord(content) && content.format === FORMAT && Array.isArray(content.verdicts)
+      ? content.verdicts.filter(isStored)
+      : [];
+  } catch {
+    // A missing or broken cache only costs a new look.
+    return [];
+  }
+}
+
+function isStored(value: unknown): value is StoredVerdict {
+  if (!isRecord(value) || typeof value.key !== 'string' || typeof value.at !== 'number')
+    return false;
+  const { verdict } = value;
+  return isRecord(verdict) && (isRecord(verdict.identity) || isRecord(verdict.error));
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}

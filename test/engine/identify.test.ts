@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { identifyLibrary } from '../../src/engine/identify.js';
+
+const entry = new URL('../helpers/fake-probe.ts', import.meta.url);
+
+function identify(path: string, changes: { deadlineMs?: number; signal?: AbortSignal } = {}) {
+  return identifyLibrary({
+    files: { path, preload: [] },
+    env: process.env,
+    entry,
+    signal: AbortSignal.timeout(20_000),
+    ...changes,
+  });
+}
+
+test('what the probe says is the verdict', async () => {
+  const { verdict, certain } = await identify('/lib/good');
+  assert.equal(verdict.identity?.path, '/lib/good');
+  assert.equal(certain, true);
+  const refused = await identify('/lib/refuse');
+  assert.equal(refused.verdict.error?.code, 'library_incompatible');
+  assert.equal(refused.certain, true);
+});
+
+test('a library that kills the probe is refused with the signal and the last words, for now', async () => {
+  const { verdict, certain } = await identify('/lib/crash');
+  assert.equal(verdict.error?.code, 'library_incompatible');
+  assert.match(String(verdict.error?.details.reason), /SIGILL.*illegal instruction ahead/);
+  assert.equal(certain, false);
+});
+
+test('a probe that says nothing is ended at its deadline', async () => {
+  const { verdict, certain } = await identify('/lib/silent', { deadlineMs: 50 });
+  assert.match(String(verdict.error?.details.reason), /did not answer in time/);
+  assert.equal(certain, false);
+});
+
+test('a probe is ended when nobody wants its answer any more', async () => {
+  const abort = new AbortController();
+  setImmediate(() => abort.abort());
+  await assert.rejects(identify('/lib/silent', { signal: abort.signal }), { code: 'cancelled' });
+  await assert.rejects(identify('/lib/good', { signal: abort.signal }), { code: 'cancelled' });
+});

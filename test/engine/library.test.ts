@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import type { LibraryIdentity } from '../../src/engine/engine.js';
+import type { Identification, IdentifyInput } from '../../src/engine/identify.js';
+import { LibraryService } from '../../src/engine/library.js';
+import type { WireError } from '../../src/engine/protocol.js';
+import { writeElf } from '../helpers/elf-file.js';
+import { recordingLog } from '../helpers/recording-log.js';
+
+let root = '';
+beforeEach(() => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'hoshikage-library-')));
+  mkdirSync(join(root, 'lib'));
+  writeElf(join(root, 'lib', 'libllama.so'), ['libggml.so']);
+  writeElf(join(root, 'lib', 'libggml.so'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const identity: LibraryIdentity = {
+  path: '/lib/libllama.so',
+  version: '0.5.0',
+  ggmlVersion: null,
+  ggmlCommit: null,
+  layout: { model: 'M10', context: 'C11' },
+  bracket: [1, 2],
+  devices: [],
+};
+
+const good: Identification = { verdict: { identity, error: null }, certain: true };
+
+function bad(code: WireError['code'], certain: boolean): Identification {
+  const error = { code, details: { reason: 'evidence' }, reason: 'evidence' };
+  return { verdict: { identity: null, error }, certain };
+}
+
+/** A service whose probe gives `answer`, and what the probe was asked. */
+function setUp(answer: (input: IdentifyInput) => Promise<Identification>, libPath?: string) {
+  const asked: IdentifyInput[] = [];
+  const log = recordingLog();
+  const service = new LibraryService({
+    places: {
+      libPath: libPath ?? null,
+      libDir: join(root, 'lib'),
+      platform: 'linux',
+      arch: 'x64',
+      searchPath: '',
+      packageRoots: [],
+    },
+    cacheDir: join(root, 'cache'),
+    env: {},
+    log,
+    identify: (input) => {
+      asked.push(input);
+      return answer(input);
+    },
+  });
+  return { service, asked, log };
+}
+
+const patient = () => AbortSignal.timeout(10_000);
+
+test('while the probe runs the state is checking, and ready waits for it', async () => {
+  let answer = (_: Identification): void => {};
+  const { service, asked } = setUp(
+    () =>
+      new Promise((resolve) => {
+        answer = resolve;
+      }),
+  );
+  assert.equal(service.status().state, 'checking');
+  const ready = service.ready(patient());
+  while (asked.length === 0) await new Promise(setImmediate);
+  assert.equal(service.status().path, join(root, 'lib', 'libllama.so'));
+  assert.deepEqual(asked[0]?.files.preload, [join(root, 'lib', 'libggml.so')]);
+  answer(good);
+  const status = await ready;
+  assert.deepEqual([status.state, status.origin], ['ok', 'config']);
+  assert.equal(status.identity?.layout.context, 'C11');
+  await service.close();
+});
+
+test('the path is logged with the reason at start', async () => {
+  const { service, log } = setUp(async () => good);
+  await service.ready(patient());
+  const line = log.records.find((record) => record.message === 'libllama');
+  assert.match(JSON.stringify(line?.fields), /found in .*lib/);
+  await service.close();
+});
+
+test('a verdict is remembered: the next start asks no probe', async () => {
+  const first = setUp(async () => good);
+  await first.service.ready(patient());
+  await first.service.close();
+  const second = setUp(async () => bad('library_incompatible', true));
+  assert.equal((await second.service.ready(patient())).state, 'ok');
+  assert.equal(second.asked.length, 0);
+  await second.service.close();
+});
+
+test('a refusal keeps its evidence; an uncertain one is asked again at the next start', async () => {
+  const first = setUp(async () => bad('library_incompatible', false));
+  await assert.rejects(first.service.ready(patient()), {
+    code: 'library_incompatible',
+    details: { reason: 'evidence' },
+  });
+  assert.equal(first.service.status().state, 'refused');
+  assert.ok(first.log.records.some((line) => line.level === 'error'));
+  const second = setUp(async () => good);
+  assert.equal((await second.service.ready(patient())).state, 'ok');
+});
+
+test('a file that is there but cannot be opened is refused, not missing', async () => {
+  const { service } = setUp(async () => bad('library_not_found', false));
+  await assert.rejects(service.ready(patient()), { code: 'library_incompatible' });
+  assert.equal(service.status().state, 'refused');
+});
+
+test('no libllama anywhere is missing, and the answer tells where it was searched', async () => {
+  rmSync(join(root, 'lib'), { recursive: true });
+  const { service } = setUp(async () => bad('library_not_found', false));
+  await assert.rejects(service.ready(patient()), (error: Error) =>
+    error.message.includes(join(root, 'lib')),
+  );
+  assert.equal(service.status().state, 'missing');
+});
+
+test('a HOSHIKAGE_LIB_PATH that holds nothing is missing, and no probe is asked', async () => {
+  const { service, asked } = setUp(async () => good, join(root, 'nothing'));
+  await assert.rejects(service.ready(patient()), { code: 'library_not_found' });
+  assert.equal(service.status().state, 'missing');
+  assert.equal(asked.length, 0);
+});
+
+test('recheck looks again', async () => {
+  const { service } = setUp(async () => good, join(root, 'later'));
+  await assert.rejects(service.ready(patient()), { code: 'library_not_found' });
+  mkdirSync(join(root, 'later'));
+  writeElf(join(root, 'later', 'libllama.so'));
+  service.recheck();
+  assert.equal((await service.ready(patient())).state, 'ok');
+  assert.equal((await service.files(patient())).path, join(root, 'later', 'libllama.so'));
+});
+
+test('waiting for the verdict ends with its signal, and with the service', async () => {
+  const { service } = setUp(
+    ({ signal }) =>
+      new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+      }),
+  );
+  const abort = new AbortController();
+  const waiting = service.ready(abort.signal);
+  abort.abort();
+  await assert.rejects(waiting, { code: 'cancelled' });
+  const other = service.ready(patient());
+  await service.close();
+  await assert.rejects(other, { code: 'cancelled' });
+});
