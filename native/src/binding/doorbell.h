@@ -5,9 +5,18 @@
 #include <napi.h>
 
 #include <functional>
+#include <memory>
 #include <mutex>
 
 namespace hoshikage {
+
+// Shared by a bell and its thread-safe function, which may outlive each other either way: while an
+// environment is torn down its functions go first and the wraps that own bells later.
+struct DoorbellState {
+  std::mutex mutex;
+  napi_threadsafe_function function = nullptr;  // null once closed or gone
+  std::function<void(Napi::Env)> answer;
+};
 
 class Doorbell {
  public:
@@ -25,8 +34,7 @@ class Doorbell {
   void Close();
 
  private:
-  std::mutex mutex_;
-  napi_threadsafe_function function_ = nullptr;  // null once closed
+  std::shared_ptr<DoorbellState> state_;
 };
 
 // Calls a JavaScript function, ignoring how it ends: the C++ wrapper would rethrow, and abort the

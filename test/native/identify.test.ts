@@ -1,0 +1,211 @@
+/** What the addon says of libraries: found or not, known or refused, always with the evidence. */
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { AbiLayout, NativeLibrary } from '../../src/engine/addon.js';
+import {
+  abi,
+  buildFake,
+  buildGgml,
+  buildLookalike,
+  layoutOf,
+  newestBuild,
+  skipReason,
+  symbolNames,
+} from './fake.js';
+import { startStory } from './rig.js';
+
+interface Verdict {
+  readonly library?: NativeLibrary;
+  readonly code?: string;
+  readonly message?: string;
+}
+
+/** In a child: a process can open only one library. */
+async function identify(library: string, preload: readonly string[] = []): Promise<Verdict> {
+  const end = await startStory('identify', { library, preload }).end;
+  assert.equal(end.signal, null, end.stderr);
+  assert.equal(end.code, 0, end.stderr);
+  const [verdict] = end.out;
+  assert.ok(verdict, `no verdict: ${end.stderr}`);
+  return verdict; // its shape is asserted by each test
+}
+
+const newest = { build: newestBuild, modelParams: layoutOf('M10'), contextParams: layoutOf('C11') };
+
+/** A layout with one more field at its end, as a future build may have. */
+function grown(layout: AbiLayout): AbiLayout {
+  const field = ['of_the_future', layout.size, 8, [7]] as const;
+  return { ...layout, size: layout.size + 8, fields: [...layout.fields, field] };
+}
+
+describe('the identification of a libllama', { skip: skipReason, concurrency: 2 }, () => {
+  let folder = '';
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'hoshikage-identify-'));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('names layouts, versions and devices of a library it knows', async () => {
+    const path = buildFake();
+    const { library } = await identify(path);
+    assert.deepEqual(library, {
+      path,
+      version: '0.5.0-dev',
+      ggmlVersion: '0.25.1',
+      ggmlCommit: 'fake',
+      layout: { model: 'M10', context: 'C11' },
+      bracket: library?.bracket,
+      devices: [
+        {
+          name: 'CPU',
+          description: 'a fake processor',
+          type: 'cpu',
+          totalBytes: 2000,
+          freeBytes: 1000,
+        },
+      ],
+    });
+  });
+
+  // Every pair of layouts since the floor build, at the build where the younger one began.
+  const pairs = [...abi.modelParams, ...abi.contextParams]
+    .map(({ from }) => Math.max(from, abi.floor))
+    .filter((build, index, all) => all.indexOf(build) === index)
+    .sort((a, b) => a - b)
+    .map((build) => ({
+      build,
+      model: abi.modelParams.find(({ from, to }) => from <= build && build <= to),
+      context: abi.contextParams.find(({ from, to }) => from <= build && build <= to),
+    }));
+
+  for (const { build, model, context } of pairs) {
+    it(`finds ${model?.id} and ${context?.id} in a library of build b${build}`, async () => {
+      assert.ok(model && context);
+      const path = buildLookalike({ build, modelParams: model, contextParams: context });
+      const { library, message } = await identify(path);
+      assert.ok(library, message);
+      const [from, to] = library.bracket;
+      assert.ok(from <= build && build < to, `b${build} is not in ${library.bracket}`);
+      // Layouts that differ only in former padding may stand for each other.
+      const found = layoutOf(library.layout.model);
+      for (const [name, offset, size] of model.fields) {
+        const same = found.fields.find(([other]) => other === name);
+        assert.deepEqual(same?.slice(1, 3), [offset, size], name);
+      }
+      assert.equal(library.layout.context, context.id);
+    });
+  }
+
+  it('says library_not_found with the loader’s own words where there is no file', async () => {
+    const verdict = await identify(join(folder, 'libllama.so'));
+    assert.equal(verdict.code, 'library_not_found');
+    assert.match(verdict.message ?? '', /No such file/);
+  });
+
+  it('says library_not_found for a file that is no library', async () => {
+    const path = join(folder, 'libllama-text.so');
+    writeFileSync(path, 'this is only text\n');
+    const verdict = await identify(path);
+    assert.equal(verdict.code, 'library_not_found');
+    assert.match(verdict.message ?? '', /invalid ELF header|file too short|not a mach-o/i);
+  });
+
+  it('names all missing symbols at once', async () => {
+    const without = ['llama_decode', 'llama_tokenize', 'llama_memory_seq_rm'];
+    const verdict = await identify(buildLookalike({ ...newest, without }));
+    assert.equal(verdict.code, 'library_incompatible');
+    for (const name of without) assert.ok(verdict.message?.includes(name), verdict.message);
+  });
+
+  it('names a missing required symbol, whichever it is', async () => {
+    const verdict = await identify(buildLookalike({ ...newest, without: symbolNames('REQUIRED') }));
+    for (const name of symbolNames('REQUIRED')) {
+      if (name === 'llama_batch_free') continue; // exported with llama_batch_init
+      assert.ok(verdict.message?.includes(name), name);
+    }
+  });
+
+  it('refuses a library with an unknown context struct and says how large it is', async () => {
+    const contextParams = grown(layoutOf('C11'));
+    const verdict = await identify(buildLookalike({ ...newest, contextParams }));
+    assert.equal(verdict.code, 'library_incompatible');
+    assert.match(verdict.message ?? '', /llama_context_params has an unknown layout \(168 bytes/);
+  });
+
+  it('refuses a library with an unknown model struct and names the field that contradicts', async () => {
+    const modelParams = {
+      ...layoutOf('M10'),
+      fields: layoutOf('M10').fields.map(([name, offset, size, defaults]) =>
+        name === 'split_mode'
+          ? ([name, offset, size, [9]] as const)
+          : ([name, offset, size, defaults] as const),
+      ),
+    };
+    const verdict = await identify(buildLookalike({ ...newest, modelParams }));
+    assert.equal(verdict.code, 'library_incompatible');
+    assert.match(verdict.message ?? '', /M10: split_mode = 9/);
+  });
+
+  it('refuses layouts that never went together', async () => {
+    const verdict = await identify(buildLookalike({ ...newest, contextParams: layoutOf('C9') }));
+    assert.equal(verdict.code, 'library_incompatible');
+  });
+
+  it('refuses a build older than the floor and says which is needed', async () => {
+    const old = { build: 6301, modelParams: layoutOf('M4'), contextParams: layoutOf('C5') };
+    const verdict = await identify(buildLookalike(old));
+    assert.equal(verdict.code, 'library_incompatible');
+    assert.match(verdict.message ?? '', /b6325/);
+  });
+
+  it('refuses a library whose symbols never existed together, as in a fork', async () => {
+    const gone = abi.symbols.find(([, from, to]) => from < 6000 && to < 6000)?.[0];
+    assert.ok(gone, 'the table knows a function that was removed before the floor');
+    const verdict = await identify(buildLookalike({ ...newest, extra: [gone] }));
+    assert.equal(verdict.code, 'library_incompatible');
+    assert.match(verdict.message ?? '', /contradict|unknown layout/);
+  });
+
+  it('refuses the llama_batch of before b3943', async () => {
+    const verdict = await identify(buildLookalike({ ...newest, batchBytes: 72 }));
+    assert.equal(verdict.code, 'library_incompatible');
+    assert.match(verdict.message ?? '', /llama_batch has 72 bytes/);
+  });
+
+  it('finds libggml beside the library by the siblings it is given', async () => {
+    const home = join(folder, 'siblings');
+    mkdirSync(home);
+    const ggml = join(home, 'libggml.so');
+    const library = join(home, 'libllama.so');
+    copyFileSync(buildGgml(), ggml);
+    copyFileSync(buildLookalike({ ...newest, ggml: buildGgml() }), library);
+
+    const alone = await identify(library);
+    assert.equal(alone.code, 'library_not_found');
+    assert.match(alone.message ?? '', /libggml\.so/);
+
+    const together = await identify(library, [ggml]);
+    assert.equal(together.library?.layout.context, 'C11', together.message);
+  });
+
+  it('refuses a libggml from another folder', async () => {
+    const home = join(folder, 'elsewhere');
+    mkdirSync(home);
+    const library = join(home, 'libllama.so');
+    copyFileSync(buildLookalike({ ...newest, ggml: buildGgml() }), library);
+    const verdict = await identify(library, [buildGgml()]);
+    assert.equal(verdict.code, 'library_incompatible');
+    assert.match(verdict.message ?? '', /libggml comes from elsewhere/);
+  });
+
+  it('names a sibling that cannot be opened', async () => {
+    const sibling = join(folder, 'libggml-base.so');
+    writeFileSync(sibling, 'text');
+    const verdict = await identify(buildFake(), [sibling]);
+    assert.equal(verdict.code, 'library_incompatible');
+    assert.match(verdict.message ?? '', /libggml-base\.so/);
+  });
+});
