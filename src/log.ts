@@ -49,6 +49,13 @@ interface Line {
   readonly start: boolean;
 }
 
+/** One place lines go to. */
+interface Sink {
+  readonly transport: Winston.transport;
+  /** Asked before the logger is ended; resolves when the sink has handed over its last line. */
+  written(): Promise<void>;
+}
+
 type Emit = (line: Line) => void;
 
 /** A log that drops everything. */
@@ -65,7 +72,8 @@ export function createLog(options: LogOptions): Log {
     options.filePath === null
       ? [streamSink(winston, process.stdout)]
       : [fileSink(winston, options.filePath, options.keepDays), urgentSink(winston)];
-  const logger = winston.createLogger({ level: options.level, transports: sinks });
+  const transports = sinks.map(({ transport }) => transport);
+  const logger = winston.createLogger({ level: options.level, transports });
   // Without a listener a failing sink would end the process.
   logger.on('error', complainOnce());
   let closed: Promise<void> | null = null;
@@ -93,10 +101,8 @@ function makeLog(emit: Emit, inherited: object, close: () => Promise<void>): Log
 }
 
 /** Ends the logger and waits until its sinks have handed everything to the system. */
-async function finish(logger: Winston.Logger, sinks: readonly Winston.transport[]): Promise<void> {
-  const written = sinks.map(
-    (sink) => new Promise<void>((resolve) => void sink.once('finish', resolve)),
-  );
+async function finish(logger: Winston.Logger, sinks: readonly Sink[]): Promise<void> {
+  const written = sinks.map((sink) => sink.written());
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, CLOSE_LIMIT_MS);
@@ -144,17 +150,22 @@ function streamSink(
   winston: typeof Winston,
   stream: NodeJS.WriteStream,
   filter?: (line: Line) => boolean,
-): Winston.transport {
+): Sink {
   // A reader that has gone (`hoshikage | head`) must not end the server.
   stream.on('error', () => {});
-  return new winston.transports.Stream({ stream, eol: '\n', format: lineFormat(winston, filter) });
+  const format = lineFormat(winston, filter);
+  const transport = new winston.transports.Stream({ stream, eol: '\n', format });
+  return {
+    transport,
+    written: () => new Promise((resolve) => void transport.once('finish', resolve)),
+  };
 }
 
-function urgentSink(winston: typeof Winston): Winston.transport {
+function urgentSink(winston: typeof Winston): Sink {
   return streamSink(winston, process.stderr, ({ level, start }) => level === 'error' || start);
 }
 
-function fileSink(winston: typeof Winston, filePath: string, keepDays: number): Winston.transport {
+function fileSink(winston: typeof Winston, filePath: string, keepDays: number): Sink {
   // Its date library doubles the cost of a start; only a log file needs it.
   const Rotating = require('winston-daily-rotate-file') as typeof DailyRotateFile;
   const directory = dirname(filePath);
@@ -163,7 +174,7 @@ function fileSink(winston: typeof Winston, filePath: string, keepDays: number): 
     mkdirSync(directory, { recursive: true });
     accessSync(directory, constants.W_OK);
     dropBrokenAudit(auditFile);
-    const sink = new Rotating({
+    const transport = new Rotating({
       filename: `${basename(filePath)}.%DATE%`,
       dirname: directory,
       datePattern: 'YYYY-MM-DD',
@@ -172,9 +183,7 @@ function fileSink(winston: typeof Winston, filePath: string, keepDays: number): 
       eol: '\n',
       ...(keepDays > 0 && { maxFiles: `${keepDays}d` }),
     });
-    // The transport does not pass its stream's errors on; unheard they would end the process.
-    sink.logStream.on('error', complainOnce());
-    return sink;
+    return { transport, written: watchFile(transport.logStream) };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new HoshikageError(
@@ -190,6 +199,25 @@ function fileSink(winston: typeof Winston, filePath: string, keepDays: number): 
       { cause },
     );
   }
+}
+
+/**
+ * Listens to the file itself: the transport does not pass its errors on (unheard they would end the
+ * process), and calls itself finished before the file is.
+ */
+function watchFile(file: NodeJS.WritableStream): Sink['written'] {
+  let failed = false;
+  const complain = complainOnce();
+  file.on('error', (cause) => {
+    failed = true;
+    complain(cause);
+  });
+  return () =>
+    new Promise((resolve) => {
+      if (failed) resolve();
+      file.once('finish', resolve);
+      file.once('error', () => resolve());
+    });
 }
 
 /** The rotation forgets its age limit for ever when this file is cut short; a new one heals it. */
