@@ -81,7 +81,7 @@ export async function readGguf(path: string): Promise<GgufFacts> {
 export function splitParts(path: string, facts: GgufFacts): readonly string[] {
   const count = facts.split?.count ?? 1;
   if (count === 1) return [path];
-  const match = /^(.*)-(\d{5})-of-(\d{5})(\.gguf)$/i.exec(basename(path));
+  const match = /^(.*)-(\d{5})-of-(\d{5})(\.gguf)$/is.exec(basename(path));
   if (!match || Number(match[3]) !== count) {
     throw refusal(path, new Unsound(`a model of ${count} parts needs the name *-00001-of-N.gguf`));
   }

@@ -45,9 +45,9 @@ async function fileNames(directory: string): Promise<readonly string[]> {
 
 /** The id a file is offered under, or null where it is not a model of its own. */
 function toId(name: string): string | null {
-  const stem = /^(?!\.)(.*)\.gguf$/i.exec(name)?.[1];
+  const stem = /^(?!\.)(.*)\.gguf$/is.exec(name)?.[1];
   if (stem === undefined || /^mmproj/i.test(stem)) return null;
-  const part = /^(.+)-(\d{5})-of-\d{5}$/.exec(stem);
+  const part = /^(.+)-(\d{5})-of-\d{5}$/s.exec(stem);
   if (part && Number(part[2]) !== 1) return null;
   return (part?.[1] ?? stem).normalize('NFC');
 }
