@@ -97,8 +97,10 @@ class Cutter {
     this.#answers = answers;
     this.#taken = new Set([...taken, ...given.flatMap((chunks) => chunks ?? [])]);
     const counts = new Map<string, number>();
+    // A text of one unit needs it for itself.
+    const whole = new Set(answers.map((answer) => units(answer).join('')));
     for (const unit of answers.flatMap((answer) => [...new Set(units(answer))])) {
-      if (!this.#taken.has(unit)) counts.set(unit, (counts.get(unit) ?? 0) + 1);
+      if (!this.#taken.has(unit) && !whole.has(unit)) counts.set(unit, (counts.get(unit) ?? 0) + 1);
     }
     const common = [...counts].filter(([, count]) => count > 1).sort(([, a], [, b]) => b - a);
     for (const [unit] of common.slice(0, SHARED_MOST)) this.#shared.add(unit);
@@ -144,7 +146,7 @@ class Cutter {
       tail = before + tail;
       if (this.#claim(tail, chunks)) return all.length - at;
     }
-    throw bad('two answers of a script are the same text');
+    throw bad(`an answer is too much like another, or like a keyword: ${tail}`);
   }
 
   #claim(text: string, chunks: string[]): boolean {
