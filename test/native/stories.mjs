@@ -96,12 +96,17 @@ const ways = {
   async wait() {
     await sleep(25_000);
   },
-  // The event loop ends by itself although a generation runs for ever.
-  async throwInWake({ listeners }) {
-    listeners.add(() => {
-      throw new Error('thrown in the doorbell');
+  async throwInWake({ model, context, listeners }) {
+    let calls = 0;
+    await new Promise((resolve) => {
+      listeners.add(() => {
+        calls++;
+        if (calls === 1) throw new Error('thrown in the doorbell');
+        if (calls > 5) resolve();
+      });
     });
-    await sleep(10_000);
+    await context.close();
+    await model.close();
   },
 };
 

@@ -124,8 +124,9 @@ Napi::Value ModelWrap::Tokenize(const Napi::CallbackInfo& info) {
 Napi::Value ModelWrap::Detokenize(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Bound(env, [&]() -> Napi::Value {
+    const std::shared_ptr<Model>& model = OpenModel();
     std::string bytes;
-    for (const Token token : ArgTokens(info, 0, "tokens")) OpenModel()->AppendPiece(token, &bytes);
+    for (const Token token : ArgTokens(info, 0, "tokens")) model->AppendPiece(token, &bytes);
     Napi::Uint8Array array = Napi::Uint8Array::New(env, bytes.size());
     std::copy(bytes.begin(), bytes.end(), array.Data());
     return array;
