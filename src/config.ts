@@ -317,3 +317,12 @@ export function checkBind({ host, apiKey, allowInsecureBind }: Config): void {
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
+
+/** The whole environment of an engine process: ours without our settings, and the .env file's rest. */
+export function engineEnvironmentOf(
+  config: Pick<Config, 'engineEnvironment'>,
+  env: NodeJS.ProcessEnv = process.env,
+): NodeJS.ProcessEnv {
+  const inherited = Object.entries(env).filter(([name]) => !isSettingKey(name));
+  return { ...Object.fromEntries(inherited), ...config.engineEnvironment };
+}
