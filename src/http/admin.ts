@@ -1,0 +1,93 @@
+/**
+ * /admin/*: changes to the list of models and to what is resident, for the CLI and for people with
+ * the key. Runs in the server, behind adminGuard. It must never answer before the change is on disk.
+ */
+import type { Context } from 'hono';
+import { HoshikageError } from '../errors.js';
+import type { ModelEntry } from '../models/registry.js';
+import { readJson } from './body.js';
+import { ignoredHeader } from './chat-shape.js';
+import type { AppDeps, AppEnv } from './deps.js';
+import { entryOf } from './models.js';
+import { json } from './response.js';
+import { parseAdd } from './schema/admin.js';
+
+/** An entry on the wire: the catalogue's, its settings by their names in the map. */
+function wireEntry({ id, path, stop, origin, settings }: ModelEntry): object {
+  const rows = Object.entries(settings).map(([key, value]) => [snakeCase(key), value]);
+  return { id, path, stop, origin, ...Object.fromEntries(rows) };
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** GET /admin/models. */
+export function adminList({ catalog }: AppDeps): Response {
+  const models = catalog.list().map(wireEntry);
+  const message = `${models.length} 件のモデル / ${models.length} model(s)`;
+  return json({ success: true, message, models });
+}
+
+/** POST /admin/models. Codes: those of parseAdd and ModelCatalog.add. */
+export async function adminAdd(
+  c: Context<AppEnv>,
+  { config, catalog }: AppDeps,
+): Promise<Response> {
+  const body = await readJson(c.req.raw, config.maxBodyBytes);
+  const { id, model, ignored } = parseAdd(body, config.strictFields);
+  const entry = await catalog.add(id, model);
+  const message = `${entry.id} を登録しました / Added ${entry.id}`;
+  return json({ success: true, message, entry: wireEntry(entry) }, ignoredHeader(ignored));
+}
+
+/** DELETE /admin/models/{id}. Codes: those of ModelCatalog.remove. */
+export async function adminRemove(id: string, { catalog }: AppDeps): Promise<Response> {
+  const entry = catalog.get(id);
+  await catalog.remove(id);
+  const message = `${id} を外しました / Removed ${id}`;
+  return json({ success: true, message, entry: entry ? wireEntry(entry) : null });
+}
+
+/** POST /admin/reload. Code: map_broken. */
+export async function adminReload({ catalog }: AppDeps): Promise<Response> {
+  await catalog.reload();
+  const count = catalog.list().length;
+  const message = `モデルの一覧を読み直しました(${count} 件) / Reloaded ${count} model(s)`;
+  return json({ success: true, message, entry: null });
+}
+
+/** POST /admin/models/{id}/load. Codes: model_not_found and those of ModelPool.load. */
+export async function adminLoad(
+  id: string,
+  deps: AppDeps,
+  options: { readonly signal: AbortSignal },
+): Promise<Response> {
+  const entry = entryOf(deps, id);
+  await deps.pool.load(entry, options);
+  const message = `${entry.id} を読み込みました / Loaded ${entry.id}`;
+  return json({ success: true, message, entry: wireEntry(entry) });
+}
+
+/**
+ * POST /admin/unload: what is resident goes after its running requests; nothing resident is as well.
+ * The answer comes when it has gone; a caller that leaves earlier stops only the waiting.
+ */
+export async function adminUnload(
+  { pool }: AppDeps,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<Response> {
+  const unloaded = await untilGone(pool.unload(), signal);
+  const message = unloaded
+    ? 'モデルをメモリーから下ろしました / Unloaded the model'
+    : '読み込まれているモデルはありません / No model is loaded';
+  return json({ success: true, message, entry: null });
+}
+
+function untilGone<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const leave = () => reject(new HoshikageError('cancelled'));
+    signal.addEventListener('abort', leave, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+}

@@ -1,0 +1,147 @@
+/**
+ * The HTTP application: routes, the checks in front of them, errors in OpenAI's shape, one access-log
+ * line per request. Runs in the server; listens to nothing by itself. It must never write what a
+ * request says to the log.
+ */
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import { requestId } from 'hono/request-id';
+import { describe, HoshikageError } from '../errors.js';
+import type { Log } from '../log.js';
+import { adminAdd, adminList, adminLoad, adminReload, adminRemove, adminUnload } from './admin.js';
+import { handleChat } from './chat.js';
+import type { AppDeps, AppEnv } from './deps.js';
+import { errorResponse, failureOf } from './error.js';
+import { adminGuard, hostGuard, keyGuard, originGuard } from './guard.js';
+import { idFromPath, listModels, oneModel } from './models.js';
+import { json } from './response.js';
+import { statusOf } from './status.js';
+
+export type { AppDeps } from './deps.js';
+
+type Handler = (c: Context<AppEnv>, deps: AppDeps) => Response | Promise<Response>;
+
+/** One route; `{id}` in a path is any rest of it, `/` included. */
+interface Route {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly handle: Handler;
+}
+
+const MODELS = '/v1/models/';
+const ADMIN_MODELS = '/admin/models/';
+
+const TABLE: readonly Route[] = [
+  { method: 'GET', path: '/', handle: (c, { version }) => c.text(`星影 Hoshikage ${version}\n`) },
+  { method: 'GET', path: '/health', handle: () => json({ status: 'ok' }) },
+  { method: 'GET', path: '/v1/status', handle: (_, deps) => json(statusOf(deps)) },
+  { method: 'GET', path: '/v1/api/version', handle: (_, { version }) => json({ version }) },
+  { method: 'GET', path: '/v1/models', handle: async (_, deps) => json(await listModels(deps)) },
+  {
+    method: 'GET',
+    path: `${MODELS}{id}`,
+    handle: async (c, deps) => json(await oneModel(deps, idFromPath(c.req.url, MODELS))),
+  },
+  { method: 'POST', path: '/v1/chat/completions', handle: handleChat },
+  { method: 'GET', path: '/admin/models', handle: (_, deps) => adminList(deps) },
+  { method: 'POST', path: '/admin/models', handle: adminAdd },
+  {
+    method: 'DELETE',
+    path: `${ADMIN_MODELS}{id}`,
+    handle: (c, deps) => adminRemove(idFromPath(c.req.url, ADMIN_MODELS), deps),
+  },
+  {
+    method: 'POST',
+    path: `${ADMIN_MODELS}{id}/load`,
+    handle: (c, deps) => {
+      return adminLoad(idFromPath(c.req.url, ADMIN_MODELS, '/load'), deps, c.req.raw);
+    },
+  },
+  { method: 'POST', path: '/admin/reload', handle: (_, deps) => adminReload(deps) },
+  { method: 'POST', path: '/admin/unload', handle: (c, deps) => adminUnload(deps, c.req.raw) },
+];
+
+/** Every route there is, e.g. `{ method: 'GET', path: '/v1/models/{id}' }`. */
+export const ROUTES: readonly Pick<Route, 'method' | 'path'>[] = TABLE;
+
+/** The application over the rooms below. */
+export function createApp(deps: AppDeps): Hono<AppEnv> {
+  const { config, log } = deps;
+  const app = new Hono<AppEnv>();
+  app.use(requestId({ generator: () => `req-${crypto.randomUUID()}` }));
+  app.use(accessLog(log));
+  app.use(hostGuard(config), originGuard(config), keyGuard(config));
+  app.use('/admin/*', adminGuard(config, deps.adminToken));
+  for (const { method, path, handle } of TABLE) {
+    app.on(method, path.replace('{id}', ':id{.+}'), (c) => handle(c, deps));
+  }
+  app.notFound((c) => notFound(c));
+  app.onError((thrown, c) => {
+    // The bearer check's own answers, already in our shape.
+    if (thrown instanceof HTTPException) return thrown.getResponse();
+    const failure = failureOf(thrown, c.req.raw.signal);
+    c.set('failure', failure);
+    return errorResponse(failure);
+  });
+  return app;
+}
+
+/** 404, or for a path that other methods have 405 with `Allow`; a bare OPTIONS gets just that. */
+function notFound(c: Context<AppEnv>): Response {
+  const { method, path } = c.req;
+  const methods = TABLE.filter((route) => isAt(route, path)).map((route) => route.method);
+  if (methods.length === 0) throw new HoshikageError('route_not_found', { path });
+  const all = [...new Set([...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'])];
+  const allow = { allow: all.join(', ') };
+  if (method === 'OPTIONS') return new Response(null, { status: 204, headers: allow });
+  const failure = new HoshikageError('method_not_allowed', { method, path });
+  c.set('failure', failure);
+  return errorResponse(failure, allow);
+}
+
+function isAt(route: Route, path: string): boolean {
+  const [before = '', after] = route.path.split('{id}');
+  if (after === undefined) return path === before;
+  const hasRest = path.length > before.length + after.length;
+  return hasRest && path.startsWith(before) && path.endsWith(after);
+}
+
+/** One line per request when it has ended, a stream's when the stream has. */
+function accessLog(log: Log): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    const begun = performance.now();
+    await next();
+    const { status } = c.res;
+    const finished = c.get('finished');
+    if (finished) void finished.then(() => logRequest(log, c, { status, begun }));
+    else logRequest(log, c, { status, begun });
+  };
+}
+
+function logRequest(
+  log: Log,
+  c: Context<AppEnv>,
+  { status, begun }: { readonly status: number; readonly begun: number },
+): void {
+  const { method, path } = c.req;
+  const ms = Math.round(performance.now() - begun);
+  const request = c.get('requestId');
+  const model = c.get('model');
+  const fields = { request, method, path, status, ms, ...(model !== undefined && { model }) };
+  log.info('request', fields);
+  const failure = c.get('failure');
+  if (failure) logFailure(log, failure, { request, ...(model !== undefined && { model }) });
+}
+
+/** Why a request failed. A refused one's reason may quote the request, so it is left out. */
+function logFailure(log: Log, failure: HoshikageError, fields: object): void {
+  const { code, details, cause } = failure;
+  if (code === 'cancelled') {
+    log.info('the client went away', fields);
+  } else if (describe(code).status < 500) {
+    const { param } = details;
+    log.warn('request refused', { ...fields, code, ...(param !== undefined && { param }) });
+  } else {
+    log.error('request failed', { ...fields, code, ...details, ...(cause ? { cause } : {}) });
+  }
+}

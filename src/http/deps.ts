@@ -1,0 +1,53 @@
+/**
+ * What the HTTP room is given by the composition root, named by the parts of it that are used. Types
+ * only; unit tests give fakes of the same shape.
+ */
+import type { ChatDeps } from '../chat/complete.js';
+import type { Config } from '../config.js';
+import type { ErrorCode, ErrorDetails, HoshikageError } from '../errors.js';
+import type { Log } from '../log.js';
+import type { ModelCatalog } from '../models/catalog.js';
+import type { ModelPool, PoolStatus } from '../resources/pool.js';
+
+/** What the library is known to be; LibraryService gives it. */
+export interface LibraryReport {
+  readonly state: 'checking' | 'ok' | 'refused' | 'missing';
+  readonly path: string | null;
+  readonly origin: string | null;
+  readonly identity: NonNullable<NonNullable<PoolStatus['resident']>['info']>['library'] | null;
+  readonly error: { readonly code: ErrorCode; readonly details: ErrorDetails } | null;
+}
+
+/** The rooms below and the facts of this server. */
+export interface AppDeps {
+  readonly config: Config;
+  readonly log: Log;
+  readonly catalog: Pick<
+    ModelCatalog,
+    'list' | 'get' | 'add' | 'remove' | 'reload' | 'facts' | 'problem'
+  >;
+  readonly pool: Pick<ModelPool, 'acquire' | 'status' | 'load' | 'unload'>;
+  readonly library: { status(): LibraryReport };
+  readonly renderer: ChatDeps['renderer'];
+  /** The token in run.json. */
+  readonly adminToken: string;
+  readonly version: string;
+  /** Epoch time in ms. */
+  readonly startedAt: number;
+}
+
+/** What a request carries through its handlers. */
+export interface AppVariables {
+  requestId: string;
+  /** The model it asked for, for the access log. */
+  model?: string;
+  /** Why it failed, for the log. */
+  failure?: HoshikageError;
+  /** Settles when a streamed answer has ended. */
+  finished?: Promise<void>;
+}
+
+/** The environment of our Hono app. */
+export interface AppEnv {
+  Variables: AppVariables;
+}

@@ -1,0 +1,117 @@
+/**
+ * The two shapes of an answer: JSON, and a stream of server-sent events. Runs in the server.
+ * Written to be cheap per event: text is gathered and handed on once per turn of the event loop. It
+ * must never write to a stream whose reader has gone, nor keep a timer after its end.
+ */
+
+const SSE_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+} as const;
+/** Bytes a slow reader may leave waiting before `full`. */
+const HIGH_WATER_BYTES = 64 * 1024;
+const KEEP_ALIVE_MS = 15_000;
+
+/** A JSON answer. */
+export function json(
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+  status = 200,
+): Response {
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: { 'content-type': 'application/json; charset=utf-8', ...headers },
+  });
+}
+
+/** What an event stream tells its writer. */
+export interface SseOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The reader has made room after `full`. */
+  readonly onDrain: () => void;
+  /** The reader has gone. */
+  readonly onCancel: () => void;
+  /** Silence after which a comment is sent, in ms; 15 s by default. */
+  readonly keepAliveMs?: number;
+}
+
+/** One event stream. */
+export class SseStream {
+  readonly response: Response;
+  /** Settles when no more will be written: after close() or when the reader has gone. */
+  readonly finished: Promise<void>;
+  readonly #encoder = new TextEncoder();
+  readonly #keepAlive: NodeJS.Timeout;
+  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
+  #settle: () => void = () => {};
+  #buffer = '';
+  #isScheduled = false;
+  #closed = false;
+
+  constructor({ headers, onDrain, onCancel, keepAliveMs = KEEP_ALIVE_MS }: SseOptions) {
+    this.finished = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    const body = new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          this.#controller = controller;
+        },
+        pull: onDrain,
+        cancel: () => {
+          this.#end();
+          onCancel();
+        },
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: HIGH_WATER_BYTES }),
+    );
+    this.response = new Response(body, { headers: { ...SSE_HEADERS, ...headers } });
+    this.#keepAlive = setInterval(() => {
+      if (!this.full) this.#write(':\n\n');
+    }, keepAliveMs);
+    this.#keepAlive.unref();
+  }
+
+  /** True while the reader is behind: send no more than must be sent. */
+  get full(): boolean {
+    return this.#closed || (this.#controller?.desiredSize ?? 0) - this.#buffer.length <= 0;
+  }
+
+  /** Sends one event; `data` is one line. */
+  send(data: string): void {
+    this.#write(`data: ${data}\n\n`);
+  }
+
+  /** Ends the stream after what was sent. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#flush();
+    this.#controller?.close();
+    this.#end();
+  }
+
+  #write(text: string): void {
+    if (this.#closed) return;
+    this.#buffer += text;
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    if (this.#closed || this.#buffer === '') return;
+    const bytes = this.#encoder.encode(this.#buffer);
+    this.#buffer = '';
+    this.#controller?.enqueue(bytes);
+    this.#keepAlive.refresh();
+  }
+
+  #end(): void {
+    this.#closed = true;
+    this.#buffer = '';
+    clearInterval(this.#keepAlive);
+    this.#settle();
+  }
+}

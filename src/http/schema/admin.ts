@@ -1,0 +1,56 @@
+/**
+ * The body of POST /admin/models, as the earlier versions had it: `{name, path, stop?, force?, …}`
+ * with an entry's settings beside. Runs in the server; pure. What the values may be is the registry's
+ * to say, so that the CLI keeps the same rules.
+ */
+import { isAbsolute } from 'node:path';
+import { z } from 'zod';
+import { MODEL_SETTING_NAMES, type NewModel, readModelSettings } from '../../models/registry.js';
+import { type FieldRule, IgnoredFields, isRecord } from './fields.js';
+import { because, parseWith } from './issue.js';
+
+/** A model to add. */
+export interface AddCall {
+  readonly id: string;
+  readonly model: NewModel;
+  readonly ignored: readonly string[];
+}
+
+const FIELDS: Readonly<Record<string, FieldRule>> = {
+  name: 'honoured',
+  path: 'honoured',
+  stop: 'honoured',
+  force: 'honoured',
+  ...Object.fromEntries(MODEL_SETTING_NAMES.map((name) => [name, 'honoured' as const])),
+};
+
+const addBody = z.looseObject({
+  name: z.string().min(1),
+  // The server's working directory is nothing a client knows.
+  path: z
+    .string()
+    .refine(
+      (path) => isAbsolute(path) || /^~[\\/]/.test(path),
+      because('絶対パスにしてください', 'must be an absolute path'),
+    ),
+  stop: z.array(z.string()).nullish(),
+  force: z.boolean().nullish(),
+});
+
+/** Reads the body. Codes: missing_required_parameter, invalid_value, unknown_parameter. */
+export function parseAdd(body: unknown, strict: boolean): AddCall {
+  const { name, path, stop, force } = parseWith(addBody, body);
+  const ignored = new IgnoredFields(strict);
+  ignored.check(body, FIELDS);
+  const given = isRecord(body) ? Object.entries(body).filter(([, value]) => value !== null) : [];
+  return {
+    id: name,
+    model: {
+      path,
+      stop: stop ?? [],
+      force: force ?? false,
+      settings: readModelSettings(Object.fromEntries(given)),
+    },
+    ignored: ignored.names,
+  };
+}

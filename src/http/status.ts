@@ -1,0 +1,82 @@
+/**
+ * GET /v1/status: what the server holds and does. Runs in the server; answers at once from what is
+ * known, whatever else is running. It must never ask the engine or touch a file.
+ */
+import { freemem, totalmem } from 'node:os';
+import type { HoshikageError } from '../errors.js';
+import type { AppDeps, LibraryReport } from './deps.js';
+import { bilingual } from './error.js';
+
+/** The answer. Times in ms unless named otherwise, memory in bytes. */
+export function statusOf(deps: AppDeps): object {
+  const { resident, queue } = deps.pool.status();
+  return {
+    status: 'ok',
+    version: deps.version,
+    uptime_s: Math.floor((Date.now() - deps.startedAt) / 1000),
+    library: libraryOf(deps.library.status()),
+    model: resident && residentOf(resident),
+    queue: {
+      length: queue.length,
+      limit: queue.limit,
+      oldest_wait_ms: Math.round(queue.oldestWaitMs),
+    },
+    models: deps.catalog.list().length,
+    problem: deps.catalog.problem && problemOf(deps.catalog.problem),
+    memory: {
+      rss: process.memoryUsage.rss(),
+      free: freemem(),
+      total: totalmem(),
+    },
+  };
+}
+
+function libraryOf({ state, path, origin, identity, error }: LibraryReport): object {
+  return {
+    state,
+    path: identity?.path ?? path,
+    origin,
+    version: identity?.version ?? null,
+    ggml_version: identity?.ggmlVersion ?? null,
+    ggml_commit: identity?.ggmlCommit ?? null,
+    layout: identity?.layout ?? null,
+    devices: (identity?.devices ?? []).map((device) => ({
+      name: device.name,
+      description: device.description,
+      type: device.type,
+      total: device.totalBytes,
+      free: device.freeBytes,
+    })),
+    error: error && problemOf(error),
+  };
+}
+
+type Resident = NonNullable<ReturnType<AppDeps['pool']['status']>['resident']>;
+
+function residentOf(resident: Resident): object {
+  const { id, state, progress, info, slots, active, idleMs, unloadInMs, pid } = resident;
+  return {
+    id,
+    state,
+    progress,
+    pid,
+    active,
+    idle_ms: idleMs === null ? null : Math.round(idleMs),
+    unload_in_ms: unloadInMs === null ? null : Math.round(unloadInMs),
+    description: info?.model.description ?? null,
+    size: info?.model.sizeBytes ?? null,
+    context_length: info?.contextTokens ?? null,
+    slots: slots.map((slot) => ({
+      id: slot.id,
+      state: slot.state,
+      cached_tokens: slot.cachedTokens,
+      prompt_tokens: slot.promptTokens,
+      generated_tokens: slot.generatedTokens,
+    })),
+  };
+}
+
+/** What is wrong, in the same words as an error answer. */
+function problemOf(error: Pick<HoshikageError, 'code' | 'details'>): object {
+  return { code: error.code, message: bilingual(error) };
+}
