@@ -32,10 +32,18 @@ const ANSWERS: readonly ScriptAnswer[] = [
       'What',
       'what',
       'Who',
+      'who',
       'How',
       'how',
+      'Where',
+      'Which',
       'Please',
+      'please',
       'Can ',
+      'Tell',
+      ' the ',
+      ' is ',
+      ' you',
     ],
     say: [
       'Hello! I am the built-in sample of Hoshikage.',
@@ -46,7 +54,7 @@ const ANSWERS: readonly ScriptAnswer[] = [
     ].join('\n\n'),
   },
   {
-    when: ['モデル', 'もでる', 'GGUF', 'gguf'],
+    when: ['モデル', 'もでる', '登録'],
     say: [
       '本物のモデルの使い方です。',
       '1. GGUF 形式のファイル(拡張子 .gguf)を手に入れます。メモリーに収まる大きさのものを選んでください。',
@@ -56,7 +64,7 @@ const ANSWERS: readonly ScriptAnswer[] = [
     ].join('\n\n'),
   },
   {
-    when: ['設定', 'ポート', 'config'],
+    when: ['設定', 'ポート', '環境変数'],
     say: [
       '設定は .env という一つのファイルに書きます。',
       '置き場所は、Linux と macOS では ~/.config/hoshikage/.env、Windows では %APPDATA% の下の hoshikage フォルダーです。何も書かなくても初期値で動きます。',
@@ -65,7 +73,7 @@ const ANSWERS: readonly ScriptAnswer[] = [
     ].join('\n\n'),
   },
   {
-    when: ['ライブラリ', 'libllama', 'llama.cpp', 'GPU'],
+    when: ['ライブラリ', 'ビルド', 'GPUを', 'GPU を'],
     say: [
       '推論は、llama.cpp の共有ライブラリ libllama が受け持っています。',
       '最初から付いてくるものは CPU 用です。GPU を使うなど、別にビルドしたものと取り替えるには、libllama と libggml の一式を ~/.config/hoshikage/lib に置いてから、サーバーを起動し直してください。環境変数 HOSHIKAGE_LIB_PATH で場所を示すこともできます。',
@@ -82,9 +90,17 @@ export function demoModelPath(cacheDir: string): string {
 /** Makes the file unless it is there; gives its path. File system errors come as they are. */
 export async function ensureDemoModel(cacheDir: string): Promise<string> {
   const path = demoModelPath(cacheDir);
-  const there = await stat(path).catch(() => null);
-  if (!there?.isFile()) {
+  if (await isFile(path)) return path;
+  try {
     await writeScripted(path, { answers: ANSWERS, name: DEMO_ID, type: 'q8_0' });
+  } catch (error) {
+    // Where a file in use cannot be replaced, another process may have been quicker: the same bytes.
+    if (!(await isFile(path))) throw error;
   }
   return path;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  const there = await stat(path).catch(() => null);
+  return there?.isFile() ?? false;
 }
