@@ -413,6 +413,18 @@ describe('many writers', () => {
     });
   }
 
+  test('never show a reader, who takes no lock, less than what was there', async () => {
+    const child = startChild('map-worker.ts', [map, model, 'm', '150', 'keep']);
+    let most = 0;
+    while (child.process.exitCode === null && child.process.signalCode === null) {
+      const count = (await registry.read()).length;
+      assert.ok(count >= most, `${count} after ${most}`);
+      most = count;
+    }
+    assert.deepEqual(await child.ended, { code: 0, signal: null });
+    assert.equal((await names()).length, 150);
+  });
+
   test('are killed again and again, and the map is whole every time', async () => {
     const said: string[] = [];
     let uncertain = 0;
