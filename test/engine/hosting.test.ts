@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { until } from '../helpers/waiting.js';
+
+const fakeServer = fileURLToPath(new URL('../helpers/fake-server.ts', import.meta.url));
+
+/** A server process with its engine's pid. */
+async function startFakeServer(): Promise<{ server: ChildProcess; enginePid: number }> {
+  const server = spawn(process.execPath, [...process.execArgv, fakeServer], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = await once(server.stdout, 'data', { signal: AbortSignal.timeout(20_000) });
+  return { server, enginePid: Number(String(line)) };
+}
+
+function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT'] as const) {
+  test(`an engine does not outlive a server that ends by ${signal}`, async () => {
+    const { server, enginePid } = await startFakeServer();
+    assert.equal(isGone(enginePid), false);
+    server.kill(signal);
+    await until('end of the engine', () => isGone(enginePid));
+  });
+}

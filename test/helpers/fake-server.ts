@@ -1,0 +1,14 @@
+/** A process that owns an engine process and tells its pid; how it ends is the test's to choose. */
+import { startEngineProcess } from '../../src/engine/process.js';
+import { silentLog } from '../../src/log.js';
+import { engineOptions } from './engine-options.js';
+
+const engine = await startEngineProcess({
+  library: { path: '/lib/libllama.so', preload: [] },
+  options: engineOptions({ modelPath: 'stalled' }),
+  env: process.env,
+  log: silentLog,
+  entry: new URL('./fake-host.ts', import.meta.url),
+  signal: AbortSignal.timeout(20_000),
+});
+process.stdout.write(`${engine.pid}\n`);
