@@ -53,8 +53,10 @@ function createParser(args: readonly string[], shell: Shell): Argv<Common> {
     .alias('version', 'V')
     .exitProcess(false)
     .wrap(Math.min(process.stdout.columns ?? 100, 100))
-    .fail((message, error) => {
-      throw error ?? new BadUsage(message);
+    .fail((message: string | null, error?: Error) => {
+      // What a command throws never comes here; a YError is the parser's own.
+      if (error && error.name !== 'YError') throw error;
+      throw new BadUsage(message ?? error?.message);
     });
 }
 

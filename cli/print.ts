@@ -54,7 +54,7 @@ export function displayWidth(text: string): number {
   let width = 0;
   for (const char of text) {
     if (/[\p{Mn}\p{Me}\p{Cf}]/u.test(char)) continue;
-    width += WIDE.test(char) ? 2 : 1;
+    width += WIDE.test(char) && !/[\uff61-\uffdc]/.test(char) ? 2 : 1;
   }
   return width;
 }

@@ -1,0 +1,236 @@
+/** How commands find the running server and what they do when it is not what they hoped for. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, it, type TestContext } from 'node:test';
+import { ask, findServer, type RunningServer } from '../../cli/admin-client.js';
+import { Refusal } from '../../cli/fail.js';
+import { type CommandUser, commandUser } from '../helpers/command.js';
+
+interface Seen {
+  readonly method: string | undefined;
+  readonly url: string | undefined;
+  readonly authorization: string | undefined;
+  readonly body: unknown;
+}
+
+type Handler = (seen: Seen, response: ServerResponse) => void;
+
+/** A server on a free port of this process that answers as `handler` says. */
+async function fakeServer(
+  context: TestContext,
+  handler: Handler,
+): Promise<RunningServer & { readonly seen: Seen[] }> {
+  const seen: Seen[] = [];
+  const server = createServer((request, response) => {
+    void readBody(request).then((body) => {
+      const { method, url, headers } = request;
+      const one = { method, url, authorization: headers.authorization, body };
+      seen.push(one);
+      handler(one, response);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  // address() of a listening TCP server is an AddressInfo.
+  const { port } = server.address() as AddressInfo;
+  return { pid: process.pid, host: '127.0.0.1', port, token: 'a1b2', seen };
+}
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  let text = '';
+  for await (const part of request.setEncoding('utf8')) text += part;
+  return text === '' ? null : JSON.parse(text);
+}
+
+function answer(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+}
+
+const error = (code: string, message = `${code} ja / ${code} en`) => ({
+  error: { message, type: 'server_error', param: null, code },
+});
+
+function writeRunFile(user: CommandUser, { pid, host, port, token }: RunningServer): void {
+  user.writeFile(user.runFile, JSON.stringify({ pid, host, port, token, version: '0.0.0' }));
+}
+
+/** The id of a process that has ended. */
+async function deadPid(): Promise<number> {
+  const child = spawn(process.execPath, ['-e', '0'], { stdio: 'ignore' });
+  await once(child, 'exit');
+  return child.pid ?? assert.fail('the process did not start');
+}
+
+describe('a command with a running server', { concurrency: 2 }, () => {
+  it('asks it on the port and with the token of run.json, and leaves the map to it', async (context) => {
+    const user = commandUser(context);
+    const path = user.model('m.gguf');
+    const server = await fakeServer(context, (_, response) =>
+      answer(response, 200, { success: true }),
+    );
+    writeRunFile(user, server);
+    const added = await user.run(['add', 'm.gguf', '星/影 %', 'stop']);
+    const removed = await user.run(['rm', '星/影 %']);
+    assert.deepEqual([added.code, removed.code], [0, 0], added.stderr + removed.stderr);
+    const [post, remove] = server.seen;
+    assert.deepEqual(post, {
+      method: 'POST',
+      url: '/admin/models',
+      authorization: 'Bearer a1b2',
+      body: { name: '星/影 %', path, stop: ['stop'], force: false },
+    });
+    assert.equal(remove?.method, 'DELETE');
+    assert.equal(remove?.url, `/admin/models/${encodeURIComponent('星/影 %')}`);
+    assert.throws(() => readFileSync(user.mapFile), { code: 'ENOENT' });
+  });
+
+  it('never goes through a proxy', async (context) => {
+    const user = commandUser(context);
+    const server = await fakeServer(context, (_, response) =>
+      answer(response, 200, { models: [] }),
+    );
+    writeRunFile(user, server);
+    const proxy = 'http://127.0.0.1:9';
+    const env = { http_proxy: proxy, HTTP_PROXY: proxy, ALL_PROXY: proxy, NODE_USE_ENV_PROXY: '1' };
+    const { code, stdout } = await user.run(['list', '--json'], env);
+    assert.deepEqual([code, stdout.trim(), server.seen.length], [0, '[]', 1]);
+  });
+
+  it('shows its refusal and ends with 1', async (context) => {
+    const user = commandUser(context);
+    user.model('m.gguf');
+    const server = await fakeServer(context, (_, response) =>
+      answer(response, 409, error('model_exists')),
+    );
+    writeRunFile(user, server);
+    const { code, stderr } = await user.run(['add', 'm.gguf', 'taken']);
+    assert.equal(code, 1);
+    assert.match(stderr, /The name is taken: taken/);
+    assert.equal(server.seen.length, 1);
+  });
+
+  it('changes the file itself when the server hangs, and says so', async (context) => {
+    const user = commandUser(context);
+    user.model('m.gguf');
+    const server = await fakeServer(context, () => {});
+    writeRunFile(user, server);
+    const { code, stderr } = await user.run(['add', 'm.gguf', 'm']);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /does not answer/);
+    assert.equal(server.seen.length, 3);
+    assert.match(readFileSync(user.mapFile, 'utf8'), /"m"/);
+  });
+
+  it('changes the file itself when run.json is left over from one that is gone', async (context) => {
+    const user = commandUser(context);
+    user.model('m.gguf');
+    const server = await fakeServer(context, (_, response) => answer(response, 200, {}));
+    writeRunFile(user, { ...server, pid: await deadPid() });
+    const { code, stderr } = await user.run(['add', 'm.gguf', 'm']);
+    assert.deepEqual([code, stderr, server.seen.length], [0, '', 0]);
+    assert.match(readFileSync(user.mapFile, 'utf8'), /"m"/);
+  });
+});
+
+describe('run.json', () => {
+  const find = (context: TestContext, text: string): RunningServer | null => {
+    const user = commandUser(context);
+    user.writeFile(user.runFile, text);
+    return findServer(user);
+  };
+  const good = { pid: process.pid, host: '127.0.0.1', port: 4000, token: 't' };
+
+  it('that is whole names the server', (context) => {
+    assert.deepEqual(find(context, JSON.stringify(good)), good);
+  });
+
+  it('of a server on all addresses is asked on the loopback one', (context) => {
+    assert.equal(find(context, JSON.stringify({ ...good, host: '0.0.0.0' }))?.host, '127.0.0.1');
+    assert.equal(find(context, JSON.stringify({ ...good, host: '::' }))?.host, '::1');
+  });
+
+  it('that is missing, cut short or wrong is no server', (context) => {
+    assert.equal(findServer({ runFile: '/nowhere/run.json' }), null);
+    assert.equal(find(context, '{"pid":'), null);
+    assert.equal(find(context, '[]'), null);
+    for (const wrong of [
+      { pid: 0 },
+      { pid: '1' },
+      { port: 70_000 },
+      { token: 1 },
+      { host: null },
+    ]) {
+      assert.equal(find(context, JSON.stringify({ ...good, ...wrong })), null);
+    }
+  });
+});
+
+describe('a question to the server', { concurrency: true }, () => {
+  it('is asked again while the server cannot do it, three times at most', async (context) => {
+    let left = 2;
+    const server = await fakeServer(context, (_, response) => {
+      left -= 1;
+      if (left >= 0) answer(response, 503, error('map_locked'));
+      else answer(response, 200, { success: true });
+    });
+    const found = await ask(server, 'POST', '/admin/models', { body: {} });
+    assert.equal(found?.status, 200);
+    assert.equal(server.seen.length, 3);
+  });
+
+  it('fails with the words of the server when it cannot do it for long', async (context) => {
+    const server = await fakeServer(context, (_, response) =>
+      answer(response, 503, error('map_locked')),
+    );
+    await assert.rejects(ask(server, 'POST', '/admin/models'), (thrown) => {
+      assert(thrown instanceof Refusal);
+      assert.equal(thrown.message, 'map_locked ja / map_locked en');
+      return true;
+    });
+    assert.equal(server.seen.length, 3);
+  });
+
+  it('counts "not found" as done when an earlier try may have removed it', async (context) => {
+    const server = await fakeServer(context, (_, response) => {
+      if (server.seen.length === 1) response.destroy();
+      else answer(response, 404, error('model_not_found'));
+    });
+    const found = await ask(server, 'DELETE', '/admin/models/m', { details: { model: 'm' } });
+    assert.equal(found?.retried, true);
+  });
+
+  it('counts "not found" as a failure when it is the first answer', async (context) => {
+    const server = await fakeServer(context, (_, response) =>
+      answer(response, 404, error('model_not_found')),
+    );
+    const asked = ask(server, 'DELETE', '/admin/models/m', { details: { model: 'm' } });
+    await assert.rejects(asked, { code: 'model_not_found', details: { model: 'm' } });
+  });
+
+  it('is not answered by another program on that port, or by a server with another token', async (context) => {
+    const other = await fakeServer(context, (_, response) => {
+      response.writeHead(404, { 'content-type': 'text/html' });
+      response.end('<h1>Not Found</h1>');
+    });
+    const stranger = await fakeServer(context, (_, response) =>
+      answer(response, 403, error('admin_not_allowed')),
+    );
+    assert.equal(await ask(other, 'GET', '/admin/models'), null);
+    assert.equal(await ask(stranger, 'GET', '/admin/models'), null);
+    assert.deepEqual([other.seen.length, stranger.seen.length], [1, 1]);
+  });
+
+  it('is not answered by a port nobody listens on', async () => {
+    const nobody = { pid: process.pid, host: '127.0.0.1', port: 1, token: 't' };
+    assert.equal(await ask(nobody, 'GET', '/admin/models'), null);
+  });
+});
