@@ -20,7 +20,7 @@ export async function hoshikage(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
 ): Promise<CommandResult> {
-  const { exited, output } = startProcess(owner, home, args, env);
+  const { exited, output } = startProcess(owner, home, args, { env });
   const { code } = await within(exited, DEADLINE_MS, `end of hoshikage ${args.join(' ')}`);
   return { code, output: output() };
 }

@@ -8,19 +8,22 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type RandomModelOptions, writeRandom } from '../../scripts/random-model.js';
 import { type ScriptedOptions, writeScripted } from '../../src/models/scripted.js';
 
-const MAKERS = fileURLToPath(new URL('../../src/models/', import.meta.url));
+const MAKERS = ['../../src/models/', '../../scripts/'].flatMap((folder) => {
+  const path = fileURLToPath(new URL(folder, import.meta.url));
+  return readdirSync(path)
+    .filter((name) =>
+      /^(scripted|script|vocabulary|codes|prng|random-model|gguf-write)\.ts$/.test(name),
+    )
+    .sort()
+    .map((name) => join(path, name));
+});
 
 /** Changes whenever a maker changes, so that no stale model is ever used. */
 const makersVersion = createHash('sha256')
-  .update(
-    readdirSync(MAKERS)
-      .filter((name) => /^(scripted|script|vocabulary|codes|prng|random|gguf-write)\b/.test(name))
-      .sort()
-      .map((name) => readFileSync(join(MAKERS, name), 'utf8'))
-      .join('\0'),
-  )
+  .update(MAKERS.map((file) => readFileSync(file, 'utf8')).join('\0'))
   .digest('hex');
 
 /** A key for any plain value; bytes count too. */
@@ -53,6 +56,11 @@ export async function madeModel(
 /** A scripted model with these options. */
 export function scriptedModel(options: ScriptedOptions): Promise<string> {
   return madeModel(['scripted', options], (path) => writeScripted(path, options));
+}
+
+/** A model with random weights. */
+export function randomModel(options: RandomModelOptions = {}): Promise<string> {
+  return madeModel(['random', options], (path) => writeRandom(path, options));
 }
 
 /** What the texts of the common test models are. */

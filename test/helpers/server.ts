@@ -121,17 +121,29 @@ export function makeHome(owner: Owner): Home {
   };
 }
 
-/** Starts a process of this user's; it and its children are killed when the owner is done. */
+/** A process that was started. */
+export interface StartedProcess {
+  readonly child: ChildProcess;
+  readonly exited: Promise<Exit>;
+  /** What it has written so far. */
+  output(): string;
+}
+
+/**
+ * Starts a `hoshikage` of this user's; it and its children are killed when the owner is done.
+ * `under`: the command line that runs it, strace for example.
+ */
 export function startProcess(
   owner: Owner,
   home: Home,
   args: readonly string[],
-  env: NodeJS.ProcessEnv = {},
-): { readonly child: ChildProcess; readonly exited: Promise<Exit>; output(): string } {
+  more: { env?: NodeJS.ProcessEnv; under?: readonly string[] } = {},
+): StartedProcess {
   if (!existsSync(MAIN)) throw new Error('dist is missing: run `npm run build` first');
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const [command = '', ...rest] = [...(more.under ?? []), process.execPath, MAIN, ...args];
+  const child = spawn(command, rest, {
     cwd: home.root,
-    env: { ...home.env, ...env },
+    env: { ...home.env, ...more.env },
     stdio: ['ignore', 'pipe', 'pipe'],
     // A group of its own: it can be signalled as a terminal does, and killed whole.
     detached: true,
@@ -175,15 +187,21 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => process.exit(1));
 }
 
+/** How to start a server. */
+export interface ServerOptions {
+  readonly home?: Home;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly args?: readonly string[];
+  /** The command line that runs it, strace for example. */
+  readonly under?: readonly string[];
+}
+
 /** Starts `hoshikage serve` on a free port and waits until it answers /health. */
-export async function startServer(
-  owner: Owner,
-  options: { home?: Home; env?: NodeJS.ProcessEnv; args?: readonly string[] } = {},
-): Promise<TestServer> {
+export async function startServer(owner: Owner, options: ServerOptions = {}): Promise<TestServer> {
   const home = options.home ?? makeHome(owner);
   rmSync(home.runFile, { force: true });
   const args = ['serve', '--port', '0', ...(options.args ?? [])];
-  const { child, exited, output } = startProcess(owner, home, args, options.env);
+  const { exited, output } = startProcess(owner, home, args, options);
   let ended: Exit | null = null;
   void exited.then((exit) => {
     ended = exit;
@@ -194,7 +212,7 @@ export async function startServer(
       async () => {
         if (ended) return 'ended' as const;
         const found = readRunFile(home);
-        if (!found || found.pid !== child.pid) return null;
+        if (!found) return null;
         const { status } = await getJson(`http://127.0.0.1:${found.port}/health`);
         return status === 200 ? found : null;
       },

@@ -1,0 +1,153 @@
+/** Many requests with drops in between: nothing stays stuck, open or allocated. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { scriptedModel } from '../helpers/models.js';
+import { hasProc, openFiles, residentBytes } from '../helpers/proc.js';
+import { makeHome, startServer, type TestServer, untilFree } from '../helpers/server.js';
+import { pause, until } from '../helpers/waiting.js';
+import { chatBody, chunksOf, openStream } from '../helpers/wire.js';
+
+const CLIENTS = 8;
+const TEXT = Array.from({ length: 40 }, (_, i) => `${i}番目の文です。`).join('');
+
+interface Outcome {
+  readonly text: string;
+  readonly dropped: boolean;
+}
+
+/** One streamed chat; a dropped one ends itself after a few chunks. */
+async function one(server: TestServer, turn: number, drop: boolean): Promise<Outcome> {
+  const leaving = new AbortController();
+  const body = chatBody('counter', `質問 ${turn % 17}`, { temperature: 0 });
+  const reply = await openStream(server, body, { signal: leaving.signal });
+  assert.equal(reply.status, 200);
+  let text = '';
+  let chunks = 0;
+  try {
+    for await (const chunk of chunksOf(reply)) {
+      assert.equal(chunk.error, undefined);
+      text += chunk.choices?.[0]?.delta.content ?? '';
+      chunks += 1;
+      if (drop && chunks === 3 + (turn % 20)) leaving.abort();
+    }
+  } catch (error) {
+    if (!leaving.signal.aborted) throw error;
+  }
+  return { text, dropped: leaving.signal.aborted };
+}
+
+/** A hundred streams, eight at a time, every third dropped half-way. */
+async function hundred(server: TestServer): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  let next = 0;
+  const client = async (): Promise<void> => {
+    while (next < 100) {
+      const turn = next++;
+      outcomes.push(await one(server, turn, turn % 3 === 0));
+    }
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, client));
+  return outcomes;
+}
+
+function check(outcomes: readonly Outcome[]): void {
+  assert.equal(outcomes.length, 100);
+  assert.equal(outcomes.filter(({ dropped }) => dropped).length, 34);
+  for (const { text, dropped } of outcomes) {
+    if (dropped) assert.ok(TEXT.startsWith(text) && text.length < TEXT.length);
+    else assert.equal(text, TEXT);
+  }
+}
+
+describe('Two hundred streams, a third of them dropped half-way', {
+  skip: !hasProc && 'needs /proc',
+}, () => {
+  for (const slots of [1, 4]) {
+    describe(`with ${slots} slot${slots > 1 ? 's' : ''}`, () => {
+      let server: TestServer;
+
+      before(async () => {
+        const home = makeHome({ after });
+        const model = await scriptedModel({ answers: [{ say: TEXT }], ballastMiB: 2 });
+        home.writeMap({ counter: model });
+        server = await startServer(
+          { after },
+          { home, env: { N_SLOTS: String(slots), N_CTX: '1024' } },
+        );
+      });
+
+      test('leave memory, descriptors and the queue as after the first hundred', async () => {
+        check(await watched(server, () => hundred(server)));
+        const first = await snapshot(server);
+        check(await watched(server, () => hundred(server)));
+        const second = await snapshot(server);
+        assert.equal(second.engine, first.engine);
+        assert.deepEqual(second.files, first.files);
+        const ratio = second.bytes / first.bytes;
+        assert.ok(ratio < 1.1, `resident memory grew to ${ratio.toFixed(3)} of what it was`);
+        const { queue, model } = await server.status();
+        assert.equal(queue.length, 0);
+        assert.equal(model?.active, 0);
+        assert.ok(model?.slots.every(({ state }) => state === 'idle'));
+      });
+    });
+  }
+});
+
+/** Does the work while /v1/status is asked again and again; it has to answer all the while. */
+async function watched<T>(server: TestServer, work: () => Promise<T>): Promise<T> {
+  let answers = 0;
+  let watching = true;
+  const watcher = (async () => {
+    while (watching) {
+      const { status, queue } = await server.status();
+      assert.equal(status, 'ok');
+      assert.ok(queue.length <= CLIENTS);
+      answers += 1;
+      await pause(20);
+    }
+  })();
+  try {
+    return await work();
+  } finally {
+    watching = false;
+    await watcher;
+    assert.ok(answers > 10, `${answers} answers of /v1/status`);
+  }
+}
+
+interface Snapshot {
+  readonly engine: number;
+  readonly files: readonly string[];
+  readonly bytes: number;
+}
+
+/** Memory and descriptors of server and engine when nothing runs and nobody is connected. */
+async function snapshot(server: TestServer): Promise<Snapshot> {
+  const { model } = await untilFree(server);
+  assert.ok(model?.pid);
+  const pids = [server.pid, model.pid];
+  return {
+    engine: model.pid,
+    files: await settled(() => pids.flatMap(kindsOfFiles)),
+    bytes: pids.map(residentBytes).reduce((sum, bytes) => sum + bytes),
+  };
+}
+
+/** What each descriptor is, without the numbers that name one socket or pipe among many. */
+function kindsOfFiles(pid: number): string[] {
+  return [...openFiles(pid).values()].map((target) => target.replace(/\d+/g, '#')).sort();
+}
+
+/** A reading that stays the same for a while. */
+async function settled(read: () => string[]): Promise<string[]> {
+  let last = read();
+  let same = 0;
+  return until('steady descriptors', async () => {
+    await pause(50);
+    const now = read();
+    same = now.join() === last.join() ? same + 1 : 0;
+    last = now;
+    return same >= 4 ? now : null;
+  });
+}
