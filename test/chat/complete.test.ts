@@ -1,0 +1,255 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { type ChatEvent, type ChatSettings, completeChat } from '../../src/chat/complete.js';
+import type { ChatRequest } from '../../src/chat/message.js';
+import { TemplateRenderer } from '../../src/chat/template.js';
+import { HoshikageError } from '../../src/errors.js';
+import type { ModelEntry } from '../../src/models/registry.js';
+import { FakeEngine, type FakeEngineOptions } from '../helpers/fake-engine.js';
+import { entryNamed, FakeCatalog, FakePool } from '../helpers/fake-pool.js';
+
+const renderer = new TemplateRenderer();
+after(() => renderer.close());
+
+const config: ChatSettings = {
+  nCtx: 4096,
+  nGpuLayers: -1,
+  nSlots: 1,
+  nThreads: 0,
+  nBatch: 512,
+  flashAttn: 'auto',
+  cacheTypeK: 'f16',
+  cacheTypeV: 'f16',
+  mainGpu: null,
+  tensorSplit: null,
+  useMmap: true,
+  useMlock: false,
+  nCpuMoe: null,
+  ropeFreqBase: null,
+  ropeFreqScale: null,
+  ropeScaling: null,
+  temperature: 0.2,
+  topP: 0.8,
+  topK: 40,
+  minP: 0,
+  repeatPenalty: 1.1,
+  repeatLastN: 64,
+  maxTokens: 0,
+};
+
+function setUp(options: FakeEngineOptions = {}, entry: Partial<ModelEntry> = {}) {
+  const engine = new FakeEngine(options);
+  const pool = new FakePool(engine);
+  const catalog = new FakeCatalog([entryNamed('m', entry)]);
+  return { engine, pool, deps: { config, catalog, pool, renderer } };
+}
+
+function ask(more: Partial<ChatRequest> = {}): ChatRequest {
+  return {
+    model: 'm',
+    messages: [{ role: 'user', content: 'Hi' }],
+    sampling: {},
+    stop: [],
+    cachePrompt: true,
+    templateVariables: {},
+    ...more,
+  };
+}
+
+const never = new AbortController().signal;
+
+async function run(set: ReturnType<typeof setUp>, request = ask(), signal = never) {
+  const events: ChatEvent[] = [];
+  for await (const event of completeChat(set.deps, request, signal)) events.push(event);
+  const text = events.map((event) => (event.type === 'text' ? event.text : '')).join('');
+  const end = events.at(-1);
+  assert.ok(end?.type === 'end');
+  return { events, text, end };
+}
+
+describe('complete: from messages to events', () => {
+  it('starts once, gives text, ends once, and gives the lease back', async () => {
+    const set = setUp();
+    const { events, text, end } = await run(set);
+    assert.deepEqual(
+      events.map(({ type }) => type),
+      ['start', 'text', 'text', 'end'],
+    );
+    assert.equal(text, 'Hello world');
+    assert.equal(end.finishReason, 'stop');
+    assert.deepEqual([set.pool.given, set.pool.released], [1, 1]);
+  });
+
+  it('sends the rendered prompt, tokenised, to the engine', async () => {
+    const set = setUp();
+    await run(set);
+    const prompt = set.engine.started[0]?.request.prompt ?? new Int32Array();
+    const text = new TextDecoder().decode(await set.engine.detokenize(prompt));
+    assert.equal(text, '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n');
+  });
+
+  it("prefers the entry's template to the model's, and that to ChatML", async () => {
+    const own = { chatTemplate: 'own' };
+    const both = setUp({ model: { chatTemplate: 'model' } }, { settings: own });
+    await run(both);
+    assert.equal(both.engine.tokenized[0]?.segments[0]?.text, 'own');
+    const model = setUp({ model: { chatTemplate: 'model' } });
+    await run(model);
+    assert.equal(model.engine.tokenized[0]?.segments[0]?.text, 'model');
+  });
+
+  it('takes sampling from the request, else from the entry, else from the settings', async () => {
+    const set = setUp({}, { settings: { temperature: 0.7, topP: 0.5 } });
+    await run(set, ask({ sampling: { temperature: 0, seed: -1 } }));
+    const sampling = set.engine.started[0]?.request.sampling;
+    assert.equal(sampling?.temperature, 0);
+    assert.equal(sampling?.topP, 0.5);
+    assert.equal(sampling?.topK, 40);
+    assert.equal(sampling?.seed, 0xffff_ffff);
+  });
+
+  it('draws a new seed for each request without one', async () => {
+    const set = setUp();
+    await run(set);
+    await run(set);
+    const [first, second] = set.engine.started.map(({ request }) => request.sampling.seed);
+    assert.notEqual(first, second);
+  });
+
+  it('limits the output by the request, else the entry, else MAX_TOKENS, else the context', async () => {
+    const set = setUp({}, { settings: { maxTokens: 2 } });
+    await run(set, ask({ maxTokens: 1 }));
+    await run(set);
+    const free = setUp();
+    await run(free);
+    const limits = [...set.engine.started, ...free.engine.started];
+    assert.deepEqual(
+      limits.map(({ request }) => request.maxTokens),
+      [1, 2, -1],
+    );
+  });
+
+  it('names the variables that the template does not look at', async () => {
+    const set = setUp({ model: { chatTemplate: '{{ enable_thinking }}.' } });
+    const { events } = await run(set, ask({ templateVariables: { enable_thinking: true, x: 1 } }));
+    assert.deepEqual(events[0]?.type === 'start' && events[0].unused, ['x']);
+  });
+});
+
+describe('complete: how it ends', () => {
+  it('`length` where maxTokens or the context is used up', async () => {
+    const limited = await run(setUp({ script: ['a', 'b', 'c'] }), ask({ maxTokens: 2 }));
+    assert.equal(limited.end.finishReason, 'length');
+    assert.equal(limited.end.usage.completionTokens, 2);
+    assert.equal((await run(setUp({ script: ['a'] }))).end.finishReason, 'length');
+  });
+
+  it('at a stop string: nothing of it is shown, the tokens behind it are neither shown nor counted', async () => {
+    const set = setUp({ script: ['one', ' E', 'N', 'D', ' two', ' three'] });
+    const { text, end } = await run(set, ask({ stop: ['END'] }));
+    assert.equal(text, 'one ');
+    assert.equal(end.finishReason, 'stop');
+    assert.equal(end.usage.completionTokens, 4);
+    assert.equal(set.engine.started[0]?.keepTokens, 4);
+  });
+
+  it('at the stop strings of the entry and at the default ones', async () => {
+    const own = setUp({ script: ['a', '終', 'b'] }, { stop: ['終'] });
+    assert.equal((await run(own)).text, 'a');
+    assert.equal((await run(setUp({ script: ['a', '</s>', 'b'] }))).text, 'a');
+  });
+
+  it('shows what was held back when the generation ends before the stop string is whole', async () => {
+    assert.equal((await run(setUp({ script: ['a</'] }))).text, 'a</');
+  });
+
+  it('counts the tokens that came from the cache', async () => {
+    const { end } = await run(setUp({ cachedTokens: 7 }));
+    assert.equal(end.usage.cachedTokens, 7);
+    assert.deepEqual(end.timings, { queueMs: 1, loadMs: 2, prefillMs: 10, generationMs: 20 });
+  });
+});
+
+describe('complete: what it refuses', () => {
+  it('a model that is not there', async () => {
+    await assert.rejects(run(setUp(), ask({ model: 'x' })), { code: 'model_not_found' });
+  });
+
+  it('a prompt that leaves no room, with its numbers, before any decode', async () => {
+    const set = setUp({ contextTokens: 10 });
+    await assert.rejects(run(set), (error: HoshikageError) => {
+      assert.equal(error.code, 'context_length_exceeded');
+      assert.equal(error.details.n_ctx, 10);
+      assert.ok(Number(error.details.n_prompt_tokens) >= 10);
+      return true;
+    });
+    assert.equal(set.engine.started.length, 0);
+    assert.equal(set.pool.released, 1);
+  });
+
+  it('what the template refuses', async () => {
+    const set = setUp({ model: { chatTemplate: "{{ raise_exception('no') }}" } });
+    await assert.rejects(run(set), { code: 'template_failed' });
+    assert.equal(set.pool.released, 1);
+  });
+
+  it('passes on what the pool and the engine throw', async () => {
+    const full = setUp();
+    full.pool.refusal = new HoshikageError('queue_full', { limit: 64 });
+    await assert.rejects(run(full), { code: 'queue_full' });
+    const crashed = setUp({ script: ['a', { fail: new HoshikageError('engine_crashed') }] });
+    await assert.rejects(run(crashed), { code: 'engine_crashed' });
+    assert.equal(crashed.pool.released, 1);
+  });
+});
+
+describe('complete: cancelled', () => {
+  it('while it waits for the model', async () => {
+    const set = setUp();
+    set.pool.gate = new Promise(() => {});
+    const going = new AbortController();
+    const waiting = run(set, ask(), going.signal);
+    going.abort();
+    await assert.rejects(waiting, { code: 'cancelled' });
+    assert.equal(set.engine.started.length, 0);
+  });
+
+  it('while the engine works on the prompt', async () => {
+    const set = setUp({ script: [{ waitMs: 60_000 }, 'late'] });
+    const going = new AbortController();
+    const events = completeChat(set.deps, ask(), going.signal);
+    assert.equal((await events.next()).value?.type, 'start');
+    const next = events.next();
+    going.abort();
+    await assert.rejects(next, { code: 'cancelled' });
+    assert.equal(set.engine.started[0]?.cancelled, true);
+    assert.equal(set.pool.released, 1);
+  });
+
+  it('when its reader stops reading', async () => {
+    const set = setUp({ script: ['a', { waitMs: 60_000 }, 'b'] });
+    for await (const event of completeChat(set.deps, ask(), never)) {
+      if (event.type === 'text') break;
+    }
+    assert.equal(set.engine.started[0]?.cancelled, true);
+    assert.equal(set.pool.released, 1);
+  });
+});
+
+describe('complete: system_fingerprint', () => {
+  async function fingerprint(set: ReturnType<typeof setUp>): Promise<string> {
+    const { events } = await run(set);
+    return events[0]?.type === 'start' ? events[0].fingerprint : '';
+  }
+
+  it('is the same for the same model, library and settings', async () => {
+    assert.equal(await fingerprint(setUp()), await fingerprint(setUp()));
+  });
+
+  it('changes with the model and with an engine setting, not with a sampling default', async () => {
+    const usual = await fingerprint(setUp());
+    assert.notEqual(await fingerprint(setUp({}, { path: '/models/other.gguf' })), usual);
+    assert.notEqual(await fingerprint(setUp({}, { settings: { nCtx: 99 } })), usual);
+    assert.equal(await fingerprint(setUp({}, { settings: { temperature: 1 } })), usual);
+  });
+});

@@ -1,0 +1,107 @@
+/**
+ * A pool and a catalogue over one FakeEngine, for tests of what stands above them. The pool gives
+ * leases at once, or when the test says so; it counts what was given and what came back.
+ */
+import { HoshikageError } from '../../src/errors.js';
+import type { ModelEntry, NewModel } from '../../src/models/registry.js';
+import type { Lease, PoolStatus } from '../../src/resources/pool.js';
+import { FakeEngine } from './fake-engine.js';
+
+/** An entry of the map with sensible values. */
+export function entryNamed(id: string, more: Partial<ModelEntry> = {}): ModelEntry {
+  return { id, path: `/models/${id}.gguf`, stop: [], origin: 'map', settings: {}, ...more };
+}
+
+export class FakePool {
+  readonly engine: FakeEngine;
+  given = 0;
+  released = 0;
+  /** Thrown by acquire() instead of giving a lease. */
+  refusal: HoshikageError | null = null;
+  /** acquire() waits for this, or for its signal. */
+  gate: Promise<void> = Promise.resolve();
+  resident: PoolStatus['resident'] = null;
+
+  constructor(engine: FakeEngine = new FakeEngine()) {
+    this.engine = engine;
+  }
+
+  async acquire(entry: ModelEntry, { signal }: { signal: AbortSignal }): Promise<Lease> {
+    await new Promise<void>((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(new HoshikageError('cancelled')));
+      if (signal.aborted) reject(new HoshikageError('cancelled'));
+      this.gate.then(resolve, reject);
+    });
+    if (this.refusal) throw this.refusal;
+    this.given += 1;
+    let isHeld = true;
+    const release = () => {
+      this.released += isHeld ? 1 : 0;
+      isHeld = false;
+    };
+    return { engine: this.engine, entry, queuedMs: 1, loadMs: 2, release };
+  }
+
+  async load(entry: ModelEntry, options: { signal: AbortSignal }): Promise<void> {
+    const lease = await this.acquire(entry, options);
+    lease.release();
+    this.resident = {
+      id: entry.id,
+      state: 'ready',
+      progress: null,
+      info: this.engine.info,
+      slots: await this.engine.slots(),
+      active: 0,
+      idleMs: 5,
+      unloadInMs: 1000,
+      pid: 42,
+    };
+  }
+
+  async unload(): Promise<boolean> {
+    const wasResident = this.resident !== null;
+    this.resident = null;
+    return wasResident;
+  }
+
+  status(): PoolStatus {
+    return { resident: this.resident, queue: { length: 0, limit: 64, oldestWaitMs: 0 } };
+  }
+}
+
+export class FakeCatalog {
+  problem: HoshikageError | null = null;
+  reloads = 0;
+  readonly #entries = new Map<string, ModelEntry>();
+
+  constructor(entries: readonly ModelEntry[] = [entryNamed('m')]) {
+    for (const entry of entries) this.#entries.set(entry.id, entry);
+  }
+
+  list(): readonly ModelEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  get(id: string): ModelEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  async add(id: string, { path, stop = [], settings = {}, force }: NewModel): Promise<ModelEntry> {
+    if (this.#entries.has(id) && !force) throw new HoshikageError('model_exists', { model: id });
+    const entry = entryNamed(id, { path, stop, settings });
+    this.#entries.set(id, entry);
+    return entry;
+  }
+
+  async remove(id: string): Promise<void> {
+    if (!this.#entries.delete(id)) throw new HoshikageError('model_not_found', { model: id });
+  }
+
+  async reload(): Promise<void> {
+    this.reloads += 1;
+  }
+
+  async facts(): Promise<null> {
+    return null;
+  }
+}
