@@ -1,0 +1,223 @@
+/**
+ * Holds the documents against the code, both ways: nothing missing, nothing stale. Runs in the test
+ * process; starts the CLI once for its help. It must never change a document.
+ */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { CATALOGUE } from '../src/errors.js';
+import { ROUTES } from '../src/http/app.js';
+import {
+  CHAT_FIELDS,
+  type FieldRule,
+  MESSAGE_FIELDS,
+  STREAM_OPTION_FIELDS,
+} from '../src/http/schema/fields.js';
+import { MODEL_SETTING_NAMES } from '../src/models/registry.js';
+import { FORMER_NAMES, SETTINGS } from '../src/settings.js';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const DOCUMENTS = [
+  'README.md',
+  'README.en.md',
+  'CHANGELOG.md',
+  'models/README.md',
+  ...readdirSync(join(ROOT, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
+
+const read = (name: string): string => readFileSync(join(ROOT, name), 'utf8');
+
+/** The cells of every table row, backticks kept. */
+function rows(text: string): readonly (readonly string[])[] {
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('|') && !/^\|[-| :]+\|$/.test(line))
+    .map((line) =>
+      line
+        .slice(1, line.lastIndexOf('|'))
+        .split('|')
+        .map((cell) => cell.trim()),
+    );
+}
+
+/** The part of a document under one heading, up to the next of the same or a higher level. */
+function section(text: string, heading: string): string {
+  const level = /^#+/.exec(heading)?.[0].length ?? 0;
+  const [, rest] = text.split(`\n${heading}\n`);
+  assert.ok(rest !== undefined, `there is a heading "${heading}"`);
+  const next = new RegExp(`^#{1,${level}} `, 'm').exec(rest);
+  return next ? rest.slice(0, next.index) : rest;
+}
+
+/** The texts in backticks of a cell. */
+function ticked(cell = ''): readonly string[] {
+  return [...cell.matchAll(/`([^`]+)`/g)].map((found) => found[1] ?? '');
+}
+
+/** The fenced code blocks of a document. */
+function codeBlocks(text: string, language: string): readonly string[] {
+  const fence = new RegExp(`^\`\`\`${language}\n([\\s\\S]*?)^\`\`\``, 'gm');
+  return [...text.matchAll(fence)].map((found) => found[1] ?? '');
+}
+
+const sorted = (names: Iterable<string>): string[] => [...new Set(names)].sort();
+
+test('docs/ERRORS.md lists every error code once, with its HTTP status and exit code', () => {
+  const listed = rows(read('docs/ERRORS.md'))
+    .filter(([code, status]) => /^`[a-z_]+`$/.test(code ?? '') && /^\d+$/.test(status ?? ''))
+    .map(([code, status, exit, ja, remedy]) => {
+      assert.ok(ja && remedy, `${code} says what it means and what to do`);
+      return `${code?.slice(1, -1)} ${status} ${exit}`;
+    });
+  const known = Object.entries(CATALOGUE).map(
+    ([code, { status, exit }]) => `${code} ${status} ${exit}`,
+  );
+  assert.deepEqual(listed.sort(), known.sort());
+});
+
+test('docs/CONFIG.md lists every setting once, with its default', () => {
+  const listed = rows(read('docs/CONFIG.md'))
+    .filter(([key, , unit, meaning]) => /^`[A-Z_]+`$/.test(key ?? '') && unit && meaning)
+    .map(([key, value]) => `${key?.slice(1, -1)}=${value === '(空)' ? '' : ticked(value)[0]}`);
+  const known = SETTINGS.map((setting) => `${setting.key}=${setting.default}`);
+  assert.deepEqual(listed.sort(), known.sort());
+});
+
+test('docs/CONFIG.md lists what an entry of the map may hold', () => {
+  const listed = rows(section(read('docs/CONFIG.md'), '## モデルごとの設定')).flatMap(([key]) =>
+    ticked(key),
+  );
+  assert.deepEqual(sorted(listed), sorted(['path', 'model', 'stop', ...MODEL_SETTING_NAMES]));
+});
+
+test('docs/CONFIG.md tells what became of the names of earlier versions', () => {
+  const told = rows(section(read('docs/CONFIG.md'), '## 以前の版の名前')).flatMap(([old, now]) =>
+    ticked(old).map((name) => `${name} ${ticked(now)[0] ?? null}`),
+  );
+  const known = Object.entries(FORMER_NAMES).map(([name, now]) => `${name} ${now}`);
+  assert.deepEqual(told.sort(), known.sort());
+});
+
+test('the settings that the READMEs show have the defaults of the code', () => {
+  for (const name of ['README.md', 'README.en.md']) {
+    for (const [key, value] of rows(read(name))) {
+      if (!/^`[A-Z][A-Z_]+`$/.test(key ?? '')) continue;
+      const setting = SETTINGS.find((one) => one.key === ticked(key)[0]);
+      assert.ok(setting, `${name}: ${key} is a setting`);
+      assert.equal(ticked(value)[0] ?? '', setting.default, `${name}: the default of ${key}`);
+    }
+  }
+});
+
+test('docs/API.md lists every route once', () => {
+  const listed = rows(section(read('docs/API.md'), '## ルートの一覧'))
+    .flatMap(([route]) => ticked(route))
+    .filter((route) => /^[A-Z]+ \//.test(route));
+  assert.deepEqual(
+    [...listed].sort(),
+    ROUTES.map(({ method, path }) => `${method} ${path}`).sort(),
+  );
+});
+
+test('docs/API.md sorts the fields of a chat request as the code does', () => {
+  const text = read('docs/API.md');
+  const kind = (rule: FieldRule): string => (typeof rule === 'function' ? 'refused' : rule);
+  const known = (wanted: string): string[] =>
+    sorted(
+      Object.entries(CHAT_FIELDS).flatMap(([name, rule]) => (kind(rule) === wanted ? [name] : [])),
+    );
+  const listed = (heading: string): string[] =>
+    sorted(rows(section(text, heading)).flatMap(([field]) => ticked(field)));
+  assert.deepEqual(listed('### 使う項目'), known('honoured'));
+  assert.deepEqual(listed('### 名指しで断る項目'), known('refused'));
+  assert.deepEqual(listed('### 無視して知らせる項目'), known('ignored'));
+});
+
+test('docs/API.md names every field of a message and of stream_options that is honoured', () => {
+  const text = read('docs/API.md');
+  const honoured = (rules: Readonly<Record<string, FieldRule>>): string[] =>
+    sorted(Object.keys(rules).filter((name) => rules[name] === 'honoured'));
+  const message = rows(section(text, '### メッセージ')).flatMap(([field]) => ticked(field));
+  assert.deepEqual(sorted(message), honoured(MESSAGE_FIELDS));
+  for (const name of honoured(STREAM_OPTION_FIELDS)) assert.ok(text.includes(`"${name}"`), name);
+});
+
+test('the CLI and docs/user-manual.md know the same commands and options', () => {
+  const help = (...command: string[]): string =>
+    execFileSync(
+      process.execPath,
+      ['--import', 'tsx', join(ROOT, 'cli/main.ts'), ...command, '--help', '--lang', 'en'],
+      { encoding: 'utf8', cwd: ROOT, timeout: 60_000 },
+    );
+  const overview = help();
+  const commands = new Set<string>();
+  const options = new Set([...overview.matchAll(/--([a-z-]+)/g)].map((found) => `--${found[1]}`));
+  for (const [, name = '', rest = ''] of overview.matchAll(/^ {2}hoshikage (\w+)(.*)$/gm)) {
+    commands.add(name);
+    const aliases = /\[aliases: ([^\]]+)\]/.exec(rest)?.[1]?.split(', ') ?? [];
+    for (const alias of aliases) commands.add(alias);
+    for (const [option] of help(name).matchAll(/--[a-z-]+/g)) options.add(option);
+  }
+  assert.deepEqual(manual('hoshikage ([a-z]+)'), sorted(commands));
+  assert.deepEqual(manual('(--[a-z-]+)'), sorted(options));
+});
+
+/** What a pattern finds in the commands that the manual's table shows. */
+function manual(pattern: string): string[] {
+  const shown = rows(section(read('docs/user-manual.md'), '## コマンド'))
+    .flat()
+    .flatMap((cell) => ticked(cell));
+  const found = shown.flatMap((text) => [...text.matchAll(new RegExp(pattern, 'g'))]);
+  return sorted(found.map(([, name = '']) => name));
+}
+
+test('every npm and hoshikage command in a document exists', () => {
+  const scripts = new Set(Object.keys(JSON.parse(read('package.json')).scripts));
+  const commands = new Set(manual('hoshikage ([a-z]+)'));
+  for (const name of DOCUMENTS) {
+    for (const block of [
+      ...codeBlocks(read(name), 'bash'),
+      ...codeBlocks(read(name), 'powershell'),
+    ]) {
+      for (const [, script = ''] of block.matchAll(/\bnpm run (?:-s )?([\w:-]+)/g)) {
+        assert.ok(scripts.has(script), `${name}: npm run ${script}`);
+      }
+      if (/\bnpm (start|test)\b/.test(block))
+        assert.ok(scripts.has('start') && scripts.has('test'));
+      for (const [, word = ''] of block.matchAll(/^(?:npx )?hoshikage ([a-z]+)/gm)) {
+        assert.ok(commands.has(word), `${name}: hoshikage ${word}`);
+      }
+      for (const [, file = ''] of block.matchAll(/\bnode ((?:scripts|dist)\/[\w./-]+)/g)) {
+        const source = file.replace(/^dist\/(.*)\.js$/, '$1.ts');
+        assert.ok(existsSync(join(ROOT, source)), `${name}: node ${file}`);
+      }
+    }
+  }
+});
+
+test('links between documents lead to files and headings that exist', () => {
+  for (const name of DOCUMENTS) {
+    for (const [, target = ''] of read(name).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      const [path = '', anchor] = target.split('#');
+      const file = path === '' ? name : join(dirname(name), path);
+      assert.ok(existsSync(join(ROOT, file)), `${name} -> ${target}`);
+      if (anchor === undefined) continue;
+      const anchors = [...read(file).matchAll(/^#+ (.+)$/gm)].map((found) => slug(found[1] ?? ''));
+      assert.ok(anchors.includes(decodeURIComponent(anchor)), `${name} -> ${target}`);
+    }
+  }
+});
+
+/** The anchor GitHub makes of a heading. */
+function slug(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\p{M}\s_-]/gu, '')
+    .replace(/\s/g, '-');
+}
