@@ -4,6 +4,7 @@
  */
 import type { Config } from '../../src/config.js';
 import type { Log } from '../../src/log.js';
+import type { RunningServer } from '../../src/server.js';
 import type { ExitCode } from '../fail.js';
 import type { Command } from '../shell.js';
 import { packageVersion } from '../version.js';
@@ -35,45 +36,58 @@ interface Flags {
   readonly lang: string;
 }
 
+/** What the end may take beyond SHUTDOWN_GRACE before the process goes anyway. */
+const STOP_MARGIN_MS = 10_000;
+/** What a handle that nobody closed may delay the end. */
+const LINGER_MS = 1000;
+
 async function serve(flags: Flags): Promise<ExitCode> {
-  const signals = listenForSignals();
-  const { checkBind, createDirectories, loadConfig } = await import('../../src/config.js');
+  const signal = firstSignal();
+  const { loadConfig } = await import('../../src/config.js');
   const config = loadConfig({ flags: { ...flags } });
-  checkBind(config);
-  createDirectories(config);
   const { createLog } = await import('../../src/log.js');
   const { logFilePath: filePath, logLevel: level, logKeepDays: keepDays } = config;
   const log = createLog({ filePath, level, keepDays });
   try {
     for (const hint of config.hints) log.warn(hint);
-    return await runServer(config, log, signals);
+    const exitCode = await runServer(config, log, signal);
+    setTimeout(() => process.exit(exitCode), LINGER_MS).unref();
+    return exitCode;
   } finally {
     await log.close();
   }
 }
 
-async function runServer(config: Config, log: Log, signals: Signals): Promise<ExitCode> {
+/** Runs the server until a signal, or an error nobody caught, ends it. */
+async function runServer(
+  config: Config,
+  log: Log,
+  signal: Promise<NodeJS.Signals>,
+): Promise<ExitCode> {
   const version = packageVersion();
   const { startServer } = await import('../../src/server.js');
   const server = await startServer(config, { log, version });
-  greet(config, server, version);
-  const reason = await signals.first;
-  log.start(`stopping on ${reason}`, { graceMs: config.shutdownGraceMs });
-  await server.stop(config.shutdownGraceMs);
-  return 0;
-}
-
-interface Signals {
-  /** The first signal's name. */
-  readonly first: Promise<NodeJS.Signals>;
+  const crash = firstUncaught(log);
+  await greet(config, server, version);
+  const end = await Promise.race([signal, crash]);
+  const crashed = end instanceof Error;
+  const graceMs = crashed ? 0 : config.shutdownGraceMs;
+  log.start('stopping', { reason: crashed ? 'an uncaught error' : end, graceMs });
+  const late = setTimeout(() => process.exit(1), graceMs + STOP_MARGIN_MS);
+  try {
+    await server.stop(graceMs);
+  } finally {
+    clearTimeout(late);
+  }
+  return crashed ? 1 : 0;
 }
 
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
-/** Listens from now on; the second signal ends the process. */
-function listenForSignals(): Signals {
+/** Listens for signals from now on; the second one ends the process. */
+function firstSignal(): Promise<NodeJS.Signals> {
   let count = 0;
-  const first = new Promise<NodeJS.Signals>((resolve) => {
+  return new Promise((resolve) => {
     for (const [signal, exitCode] of Object.entries(EXIT_CODES)) {
       process.on(signal, () => {
         count += 1;
@@ -82,31 +96,58 @@ function listenForSignals(): Signals {
       });
     }
   });
-  return { first };
+}
+
+/** The first error nobody caught, rejected promises included; all of them go to the log. */
+function firstUncaught(log: Log): Promise<Error> {
+  return new Promise((resolve) => {
+    process.on('uncaughtException', (thrown: unknown) => {
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      log.error('uncaught error', { error });
+      resolve(error);
+    });
+  });
 }
 
 /** Says where the server listens and what to try next. */
-function greet(
-  config: Config,
-  { host, port }: { readonly host: string; readonly port: number },
-  version: string,
-): void {
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  const key = config.apiKey === null ? '' : ' -H "Authorization: Bearer $API_KEY"';
+async function greet(config: Config, server: RunningServer, version: string): Promise<void> {
+  const url = urlOf(server);
   const lines = [
     '',
     `  星影 Hoshikage ${version}  ${url}`,
     '',
     '  試す / Try:',
-    `    curl${key} ${url}/v1/models`,
+    `    ${await tryCommand(config, url)}`,
     '  モデルを追加 / Add a model:',
     `    ${ownCommand()} add ./model.gguf my-model`,
     '  終了 / Stop: Ctrl-C',
     '',
   ];
-  // Standard output belongs to the log where that has no file.
+  // Standard output belongs to nobody where the log has a file: a service reads standard error.
   const stream = config.logFilePath === null ? process.stdout : process.stderr;
   stream.write(`${lines.join('\n')}\n`);
+}
+
+/** An address one can connect to: "all addresses" is shown as this machine. */
+function urlOf({ host, port }: RunningServer): string {
+  if (host === '0.0.0.0') return `http://127.0.0.1:${port}`;
+  if (host === '::') return `http://[::1]:${port}`;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** A request the reader can paste: a first chat with the first model. */
+async function tryCommand(config: Config, url: string): Promise<string> {
+  const key = config.apiKey === null ? '' : ' -H "Authorization: Bearer $API_KEY"';
+  // cmd.exe quotes in a way of its own.
+  if (process.platform === 'win32') return `curl${key} ${url}/v1/models`;
+  const { withLocalModels } = await import('../local-models.js');
+  const model = await withLocalModels(config, async (models) => models.list()[0]?.id).catch(
+    () => undefined,
+  );
+  if (model === undefined) return `curl${key} ${url}/v1/models`;
+  const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'こんにちは' }] });
+  const quoted = `'${body.replaceAll("'", "'\\''")}'`;
+  return `curl${key} ${url}/v1/chat/completions -H 'Content-Type: application/json' -d ${quoted}`;
 }
 
 /** How this program was started, for a command the reader can copy. */

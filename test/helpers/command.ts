@@ -2,8 +2,8 @@
  * The command line from its source, run as a process by a user with an empty home; for tests of the
  * CLI itself. It must never see the configuration or the proxy of whoever runs the tests.
  */
-import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -21,6 +21,15 @@ export interface Outcome {
   readonly stderr: string;
 }
 
+/** A command that has not ended yet. */
+export interface Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Outcome>;
+  /** What it has written so far. */
+  stdout(): string;
+  stderr(): string;
+}
+
 /** A user of the command line. */
 export interface CommandUser {
   readonly home: string;
@@ -31,7 +40,12 @@ export interface CommandUser {
   /** Writes a small sound GGUF file below the home; gives its absolute path. */
   model(name: string): string;
   writeFile(path: string, text: string): void;
+  /** The names in a directory below the home. */
+  files(directory: string): readonly string[];
+  /** Runs a command to its end. */
   run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Outcome>;
+  /** Starts a command; it is killed after the test. */
+  start(args: readonly string[], env?: NodeJS.ProcessEnv): Running;
 }
 
 /** A user whose home is thrown away after the test. */
@@ -43,6 +57,14 @@ export function commandUser(context: TestContext): CommandUser {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, content);
   };
+  const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Running =>
+    startCommand(context, args, home, {
+      PATH: process.env.PATH,
+      HOME: home,
+      USERPROFILE: home,
+      LANG: 'C.UTF-8',
+      ...env,
+    });
   return {
     home,
     configDir,
@@ -54,22 +76,18 @@ export function commandUser(context: TestContext): CommandUser {
       writeFile(path, ggufBytes(smallGguf()).file);
       return path;
     },
-    run: (args, env = {}) =>
-      runCommand(args, home, {
-        PATH: process.env.PATH,
-        HOME: home,
-        USERPROFILE: home,
-        LANG: 'C.UTF-8',
-        ...env,
-      }),
+    files: (directory) => readdirSync(join(home, directory)),
+    run: (args, env) => start(args, env).ended,
+    start,
   };
 }
 
-function runCommand(
+function startCommand(
+  context: TestContext,
   args: readonly string[],
   cwd: string,
   env: NodeJS.ProcessEnv,
-): Promise<Outcome> {
+): Running {
   const child = spawn(process.execPath, ['--import', TSX, MAIN, ...args], {
     cwd,
     env,
@@ -85,8 +103,10 @@ function runCommand(
   child.stderr.setEncoding('utf8').on('data', (part: string) => {
     stderr += part;
   });
-  return new Promise((resolve, reject) => {
+  const ended = new Promise<Outcome>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
   });
+  context.after(() => void child.kill('SIGKILL'));
+  return { child, ended, stdout: () => stdout, stderr: () => stderr };
 }
