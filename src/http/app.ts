@@ -3,6 +3,7 @@
  * line per request. Runs in the server; listens to nothing by itself. It must never write what a
  * request says to the log.
  */
+import { randomUUID } from 'node:crypto';
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { requestId } from 'hono/request-id';
@@ -68,7 +69,7 @@ export const ROUTES: readonly Pick<Route, 'method' | 'path'>[] = TABLE;
 export function createApp(deps: AppDeps): Hono<AppEnv> {
   const { config, log } = deps;
   const app = new Hono<AppEnv>();
-  app.use(requestId({ generator: () => `req-${crypto.randomUUID()}` }));
+  app.use(requestId({ generator: () => `req-${randomUUID()}` }));
   app.use(accessLog(log));
   app.use(hostGuard(config), originGuard(config), keyGuard(config));
   app.use('/admin/*', adminGuard(config, deps.adminToken));
@@ -111,6 +112,8 @@ function accessLog(log: Log): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const begun = performance.now();
     await next();
+    // Here and not before: an answer that a handler made by itself knows nothing of this context.
+    c.res.headers.set('x-request-id', c.get('requestId'));
     const { status } = c.res;
     const finished = c.get('finished');
     if (finished) void finished.then(() => logRequest(log, c, { status, begun }));

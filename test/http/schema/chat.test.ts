@@ -1,0 +1,267 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { HoshikageError } from '../../../src/errors.js';
+import { parseChat } from '../../../src/http/schema/chat.js';
+import { CHAT_FIELDS } from '../../../src/http/schema/fields.js';
+
+const messages = [{ role: 'user', content: 'Hi' }];
+const body = (more: object = {}) => ({ model: 'm', messages, ...more });
+
+/** The error a body gives, as `code param`, and its words. */
+function refusal(
+  sent: unknown,
+  strict = false,
+): { what: string; words: string; error: HoshikageError } {
+  try {
+    parseChat(sent, strict);
+  } catch (error) {
+    assert.ok(error instanceof HoshikageError, String(error));
+    return { what: `${error.code} ${error.details.param}`, words: error.message, error };
+  }
+  return assert.fail(`was accepted: ${JSON.stringify(sent)}`);
+}
+
+describe('chat body: what is honoured', () => {
+  it('becomes a request in our own names', () => {
+    const { request, stream, includeUsage, ignored } = parseChat(
+      body({
+        stream: true,
+        stream_options: { include_usage: true },
+        max_tokens: 5,
+        temperature: 0,
+        top_p: 1,
+        top_k: 0,
+        min_p: 0.1,
+        seed: 7,
+        stop: 'END',
+        presence_penalty: -2,
+        frequency_penalty: 2,
+        repeat_penalty: 1,
+        repeat_last_n: -1,
+        logit_bias: { '12': -100 },
+        ignore_eos: true,
+        cache_prompt: false,
+        reasoning_effort: 'low',
+        chat_template_kwargs: { enable_thinking: false },
+      }),
+      false,
+    );
+    assert.deepEqual(request, {
+      model: 'm',
+      messages,
+      maxTokens: 5,
+      stop: ['END'],
+      cachePrompt: false,
+      templateVariables: { reasoning_effort: 'low', enable_thinking: false },
+      sampling: {
+        temperature: 0,
+        topP: 1,
+        topK: 0,
+        minP: 0.1,
+        seed: 7,
+        presencePenalty: -2,
+        frequencyPenalty: 2,
+        repeatPenalty: 1,
+        repeatLastN: -1,
+        logitBias: [[12, -100]],
+        ignoreEos: true,
+      },
+    });
+    assert.deepEqual([stream, includeUsage, ignored], [true, true, []]);
+  });
+
+  it('null means the default, for every field but model and messages', () => {
+    const fields = Object.keys(CHAT_FIELDS).filter((key) => key !== 'model' && key !== 'messages');
+    const nulls = Object.fromEntries(fields.map((key) => [key, null]));
+    const { request, ignored } = parseChat(body(nulls), true);
+    assert.deepEqual(request, parseChat(body(), true).request);
+    assert.deepEqual(ignored, []);
+  });
+
+  it('content may be a string, null, or text parts, which are joined by a line break', () => {
+    const parts = [
+      { type: 'text', text: 'a' },
+      { type: 'text', text: 'b' },
+    ];
+    const { request } = parseChat(
+      body({
+        messages: [
+          { role: 'user', content: parts },
+          { role: 'assistant', content: null },
+          { role: 'assistant' },
+        ],
+      }),
+      false,
+    );
+    assert.deepEqual(
+      request.messages.map(({ content }) => content),
+      ['a\nb', '', ''],
+    );
+  });
+
+  it('the history may hold tool calls and their answers', () => {
+    const call = { id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } };
+    const history = [
+      { role: 'assistant', content: null, tool_calls: [call] },
+      { role: 'tool', tool_call_id: 'c1', content: '3' },
+    ];
+    const { request } = parseChat(body({ messages: history }), true);
+    assert.deepEqual(request.messages, [
+      { role: 'assistant', content: '', tool_calls: [call] },
+      { role: 'tool', content: '3', tool_call_id: 'c1' },
+    ]);
+  });
+
+  it('equal max_tokens and max_completion_tokens are one limit', () => {
+    const both = body({ max_tokens: 3, max_completion_tokens: 3 });
+    assert.equal(parseChat(both, false).request.maxTokens, 3);
+  });
+});
+
+describe('chat body: what is refused, by the name of the field', () => {
+  const cases: readonly (readonly [string, unknown])[] = [
+    ['missing_required_parameter model', { messages }],
+    ['missing_required_parameter messages', { model: 'm' }],
+    ['invalid_value body', []],
+    ['invalid_value body', 'text'],
+    ['invalid_value model', { model: 5, messages }],
+    ['invalid_value model', { model: null, messages }],
+    ['invalid_value messages', body({ messages: [] })],
+    ['invalid_value messages', body({ messages: 'Hi' })],
+    ['missing_required_parameter messages[0].role', body({ messages: [{ content: 'a' }] })],
+    ['invalid_value messages[0].role', body({ messages: [{ role: 'king', content: 'a' }] })],
+    ['invalid_value messages[0].content', body({ messages: [{ role: 'user', content: 5 }] })],
+    [
+      'missing_required_parameter messages[0].content[0].text',
+      body({ messages: [{ role: 'user', content: [{ type: 'text' }] }] }),
+    ],
+    [
+      'unsupported_parameter messages[1].content[0]',
+      body({ messages: [...messages, { role: 'user', content: [{ type: 'image_url' }] }] }),
+    ],
+    [
+      'missing_required_parameter messages[0].tool_calls[0].function',
+      body({ messages: [{ role: 'assistant', tool_calls: [{ id: 'x' }] }] }),
+    ],
+    ['invalid_value temperature', body({ temperature: 2.1 })],
+    ['invalid_value temperature', body({ temperature: -0.1 })],
+    ['invalid_value temperature', body({ temperature: '0' })],
+    ['invalid_value top_p', body({ top_p: 1.01 })],
+    ['invalid_value top_k', body({ top_k: -1 })],
+    ['invalid_value min_p', body({ min_p: 2 })],
+    ['invalid_value seed', body({ seed: 1.5 })],
+    ['invalid_value max_tokens', body({ max_tokens: 0 })],
+    ['invalid_value max_completion_tokens', body({ max_completion_tokens: 1.5 })],
+    ['invalid_value max_completion_tokens', body({ max_tokens: 1, max_completion_tokens: 2 })],
+    ['invalid_value presence_penalty', body({ presence_penalty: 3 })],
+    ['invalid_value repeat_penalty', body({ repeat_penalty: 0 })],
+    ['invalid_value repeat_last_n', body({ repeat_last_n: -2 })],
+    ['invalid_value stop', body({ stop: '' })],
+    ['invalid_value stop[1]', body({ stop: ['a', ''] })],
+    ['invalid_value stop[0]', body({ stop: ['星'.repeat(86)] })],
+    ['invalid_value stop', body({ stop: Array.from({ length: 17 }, (_, i) => `s${i}`) })],
+    ['invalid_value stop', body({ stop: 5 })],
+    ['invalid_value logit_bias', body({ logit_bias: { a: 1 } })],
+    ['invalid_value logit_bias.1', body({ logit_bias: { '1': 101 } })],
+    ['invalid_value logit_bias', body({ logit_bias: [] })],
+    [
+      'invalid_value logit_bias',
+      body({ logit_bias: Object.fromEntries(Array.from({ length: 1025 }, (_, i) => [i, 1])) }),
+    ],
+    ['invalid_value stream', body({ stream: 'yes' })],
+    ['invalid_value stream_options', body({ stream_options: { include_usage: true } })],
+    ['invalid_value chat_template_kwargs', body({ chat_template_kwargs: { messages: [] } })],
+  ];
+  for (const [what, sent] of cases) {
+    it(`${JSON.stringify(sent).slice(0, 70)}: ${what}`, () =>
+      assert.equal(refusal(sent).what, what));
+  }
+
+  it('with the reason in both languages, and without the value', () => {
+    const { error } = refusal(body({ temperature: 2.1 }));
+    assert.equal(error.details.reason, 'must be at most 2');
+    assert.equal(error.details.reason_ja, '2 以下にしてください');
+    assert.ok(!refusal(body({ stop: ['', 'secret'] })).words.includes('secret'));
+  });
+});
+
+describe('chat body: what is not there yet', () => {
+  const refused: Readonly<Record<string, unknown>> = {
+    tools: [{ type: 'function' }],
+    tool_choice: 'required',
+    response_format: { type: 'json_object' },
+    grammar: 'root ::= "a"',
+    logprobs: true,
+    top_logprobs: 3,
+    n: 2,
+    typical_p: 0.5,
+    dry_multiplier: 0.8,
+    xtc_probability: 0.1,
+    audio: { voice: 'x' },
+    modalities: ['text', 'audio'],
+    functions: [{}],
+    function_call: { name: 'f' },
+    web_search_options: {},
+    verbosity: 'low',
+  };
+  for (const [name, value] of Object.entries(refused)) {
+    it(`${name} is refused by name`, () => {
+      assert.equal(refusal(body({ [name]: value })).what, `unsupported_parameter ${name}`);
+    });
+  }
+
+  it('but a value that asks for nothing is accepted, without a word', () => {
+    const neutral = {
+      tools: [],
+      tool_choice: 'auto',
+      response_format: { type: 'text' },
+      logprobs: false,
+      n: 1,
+      typical_p: 1,
+      dry_multiplier: 0,
+      xtc_probability: 0,
+      modalities: ['text'],
+      verbosity: 'medium',
+    };
+    assert.deepEqual(parseChat(body(neutral), true).ignored, []);
+    assert.deepEqual(parseChat(body({ tool_choice: 'none' }), true).ignored, []);
+  });
+
+  it('every field of the table is refused, ignored or honoured', () => {
+    const known = new Set([...Object.keys(refused)]);
+    for (const [name, rule] of Object.entries(CHAT_FIELDS)) {
+      assert.equal(typeof rule === 'function', known.has(name), name);
+    }
+  });
+});
+
+describe('chat body: what has no effect', () => {
+  it('is accepted and named', () => {
+    const sent = body({
+      store: true,
+      metadata: {},
+      foo: 1,
+      messages: [{ role: 'user', content: 'a', refusal: 'x', mood: 1 }],
+      stream: true,
+      stream_options: { include_obfuscation: false },
+    });
+    assert.deepEqual(parseChat(sent, false).ignored, [
+      'store',
+      'metadata',
+      'foo',
+      'stream_options.include_obfuscation',
+      'messages.refusal',
+      'messages.mood',
+    ]);
+  });
+
+  it('is refused by name with STRICT_FIELDS', () => {
+    assert.equal(refusal(body({ store: true }), true).what, 'unknown_parameter store');
+    const inside = body({ messages: [{ role: 'user', content: 'a', mood: 1 }] });
+    assert.equal(refusal(inside, true).what, 'unknown_parameter messages[0].mood');
+  });
+
+  it('is not named where it is null', () => {
+    assert.deepEqual(parseChat(body({ store: null, foo: null }), true).ignored, []);
+  });
+});
