@@ -1,0 +1,227 @@
+// A plain program over the C++ classes and the fake libllama, without Node: many threads submit,
+// read, cancel and close at once. Built and run under sanitizers by scripts/sanitize.mjs.
+//   threads LIBRARY MODEL CONTROL_FILE ROUNDS
+// abi-table.inc is written by that script from native/abi/llama.json.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "decode/worker.h"
+#include "llama/error.h"
+#include "llama/library.h"
+
+using namespace hoshikage;
+
+namespace {
+
+struct LayoutRow {
+  int kind;  // 0: model, 1: context
+  const char* id;
+  int size, from, to;
+};
+struct FieldRow {
+  const char* layout;
+  const char* name;
+  int offset, size, count;
+  uint64_t defaults[4];
+};
+struct SymbolRow {
+  const char* name;
+  int from, gone;
+};
+#include "abi-table.inc"
+
+AbiTable Table() {
+  AbiTable table;
+  table.floor = kFloor;
+  for (const LayoutRow& row : kLayouts) {
+    AbiLayout layout{row.id, row.size, row.from, row.to, {}};
+    for (const FieldRow& field : kFields) {
+      if (layout.id != field.layout) continue;
+      layout.fields.push_back({field.name, field.offset, field.size,
+                               std::vector<uint64_t>(field.defaults, field.defaults + field.count)});
+    }
+    (row.kind == 0 ? table.model_params : table.context_params).push_back(layout);
+  }
+  for (const SymbolRow& row : kSymbols) table.symbols.push_back({row.name, row.from, row.gone});
+  return table;
+}
+
+}  // namespace
+
+// The cells of fake-llama.cc that matter here.
+enum Cell { kTokenSleepUs = 6, kLiveModels = 7, kLiveContexts = 8, kLiveSamplers = 9, kViolations = 19 };
+
+namespace {
+
+std::atomic<int64_t>* g_cells;
+std::atomic<int> g_failures{0};
+
+void Check(bool good, const char* what) {
+  if (good) return;
+  std::fprintf(stderr, "failed: %s\n", what);
+  g_failures++;
+}
+
+// Where a worker's ring arrives; stands for the JavaScript thread's doorbell.
+struct Bell {
+  std::mutex mutex;
+  std::condition_variable rung;
+  uint64_t rings = 0;
+  void Ring() {
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      rings++;
+    }
+    rung.notify_all();
+  }
+};
+
+struct Outcome {
+  std::string text;
+  Done done;
+  bool ended = false;
+};
+
+// Reads a completion to its end, cancelling after `cancel_after` tokens where that is not negative.
+Outcome Read(Worker* worker, Completion* completion, Bell* bell, int cancel_after) {
+  Outcome outcome;
+  int tokens = 0;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (std::chrono::steady_clock::now() < deadline) {
+    uint64_t seen;
+    {
+      std::lock_guard<std::mutex> lock(bell->mutex);
+      seen = bell->rings;
+    }
+    Mail mail;
+    while (completion->Take(&mail)) {
+      outcome.text += mail.bytes;
+      tokens += static_cast<int>(mail.tokens.size());
+      if (mail.done) {
+        outcome.done = mail.result;
+        outcome.ended = true;
+        return outcome;
+      }
+    }
+    if (cancel_after >= 0 && tokens >= cancel_after) {
+      completion->Cancel(tokens % 2 == 0 ? 1 : -1);
+      worker->Wake();
+    }
+    std::unique_lock<std::mutex> lock(bell->mutex);
+    bell->rung.wait_for(lock, std::chrono::milliseconds(100), [&] { return bell->rings != seen; });
+  }
+  return outcome;
+}
+
+std::shared_ptr<Completion> Request(const std::string& prompt, unsigned seed) {
+  CompletionRequest request;
+  for (const char c : prompt) request.prompt.push_back(static_cast<unsigned char>(c));
+  request.sampling.temperature = 0.0f;
+  request.sampling.seed = seed;
+  if (seed % 3 == 0) request.sampling.repeat_penalty = 1.1f, request.sampling.repeat_last_n = 64;
+  if (seed % 5 == 0) request.sampling.grammar = "root ::= [abcdefghijklmnopqrstuvwxyz]";
+  return std::make_shared<Completion>(std::move(request));
+}
+
+void Client(const std::shared_ptr<Worker>& worker, Bell* bell, unsigned seed, bool may_be_closed) {
+  std::mt19937 random(seed);
+  for (int i = 0; i < 12; i++) {
+    const unsigned draw = random();
+    const std::shared_ptr<Completion> completion =
+        Request(std::string(draw % 200, 'a') + "w", draw);
+    if (!worker->Submit(completion)) {
+      Check(may_be_closed, "Submit to an open worker");
+      return;
+    }
+    const bool cancels = draw % 4 == 0;
+    const Outcome outcome = Read(worker.get(), completion.get(), bell,
+                                 cancels ? static_cast<int>(draw % 3) : -1);
+    Check(outcome.ended, "a completion ends");
+    if (outcome.done.reason == DoneReason::kEog) Check(outcome.text == "xyz</s>", "the text");
+    if (outcome.done.reason == DoneReason::kCancelled) Check(cancels || may_be_closed, "cancelled");
+    Check(outcome.done.reason != DoneReason::kError, outcome.done.message.c_str());
+  }
+}
+
+// One model, one worker, clients, a watcher of the status, and an end in the middle of it all.
+void Round(const std::shared_ptr<Library>& library, const std::string& path, unsigned seed) {
+  ModelOptions options;
+  options.path = path;
+  const std::shared_ptr<Model> model = Model::Load(library, options, [](float) { return true; });
+  ContextOptions context;
+  context.context_tokens = 3 * 512;
+  context.sequences = 3;
+  context.batch_tokens = 64;
+  context.threads = 1;
+  Bell bell;
+  const auto worker = std::make_shared<Worker>(std::make_unique<Context>(model, context), model,
+                                               [&bell] { bell.Ring(); });
+  const bool early = seed % 2 == 1;
+  std::atomic<bool> over{false};
+  std::vector<std::thread> clients;
+  for (unsigned k = 0; k < 5; k++) {
+    clients.emplace_back([&, k] { Client(worker, &bell, seed * 31 + k, early); });
+  }
+  std::thread watcher([&] {
+    while (!over) {
+      Check(worker->Status().size() == 3 || early, "three slots");
+      (void)worker->counters();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+  if (early) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::thread other([&] { worker->Close(); });
+    worker->Close();
+    other.join();
+  }
+  for (std::thread& client : clients) client.join();
+  over = true;
+  watcher.join();
+  worker->Close();
+  Check(!worker->Submit(Request("w", 1)), "a closed worker takes nothing");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) return 2;
+  const int file = open(argv[3], O_RDWR);
+  g_cells = static_cast<std::atomic<int64_t>*>(
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
+  close(file);
+  setenv("HK_FAKE_CONTROL", argv[3], 1);
+  try {
+    LibraryOptions options;
+    options.path = argv[1];
+    options.abi = Table();
+    const std::shared_ptr<Library> library = Library::Open(options);
+    const int rounds = std::atoi(argv[4]);
+    for (int i = 0; i < rounds; i++) {
+      g_cells[kTokenSleepUs] = i % 4 == 3 ? 20 : 0;
+      Round(library, argv[2], static_cast<unsigned>(i));
+    }
+    Check(g_cells[kLiveModels] == 0, "no model is left");
+    Check(g_cells[kLiveContexts] == 0, "no context is left");
+    Check(g_cells[kLiveSamplers] == 0, "no sampler is left");
+    Check(g_cells[kViolations] == 0, "the library was asked nothing forbidden");
+  } catch (const Error& e) {
+    std::fprintf(stderr, "%s: %s\n", e.code(), e.what());
+    return 1;
+  }
+  std::printf("%s\n", g_failures == 0 ? "clean" : "failed");
+  return g_failures == 0 ? 0 : 1;
+}
