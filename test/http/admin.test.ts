@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { ADMIN, errorOf, fakeApp, renderer } from '../helpers/fake-app.js';
+import { entryNamed, FakeCatalog } from '../helpers/fake-pool.js';
+
+after(() => renderer.close());
+
+interface Answer {
+  readonly success: boolean;
+  readonly message: string;
+  readonly entry: Record<string, unknown> | null;
+  readonly models?: readonly unknown[];
+}
+
+async function answerOf(response: Response, status = 200): Promise<Answer> {
+  assert.equal(response.status, status);
+  return (await response.json()) as Answer; // each test says what must be in it
+}
+
+describe('admin: models', () => {
+  it('are added with their settings, by the names they have in the map', async () => {
+    const { post, catalog } = fakeApp();
+    const body = {
+      name: '星/影',
+      path: '/m/a.gguf',
+      stop: ['終'],
+      n_ctx: 2048,
+      top_p: 0.5,
+      note: 1,
+    };
+    const response = await post('/admin/models', body, ADMIN);
+    assert.equal(response.headers.get('x-hoshikage-ignored'), 'note');
+    const { success, message, entry } = await answerOf(response);
+    assert.equal(success, true);
+    assert.match(message, /^星\/影 .* \/ Added 星\/影$/);
+    assert.deepEqual(entry, {
+      id: '星/影',
+      path: '/m/a.gguf',
+      stop: ['終'],
+      origin: 'map',
+      n_ctx: 2048,
+      top_p: 0.5,
+    });
+    assert.deepEqual(catalog.get('星/影')?.settings, { nCtx: 2048, topP: 0.5 });
+  });
+
+  it('that are there already are 409, unless forced', async () => {
+    const { post } = fakeApp();
+    const body = { name: 'm', path: '/m/b.gguf' };
+    const refused = await post('/admin/models', body, ADMIN);
+    assert.equal(refused.status, 409);
+    assert.equal((await errorOf(refused)).code, 'model_exists');
+    const forced = await post('/admin/models', { ...body, force: true }, ADMIN);
+    assert.equal((await answerOf(forced)).entry?.path, '/m/b.gguf');
+  });
+
+  it('are checked, each field by its name', async () => {
+    const path = '/m/a.gguf';
+    const cases: readonly (readonly [object, string, string])[] = [
+      [{ path }, 'missing_required_parameter', 'name'],
+      [{ name: 'a' }, 'missing_required_parameter', 'path'],
+      [{ name: 'a', path: 'a.gguf' }, 'invalid_value', 'path'],
+      [{ name: 'a', path, stop: 'x' }, 'invalid_value', 'stop'],
+      [{ name: 'a', path, n_ctx: -5 }, 'invalid_value', 'n_ctx'],
+      [{ name: 'a', path, force: 1 }, 'invalid_value', 'force'],
+    ];
+    for (const [body, code, param] of cases) {
+      const response = await fakeApp().post('/admin/models', body, ADMIN);
+      assert.equal(response.status, 400);
+      const error = await errorOf(response);
+      assert.deepEqual([error.code, error.param], [code, param]);
+    }
+  });
+
+  it('are listed as the catalogue has them', async () => {
+    const { ask } = fakeApp();
+    const { models } = await answerOf(await ask('/admin/models', { headers: ADMIN }));
+    assert.deepEqual(models, [{ id: 'm', path: '/models/m.gguf', stop: [], origin: 'map' }]);
+  });
+
+  it('are removed by a name that may hold slashes; an unknown one is 404', async () => {
+    const { ask, catalog } = fakeApp({ catalog: new FakeCatalog([entryNamed('a/b 星')]) });
+    const path = `/admin/models/${encodeURIComponent('a/b 星')}`;
+    const remove = () => ask(path, { method: 'DELETE', headers: ADMIN });
+    assert.equal((await answerOf(await remove())).entry?.id, 'a/b 星');
+    assert.deepEqual(catalog.list(), []);
+    assert.equal((await remove()).status, 404);
+  });
+});
+
+describe('admin: what is resident', () => {
+  it('a model can be loaded and taken out of memory', async () => {
+    const { post, pool } = fakeApp({ catalog: new FakeCatalog([entryNamed('a/load')]) });
+    await answerOf(await post('/admin/models/a%2Fload/load', {}, ADMIN));
+    assert.equal(pool.resident?.id, 'a/load');
+    assert.match((await answerOf(await post('/admin/unload', {}, ADMIN))).message, /Unloaded/);
+    assert.equal(pool.resident, null);
+    assert.match((await answerOf(await post('/admin/unload', {}, ADMIN))).message, /No model/);
+  });
+
+  it('an unknown model cannot', async () => {
+    const response = await fakeApp().post('/admin/models/x/load', {}, ADMIN);
+    assert.equal((await errorOf(response)).code, 'model_not_found');
+  });
+
+  it('reload reads the list again', async () => {
+    const { post, catalog } = fakeApp();
+    assert.match((await answerOf(await post('/admin/reload', {}, ADMIN))).message, /1 model/);
+    assert.equal(catalog.reloads, 1);
+  });
+});

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ChatEvent } from '../../src/chat/complete.js';
+import { HoshikageError } from '../../src/errors.js';
+import { ChatStream } from '../../src/http/chat-stream.js';
+import { parseChat } from '../../src/http/schema/chat.js';
+
+const START: ChatEvent = { type: 'start', fingerprint: 'fp_1', unused: [], altered: false };
+const END: ChatEvent = {
+  type: 'end',
+  finishReason: 'stop',
+  usage: { promptTokens: 1, cachedTokens: 0, completionTokens: 1 },
+  timings: { queueMs: 0, loadMs: 0, prefillMs: 1, generationMs: 1 },
+};
+const text = (said: string): ChatEvent => ({ type: 'text', text: said });
+
+function streamOf(more: { patienceMs?: number; keepAliveMs?: number } = {}) {
+  const seen = { cancelled: false, failure: null as unknown };
+  const stream = new ChatStream({
+    answer: { id: 'chatcmpl-1', created: 1, model: 'm' },
+    call: parseChat(
+      { model: 'm', messages: [{ role: 'user', content: 'a' }], stream: true },
+      false,
+    ),
+    onCancel: () => {
+      seen.cancelled = true;
+    },
+    onFailure: (thrown) => {
+      seen.failure = thrown;
+    },
+    ...more,
+  });
+  return { stream, seen };
+}
+
+/** Events with pauses (ms) and errors in between. */
+async function* play(...steps: readonly (ChatEvent | number | Error)[]): AsyncGenerator<ChatEvent> {
+  for (const step of steps) {
+    if (typeof step === 'number') await sleep(step);
+    else if (step instanceof Error) throw step;
+    else yield step;
+  }
+}
+
+function deltasOf(wire: string): readonly string[] {
+  return [...wire.matchAll(/"delta":\{"content":"([^"]*)"\}/g)].map((match) => match[1] ?? '');
+}
+
+describe('chat stream: when the headers go', () => {
+  it('with the first text', async () => {
+    const { stream } = streamOf({ patienceMs: 60_000 });
+    const response = await stream.run(play(START, text('a'), END));
+    assert.deepEqual(deltasOf(await response.text()), ['a']);
+  });
+
+  it('or when patience ends, before there is anything to say', async () => {
+    const { stream } = streamOf({ patienceMs: 5 });
+    let isOver = false;
+    const events = play(50, START, text('a'), END);
+    const response = await stream.run(events).finally(() => {
+      isOver = true;
+    });
+    assert.equal(isOver, true);
+    const wire = await response.text();
+    assert.ok(wire.startsWith('data: {"id":"chatcmpl-1"'));
+    assert.deepEqual(deltasOf(wire), ['a']);
+    assert.ok(wire.endsWith('data: [DONE]\n\n'));
+  });
+
+  it('before that an error has its own status; after it, it is the last event', async () => {
+    const error = new HoshikageError('queue_timeout', { seconds: 1 });
+    await assert.rejects(streamOf().stream.run(play(error)), { code: 'queue_timeout' });
+    const late = streamOf({ patienceMs: 1 });
+    const wire = await (await late.stream.run(play(30, error))).text();
+    assert.match(wire, /^data: \{"error":\{.*"code":"queue_timeout"\}\}\n\n$/);
+    assert.equal(late.seen.failure, error);
+  });
+
+  it('a comment keeps the line alive while nothing is said', async () => {
+    const { stream } = streamOf({ patienceMs: 1, keepAliveMs: 10 });
+    const wire = await (await stream.run(play(60, START, text('a'), END))).text();
+    assert.match(wire, /^(:\n\n)+data: /);
+  });
+});
+
+describe('chat stream: a slow reader', () => {
+  it('gets what it did not take in time as one delta, and loses nothing', async () => {
+    const parts = Array.from({ length: 5000 }, (_, index) => text(`<${index}>`));
+    const { stream } = streamOf();
+    // Nothing is read before the generation has ended.
+    const response = await stream.run(play(START, ...parts, END));
+    await stream.finished;
+    const wire = await response.text();
+    const deltas = deltasOf(wire);
+    assert.equal(deltas.join(''), parts.map((_, index) => `<${index}>`).join(''));
+    assert.ok(deltas.length < parts.length / 4, `${deltas.length} deltas`);
+    assert.ok(wire.endsWith('data: [DONE]\n\n'));
+  });
+
+  it('gets each delta by itself when it keeps up', async () => {
+    const parts = Array.from({ length: 20 }, (_, index) => text(`${index},`));
+    const { stream } = streamOf();
+    const response = await stream.run(play(START, ...parts.flatMap((part) => [part, 1]), END));
+    assert.equal(deltasOf(await response.text()).length, 20);
+  });
+});
+
+describe('chat stream: its end', () => {
+  it('tells of a reader that has gone, and writes no more', async () => {
+    const { stream, seen } = streamOf();
+    const response = await stream.run(play(START, text('a'), 20, text('b'), END));
+    await response.body?.cancel();
+    assert.equal(seen.cancelled, true);
+    await stream.finished;
+  });
+
+  it('is told also where it never began', async () => {
+    const { stream } = streamOf();
+    await assert.rejects(stream.run(play(new HoshikageError('queue_full', { limit: 1 }))));
+    await stream.finished;
+  });
+});

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { HoshikageError } from '../../src/errors.js';
+import { fakeApp, renderer } from '../helpers/fake-app.js';
+import { FakeEngine } from '../helpers/fake-engine.js';
+import { entryNamed } from '../helpers/fake-pool.js';
+
+after(() => renderer.close());
+
+interface Status {
+  readonly status: string;
+  readonly version: string;
+  readonly uptime_s: number;
+  readonly library: Record<string, unknown>;
+  readonly model: Record<string, unknown> | null;
+  readonly queue: unknown;
+  readonly problem: { code: string } | null;
+  readonly memory: { rss: number };
+}
+
+async function statusOf(app: ReturnType<typeof fakeApp>): Promise<Status> {
+  const response = await app.ask('/v1/status');
+  assert.equal(response.status, 200);
+  return (await response.json()) as Status; // each test says what must be in it
+}
+
+describe('status', () => {
+  it('says that all is well while no model is loaded', async () => {
+    const status = await statusOf(fakeApp());
+    assert.equal(status.status, 'ok');
+    assert.equal(status.version, '1.2.3');
+    assert.equal(status.model, null);
+    assert.deepEqual(status.queue, { length: 0, limit: 64, oldest_wait_ms: 0 });
+    assert.equal(status.problem, null);
+    assert.ok(status.uptime_s >= 0 && status.memory.rss > 0);
+  });
+
+  it('shows the resident model, its slots and its idle timer', async () => {
+    const app = fakeApp();
+    await app.pool.load(entryNamed('m'), { signal: new AbortController().signal });
+    const { model } = await statusOf(app);
+    assert.deepEqual(model, {
+      id: 'm',
+      state: 'ready',
+      progress: null,
+      pid: 42,
+      active: 0,
+      idle_ms: 5,
+      unload_in_ms: 1000,
+      description: 'fake',
+      size: 1000,
+      context_length: 4096,
+      slots: [{ id: 0, state: 'idle', cached_tokens: 0, prompt_tokens: 0, generated_tokens: 0 }],
+    });
+  });
+
+  it('shows the library that was found, or why there is none', async () => {
+    const app = fakeApp();
+    const { library: identity } = new FakeEngine().info;
+    app.library.report = { ...app.library.report, identity };
+    assert.deepEqual((await statusOf(app)).library, {
+      state: 'ok',
+      path: '/lib/libllama.so',
+      origin: 'package',
+      version: 'b1',
+      ggml_version: null,
+      ggml_commit: null,
+      layout: { model: 'M1', context: 'C1' },
+      devices: [],
+      error: null,
+    });
+    const error = { code: 'library_incompatible', details: { reason: 'too old' } } as const;
+    app.library.report = { ...app.library.report, state: 'refused', identity: null, error };
+    const { library } = await statusOf(app);
+    assert.equal(library.state, 'refused');
+    assert.match(JSON.stringify(library.error), /library_incompatible.*too old/);
+  });
+
+  it('shows that the model map is broken', async () => {
+    const app = fakeApp();
+    app.catalog.problem = new HoshikageError('map_broken', { path: '/map', reason: 'x' });
+    assert.equal((await statusOf(app)).problem?.code, 'map_broken');
+  });
+});
