@@ -199,6 +199,7 @@ class ScriptedCompletion implements EngineCompletion {
   #pause(ms: number): Promise<void> {
     const { signal } = this.#wake;
     if (signal.aborted) return Promise.resolve();
+    if (ms === 0) return new Promise((resolve) => setImmediate(resolve));
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
       signal.addEventListener('abort', () => {
