@@ -1,0 +1,209 @@
+/**
+ * The package as it is installed and published: what the lock file pins, what the tarball holds, and
+ * that the two build files of the addon stay twins. Reads files; asks npm once for its own list.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
+
+/** The parts of package.json that are looked at here. */
+interface Manifest {
+  readonly scripts: Record<string, string>;
+  readonly files: readonly string[];
+  readonly gypfile: boolean;
+  readonly binary: { readonly napi_versions: readonly number[] };
+  readonly dependencies: Record<string, string>;
+  readonly optionalDependencies: Record<string, string>;
+  readonly devDependencies: Record<string, string>;
+  readonly allowScripts: Record<string, boolean>;
+}
+
+/** One entry of package-lock.json. */
+interface Locked {
+  readonly version?: string;
+  readonly integrity?: string;
+  readonly license?: string;
+  readonly dev?: boolean;
+  readonly optional?: boolean;
+  readonly hasInstallScript?: boolean;
+}
+
+// Our own files; npm wrote the second.
+const manifest = JSON.parse(read('package.json')) as Manifest;
+const lock = JSON.parse(read('package-lock.json')) as { packages: Record<string, Locked> };
+const locked = Object.entries(lock.packages)
+  .filter(([path]) => path !== '')
+  .map(([path, entry]) => ({ ...entry, name: path.replace(/^.*node_modules\//, '') }));
+
+describe('the lock file', () => {
+  const PINNED = {
+    'linux-arm64': '3.22.1',
+    'linux-armv7l': '3.22.1',
+    'linux-x64': '3.22.1',
+    'mac-arm64-metal': '3.21.1',
+    'mac-x64': '3.21.1',
+    'win-arm64': '3.21.1',
+    'win-x64': '3.21.1',
+  } as const;
+  for (const [platform, version] of Object.entries(PINNED)) {
+    it(`holds the default libllama for ${platform}, exactly ${version}`, () => {
+      const name = `@node-llama-cpp/${platform}`;
+      assert.equal(manifest.optionalDependencies[name], version);
+      const entry = lock.packages[`node_modules/${name}`];
+      assert.equal(entry?.version, version);
+      assert.equal(entry?.optional, true);
+      assert.match(entry?.integrity ?? '', /^sha512-/);
+    });
+  }
+
+  it('agrees with package.json', () => {
+    const root = lock.packages[''] as Partial<Manifest> | undefined;
+    for (const kind of ['dependencies', 'optionalDependencies', 'devDependencies'] as const) {
+      assert.deepEqual(root?.[kind], manifest[kind], kind);
+    }
+  });
+
+  it('has nothing essential that depends on an install script', () => {
+    const scripts = locked.filter(({ hasInstallScript }) => hasInstallScript);
+    for (const { name, dev, optional } of scripts) {
+      assert.ok(dev || optional, `${name} needs its install script`);
+      assert.ok(manifest.allowScripts[name], `${name} is not in allowScripts`);
+    }
+  });
+
+  it('takes everything from a registry, with a checksum', () => {
+    assert.deepEqual(
+      locked.filter(({ integrity }) => !integrity).map(({ name }) => name),
+      [],
+    );
+  });
+});
+
+describe('THIRD_PARTY.md', () => {
+  it('names every package of an installation with its licence', () => {
+    const lines = read('THIRD_PARTY.md').split('\n');
+    const missing = locked
+      .filter(({ dev }) => !dev)
+      .filter(({ name, license }) => {
+        const line = lines.find((one) =>
+          one.startsWith('|')
+            ? one.split('|')[1]?.trim() === name
+            : one
+                .replace(/^- [^:]*: /, '')
+                .split(', ')
+                .includes(name),
+        );
+        // fs-ext states its licence in a form that npm does not read.
+        return !line?.includes((license ?? 'MIT').replace(/[()]/g, ''));
+      })
+      .map(({ name }) => name);
+    assert.deepEqual(missing, []);
+  });
+});
+
+describe('the package', () => {
+  it('builds the addon by its own install script and stops npm’s implicit one', () => {
+    assert.equal(manifest.scripts.install, 'node scripts/install.mjs');
+    assert.equal(manifest.gypfile, false);
+    const native = JSON.parse(read('native/package.json')) as Pick<Manifest, 'binary'>;
+    // Without this field cmake-js would want Node's headers from the network.
+    assert.deepEqual(native.binary.napi_versions, [8]);
+    assert.deepEqual(manifest.binary.napi_versions, [8]);
+  });
+
+  it('publishes what an installation needs and nothing else', () => {
+    const cli = [process.env.npm_execpath, 'npm'].find((path) => path && existsSync(path));
+    const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+    const run = cli
+      ? spawnSync(process.execPath, [cli, ...args], { cwd: ROOT, encoding: 'utf8' })
+      : spawnSync('npm', args, {
+          cwd: ROOT,
+          encoding: 'utf8',
+          shell: process.platform === 'win32',
+        });
+    assert.equal(run.status, 0, run.stderr);
+    const [pack] = JSON.parse(run.stdout) as { files: { path: string }[] }[];
+    const paths = new Set(pack?.files.map(({ path }) => path));
+    const needed = [
+      ...['LICENSE', 'README.md', 'package.json', 'binding.gyp', 'scripts/install.mjs'],
+      ...['native/CMakeLists.txt', 'native/package.json', 'native/abi/llama.json'],
+      ...nativeSources(),
+    ];
+    assert.deepEqual(
+      needed.filter((path) => !paths.has(path)),
+      [],
+    );
+    const foreign = [...paths].filter((path) => /^(test|src|cli|build|\.ci|\.github)\//.test(path));
+    assert.deepEqual(foreign, []);
+  });
+
+  it('has every file and folder that it lists, or makes it by building', () => {
+    const made = new Set(['dist', 'prebuilds']);
+    const missing = manifest.files.filter(
+      (file) => !made.has(file) && !existsSync(join(ROOT, file)),
+    );
+    assert.deepEqual(missing, []);
+  });
+
+  it('names in each script a file that exists', () => {
+    for (const [name, command] of Object.entries(manifest.scripts)) {
+      for (const [file] of command.matchAll(/\bscripts\/[\w.-]+/g)) {
+        assert.ok(existsSync(join(ROOT, file)), `${name}: ${file}`);
+      }
+    }
+  });
+});
+
+/** C++ files below native/src, with `/` between names. */
+function nativeSources(): string[] {
+  return readdirSync(join(ROOT, 'native/src'), { recursive: true, encoding: 'utf8' })
+    .map((name) => `native/src/${name.replaceAll('\\', '/')}`)
+    .filter((file) => file.endsWith('.cc') && statSync(join(ROOT, file)).isFile())
+    .sort();
+}
+
+describe('the two build files of the addon', () => {
+  const cmake = read('native/CMakeLists.txt').replace(/^\s*#.*$/gm, '');
+  const gyp = read('binding.gyp').replace(/^#.*$/gm, '');
+
+  it('set the same defines', () => {
+    const inCmake = /target_compile_definitions\(\$\{PROJECT_NAME\} PRIVATE\s+([^)]*)\)/.exec(
+      cmake,
+    );
+    const inGyp = /"defines": \[([^\]]*)\]/.exec(gyp);
+    const defines = inCmake?.[1]?.trim().split(/\s+/) ?? [];
+    assert.ok(defines.includes('NAPI_VERSION=8') && defines.length >= 4);
+    assert.deepEqual(
+      [...(inGyp?.[1]?.matchAll(/"([^"]+)"/g) ?? [])].map(([, define]) => define),
+      defines,
+    );
+    const onWindows = ['NOMINMAX', 'WIN32_LEAN_AND_MEAN'];
+    for (const define of onWindows) {
+      assert.ok(cmake.includes(define) && gyp.includes(`"${define}"`), define);
+    }
+  });
+
+  it('ask for the same language, the same visibility and the same target', () => {
+    assert.match(cmake, /CMAKE_CXX_STANDARD 17\)/);
+    assert.match(gyp, /"-std=c\+\+17"/);
+    assert.match(cmake, /CXX_VISIBILITY_PRESET hidden/);
+    assert.match(gyp, /"-fvisibility=hidden"/);
+    assert.match(cmake, /project\(hoshikage_native /);
+    assert.match(gyp, /"target_name": "hoshikage_native"/);
+  });
+
+  it('compile the same sources: all below native/src', () => {
+    assert.match(cmake, /file\(GLOB_RECURSE HK_SOURCES CONFIGURE_DEPENDS \S+\/src\/\*\.cc\)/);
+    const command = /<!@\((node -p \\".*?\\")\)"/.exec(gyp)?.[1]?.replaceAll('\\"', '"') ?? '';
+    const run = spawnSync(command, { cwd: ROOT, shell: true, encoding: 'utf8' });
+    assert.equal(run.status, 0, run.stderr);
+    assert.deepEqual(run.stdout.trim().split(/\s+/), nativeSources());
+    assert.ok(nativeSources().length > 10);
+  });
+});
