@@ -1,0 +1,132 @@
+/**
+ * How the server behaves around the tokens: its start, its status under load, slots after a client has
+ * left, memory after an idle unload. Every figure is taken from outside, over HTTP and /proc.
+ */
+import { rambler, talker } from '../../test/helpers/models.js';
+import { hasProc, residentBytes } from '../../test/helpers/proc.js';
+import {
+  makeHome,
+  type ServerStatus,
+  startServer,
+  type TestServer,
+} from '../../test/helpers/server.js';
+import { pause, until } from '../../test/helpers/waiting.js';
+import { chat, chatBody, chunksOf, openStream } from '../../test/helpers/wire.js';
+import { cleaningUp } from './cleanup.js';
+import type { Row } from './report.js';
+
+const QUIET = { LOG_LEVEL: 'warn' };
+
+/** From the start of the process to the first answer of /health. */
+export async function measureStart(repeats: number): Promise<Row[]> {
+  const values: number[] = [];
+  for (let i = 0; i < repeats; i++) {
+    const started = performance.now();
+    await cleaningUp(async (owner) => {
+      await startServer(owner, { env: QUIET });
+      values.push(performance.now() - started);
+    });
+  }
+  return [{ name: 'serve until /health', unit: 'ms', values, target: '<= 300' }];
+}
+
+/** Times of /v1/status while eight streams run, every third of them dropped half-way. */
+export function measureStatus(seconds: number): Promise<Row[]> {
+  return cleaningUp(async (owner) => {
+    const home = makeHome(owner);
+    home.writeMap({ rambler: await rambler() });
+    const env = { ...QUIET, N_SLOTS: '4', N_CTX: '2048' };
+    const server = await startServer(owner, { home, env });
+    await chat(server, chatBody('rambler', '短く'));
+    const end = performance.now() + seconds * 1000;
+    let turn = 0;
+    const client = async (): Promise<void> => {
+      while (performance.now() < end) await stream(server, turn++ % 3 === 0 ? 20 : 60);
+    };
+    const clients = Promise.all(Array.from({ length: 8 }, client));
+    const values: number[] = [];
+    while (performance.now() < end) {
+      const asked = performance.now();
+      await server.status();
+      values.push(performance.now() - asked);
+      await pause(10);
+    }
+    await clients;
+    return [{ name: '/v1/status during 8 streams', unit: 'ms', values, target: '<= 50' }];
+  });
+}
+
+/** Reads a stream of 60 tokens up to `chunks` chunks, then leaves. */
+async function stream(server: TestServer, chunks: number): Promise<void> {
+  const leaving = new AbortController();
+  const { signal } = leaving;
+  const body = chatBody('rambler', '話して', { max_tokens: 60 });
+  try {
+    let read = 0;
+    for await (const _ of chunksOf(await openStream(server, body, { signal }))) {
+      read += 1;
+      if (read === chunks) leaving.abort();
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** From the moment a client leaves until no slot works any more, in three phases. */
+export function measureLeaving(repeats: number): Promise<Row[]> {
+  return cleaningUp(async (owner) => {
+    const home = makeHome(owner);
+    home.writeMap({ rambler: await rambler() });
+    const server = await startServer(owner, { home, env: { ...QUIET, N_CTX: '16384' } });
+    await chat(server, chatBody('rambler', '短く'));
+    const long = (turn: number): string => `${turn}${'長い長い前置き、'.repeat(1000)}`;
+    const phases = [
+      ['generation, streamed', 'generation', () => '話して', true],
+      ['generation, not streamed', 'generation', () => '話して', false],
+      ['prefill of 8,000 tokens', 'prefill', long, true],
+    ] as const;
+    const rows: Row[] = [];
+    for (const [name, state, question, streams] of phases) {
+      const values: number[] = [];
+      for (let turn = 0; turn < repeats; turn++) {
+        const body = chatBody('rambler', question(turn), { stream: streams });
+        values.push(await freeAfter(server, body, state));
+      }
+      rows.push({ name: `slot free after leaving: ${name}`, unit: 'ms', values, target: '<= 200' });
+    }
+    return rows;
+  });
+}
+
+async function freeAfter(server: TestServer, body: object, state: string): Promise<number> {
+  const leaving = new AbortController();
+  const gone = chat(server, body, { signal: leaving.signal }).catch(() => {});
+  const slotIs = ({ model }: ServerStatus): boolean =>
+    model?.slots.some((slot) => slot.state === state) ?? false;
+  await until(state, async () => slotIs(await server.status()), { everyMs: 1 });
+  await pause(50);
+  const left = performance.now();
+  leaving.abort();
+  await until('free slot', async () => (await server.status()).model?.active === 0, { everyMs: 1 });
+  const took = performance.now() - left;
+  await gone;
+  return took;
+}
+
+/** Memory of the server alone after its model has gone. */
+export async function measureIdle(repeats: number): Promise<Row[]> {
+  if (!hasProc) return [];
+  const values: number[] = [];
+  for (let i = 0; i < repeats; i++) {
+    await cleaningUp(async (owner) => {
+      const home = makeHome(owner);
+      home.writeMap({ talker: await talker() });
+      const server = await startServer(owner, { home, env: { ...QUIET, IDLE_TIMEOUT: '0.5' } });
+      for (let turn = 0; turn < 20; turn++) await chat(server, chatBody('talker', `${turn}`));
+      await until('unload', async () => (await server.status()).model === null);
+      await pause(500);
+      values.push(residentBytes(server.pid) / 2 ** 20);
+    });
+  }
+  return [{ name: 'server memory after idle unload', unit: 'MiB', values, target: '<= 80' }];
+}
