@@ -113,6 +113,8 @@ export class Rig {
     // The fake reads it once, at its first call; Node sets the process's real environment.
     process.env.HK_FAKE_CONTROL = control.path;
     const addon = loadAddon();
+    const sanitizer = process.env.HOSHIKAGE_SANITIZE ?? '';
+    if (!addon.build.sanitizer.includes(sanitizer)) throw new Error(`not built with ${sanitizer}`);
     const library = await addon.openLibrary({
       path: buildFake(),
       preload: [],
