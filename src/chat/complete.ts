@@ -79,7 +79,7 @@ const SETTLE_LIMIT_MS = 30_000;
 
 /**
  * Runs one completion; cancelled by `signal` in every phase. Codes: model_not_found, those of
- * ModelPool.acquire, template_failed, context_length_exceeded, decode_failed, engine_crashed,
+ * ModelPool.acquire, invalid_value (logit_bias), template_failed, context_length_exceeded, decode_failed, engine_crashed,
  * cancelled.
  */
 export async function* completeChat(
@@ -91,6 +91,8 @@ export async function* completeChat(
   if (!entry) {
     throw new HoshikageError('model_not_found', { model: request.model, param: 'model' });
   }
+  // While the model is waited for.
+  deps.renderer.warm();
   const lease = await deps.pool.acquire(entry, { signal });
   try {
     yield* runWithLease(deps, request, { lease, signal });
@@ -109,6 +111,7 @@ async function* runWithLease(
   const { messages, templateVariables: variables } = request;
   const { renderer } = deps;
   const { model } = engine.info;
+  checkBiases(request.sampling, model.vocabularySize);
   const text = await buildPrompt({ renderer, template, model, messages, variables, signal });
   const prompt = await tokenize(engine, text);
   checkLength(prompt, engine.info.contextTokens);
@@ -223,6 +226,17 @@ function checkLength(prompt: Int32Array, contextTokens: number): void {
     n_prompt_tokens: prompt.length,
     n_ctx: contextTokens,
     param: 'messages',
+  });
+}
+
+/** The schema knows no vocabulary, and native code must not be the first to look. */
+function checkBiases({ logitBias = [] }: SamplingRequest, vocabularySize: number): void {
+  const unknown = logitBias.find(([token]) => token >= vocabularySize);
+  if (!unknown) return;
+  throw new HoshikageError('invalid_value', {
+    param: `logit_bias.${unknown[0]}`,
+    reason: `the vocabulary has ${vocabularySize} tokens`,
+    reason_ja: `語彙は ${vocabularySize} トークンです`,
   });
 }
 

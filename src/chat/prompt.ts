@@ -54,6 +54,9 @@ export async function buildPrompt(request: PromptRequest): Promise<PromptText> {
   return toPrompt(request, [{ text, special: true }], true);
 }
 
+/** How deep the arguments of a tool call may be nested. */
+const MAX_DEPTH = 100;
+
 type TemplateMessage = Readonly<Record<string, unknown>>;
 
 function toPrompt(
@@ -139,15 +142,19 @@ function mapTexts(
   messages: readonly TemplateMessage[],
   change: (text: string) => string,
 ): readonly TemplateMessage[] {
-  const map = (value: unknown): unknown => {
+  const map = (value: unknown, depth: number): unknown => {
     if (typeof value === 'string') return change(value);
-    if (Array.isArray(value)) return value.map(map);
     if (typeof value !== 'object' || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [change(key), map(one)]));
+    if (depth > MAX_DEPTH) {
+      throw new HoshikageError('template_failed', { reason: 'a message is nested too deeply' });
+    }
+    if (Array.isArray(value)) return value.map((one) => map(one, depth + 1));
+    const rows = Object.entries(value).map(([key, one]) => [change(key), map(one, depth + 1)]);
+    return Object.fromEntries(rows);
   };
   return messages.map(({ role, ...message }) => ({
     role,
-    ...Object.fromEntries(Object.entries(message).map(([key, value]) => [key, map(value)])),
+    ...Object.fromEntries(Object.entries(message).map(([key, value]) => [key, map(value, 0)])),
   }));
 }
 

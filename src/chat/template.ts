@@ -59,6 +59,11 @@ export class TemplateRenderer {
     });
   }
 
+  /** Starts the worker, so that it is ready when it is needed; costs nothing where it runs. */
+  warm(): void {
+    if (!this.#closed) this.#worker ??= this.#spawn();
+  }
+
   /** Ends the worker; what waits is refused. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -124,6 +129,8 @@ export class TemplateRenderer {
     });
     worker.on('error', (error) => this.#lost(worker, error));
     worker.on('exit', () => this.#lost(worker));
+    // Only a render in progress keeps the process alive.
+    worker.unref();
     return worker;
   }
 

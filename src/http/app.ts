@@ -126,7 +126,9 @@ function logRequest(
   c: Context<AppEnv>,
   { status, begun }: { readonly status: number; readonly begun: number },
 ): void {
-  const { method, path } = c.req;
+  const { method } = c.req;
+  // As it was sent: decoded, it could hold a line break.
+  const path = new URL(c.req.url).pathname;
   const ms = Math.round(performance.now() - begun);
   const request = c.get('requestId');
   const model = c.get('model');

@@ -36,7 +36,8 @@ export async function handleChat(c: Context<AppEnv>, deps: AppDeps): Promise<Res
     const call = parseChat(await readJson(c.req.raw, maxBodyBytes), strict);
     c.set('model', call.request.model);
     if (signal.aborted) gone.abort();
-    const events = refusingUnused(completeChat(deps, call.request, gone.signal), strict);
+    const all = completeChat(deps, call.request, gone.signal);
+    const events = strict ? refusingUnused(all) : all;
     const answer: ChatAnswer = {
       id: `chatcmpl-${randomUUID()}`,
       created: Math.floor(Date.now() / 1000),
@@ -60,9 +61,9 @@ export async function handleChat(c: Context<AppEnv>, deps: AppDeps): Promise<Res
 }
 
 /** With STRICT_FIELDS a variable that the model's template does not look at is refused as well. */
-async function* refusingUnused(events: ChatEvents, strict: boolean): ChatEvents {
+async function* refusingUnused(events: ChatEvents): ChatEvents {
   for await (const event of events) {
-    const unused = strict && event.type === 'start' ? event.unused[0] : undefined;
+    const unused = event.type === 'start' ? event.unused[0] : undefined;
     if (unused !== undefined) throw new HoshikageError('unknown_parameter', { param: unused });
     yield event;
   }

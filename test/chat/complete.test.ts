@@ -187,6 +187,14 @@ describe('complete: what it refuses', () => {
     assert.equal(set.pool.released, 1);
   });
 
+  it('a bias for a token that the vocabulary has not', async () => {
+    const request = ask({ sampling: { logitBias: [[400, 1]] } });
+    await assert.rejects(run(setUp(), request), (error: HoshikageError) => {
+      assert.deepEqual([error.code, error.details.param], ['invalid_value', 'logit_bias.400']);
+      return true;
+    });
+  });
+
   it('what the template refuses', async () => {
     const set = setUp({ model: { chatTemplate: "{{ raise_exception('no') }}" } });
     await assert.rejects(run(set), { code: 'template_failed' });

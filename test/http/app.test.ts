@@ -206,6 +206,12 @@ describe('app: the log', () => {
     assert.equal(lines.length, 1);
   });
 
+  it('shows a path as it was sent, on one line', async () => {
+    const { ask, lines } = fakeApp();
+    await ask('/v1/models/a%0Ab');
+    assert.equal(lines[0]?.fields.path, '/v1/models/a%0Ab');
+  });
+
   it('names what was refused by code and field', async () => {
     const { chat, lines } = fakeApp();
     await chat({ temperature: 9 });

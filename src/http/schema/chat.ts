@@ -49,6 +49,10 @@ const stopText = z
   .refine(
     (stop) => Buffer.byteLength(stop) <= MAX_STOP_BYTES,
     because(`${MAX_STOP_BYTES} バイトまでです`, `at most ${MAX_STOP_BYTES} bytes are allowed`),
+  )
+  .refine(
+    (stop) => !/\p{Surrogate}/u.test(stop),
+    because('文字として正しくありません', 'not valid text'),
   );
 const MAX_BIASES = 1024;
 /** Token ids are 32-bit and not negative; whether the vocabulary has them is the engine's to check. */

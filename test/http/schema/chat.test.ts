@@ -161,6 +161,7 @@ describe('chat body: what is refused, by the name of the field', () => {
     ['invalid_value stop[0]', body({ stop: ['星'.repeat(86)] })],
     ['invalid_value stop', body({ stop: Array.from({ length: 17 }, (_, i) => `s${i}`) })],
     ['invalid_value stop', body({ stop: 5 })],
+    ['invalid_value stop', body({ stop: '\ud83c' })],
     ['invalid_value logit_bias', body({ logit_bias: { a: 1 } })],
     ['invalid_value logit_bias.1', body({ logit_bias: { '1': 101 } })],
     ['invalid_value logit_bias', body({ logit_bias: [] })],
