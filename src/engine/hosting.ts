@@ -37,6 +37,18 @@ function emit(message: Message): void {
   });
 }
 
+/**
+ * What libllama calls an error when our abort callback ends a decode whose owners are all gone: status
+ * 1 of ggml, return value 2 of llama_decode. Nothing failed, so nobody should be alarmed.
+ */
+const ABORTED_DECODE =
+  /graph_compute_async failed with error 1\b|failed to compute graph, compute status: 1\b|failed to decode, ret = 2\b|decode: removing memory module entries/;
+
+/** The level of a line of libllama in our log. */
+export function levelOf(level: LogLine[0], text: string): LogLine[0] {
+  return ABORTED_DECODE.test(text) ? 'debug' : level;
+}
+
 /** libllama writes hundreds of lines while it loads: they travel together, once per turn. */
 function forwardLog(addon: NativeAddon): void {
   let lines: LogLine[] = [];
@@ -47,6 +59,6 @@ function forwardLog(addon: NativeAddon): void {
         lines = [];
       });
     }
-    lines.push([level, text]);
+    lines.push([levelOf(level, text), text]);
   });
 }

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { levelOf } from '../../src/engine/hosting.js';
 import { until } from '../helpers/waiting.js';
 
 const fakeServer = fileURLToPath(new URL('../helpers/fake-server.ts', import.meta.url));
@@ -33,3 +34,14 @@ for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT'] as const) {
     await until('end of the engine', () => isGone(enginePid));
   });
 }
+
+test('an aborted decode is no error in the log; a failed one is', () => {
+  assert.equal(levelOf('error', 'llama_decode: failed to decode, ret = 2'), 'debug');
+  assert.equal(
+    levelOf('error', 'process_ubatch: failed to compute graph, compute status: 1'),
+    'debug',
+  );
+  assert.equal(levelOf('error', 'llama_decode: failed to decode, ret = -3'), 'error');
+  assert.equal(levelOf('error', 'failed to compute graph, compute status: -1'), 'error');
+  assert.equal(levelOf('info', 'llama_model_loader: loaded meta data'), 'info');
+});
