@@ -32,17 +32,17 @@ describe('When the engine process is killed', () => {
       events.push(event);
       if (events.length !== 10) continue;
       killed = (await server.status()).model?.pid ?? 0;
-      assert.ok(killed > 0);
+      assert.ok(killed > 0, 'no engine');
       process.kill(killed, 'SIGKILL');
     }
     const { error } = JSON.parse(events.at(-1) ?? '{}') as { error: ErrorBody };
     assert.equal(error.code, 'engine_crashed');
     assert.deepEqual(Object.keys(error).sort(), ['code', 'message', 'param', 'type']);
-    assert.ok(!events.includes('[DONE]'));
+    assert.equal(events.includes('[DONE]'), false);
     const next = await streamChat(server, short);
     assert.equal(next.text, 'はい、短く答えます。');
     const pid = (await server.status()).model?.pid;
-    assert.ok(pid && pid !== killed);
+    assert.ok(pid && pid !== killed, `${pid} after ${killed}`);
     assert.match(server.output(), /SIGKILL/);
   });
 
@@ -59,7 +59,7 @@ describe('When the engine process is killed', () => {
     const { status, headers, body } = await running;
     assert.equal(status, 503);
     assert.equal(body.error?.code, 'engine_crashed');
-    assert.ok(Number(headers['retry-after']) > 0);
+    assert.match(String(headers['retry-after']), /^[1-9]/);
     assert.equal((await waiting).body.choices[0]?.message.content, 'はい、短く答えます。');
   });
 });
@@ -71,7 +71,7 @@ describe('When the server is killed', { skip: !hasProc && 'needs /proc' }, () =>
     const stream = eventsOf(await openStream(server, endless));
     await stream.next();
     const pid = (await server.status()).model?.pid;
-    assert.ok(pid && isAlive(pid));
+    assert.ok(pid && isAlive(pid), 'no engine');
     process.kill(server.pid, 'SIGKILL');
     await assert.rejects(async () => {
       for await (const _ of stream);

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import OpenAI from 'openai';
+import { suiteOwner } from '../helpers/owner.js';
 import { startServer, type TestServer } from '../helpers/server.js';
 import { chat, chatBody, getJson, streamChat } from '../helpers/wire.js';
 
@@ -11,11 +12,12 @@ const DEMO = 'hoshikage-demo';
 const OPENING = 'こんにちは、星影(Hoshikage)です。';
 
 describe('With an empty home', () => {
+  const owner = suiteOwner();
   let server: TestServer;
   let client: OpenAI;
 
   before(async () => {
-    server = await startServer({ after });
+    server = await startServer(owner);
     client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0 });
   });
 
@@ -42,7 +44,7 @@ describe('With an empty home', () => {
     const streamed = await streamChat(server, body);
     assert.equal(streamed.text, text);
     assert.equal(streamed.finish, 'stop');
-    assert.ok(streamed.done);
+    assert.equal(streamed.done, true);
   });
 
   test('curl gets an answer', { skip: !hasCurl() && 'curl is not installed' }, () => {
@@ -63,9 +65,10 @@ describe('With an empty home', () => {
       messages: [{ role: 'user', content: 'こんにちは' }],
     });
     assert.equal(completion.object, 'chat.completion');
-    assert.ok(completion.choices[0]?.message.content?.startsWith(OPENING));
+    const { content = '' } = completion.choices[0]?.message ?? {};
+    assert.ok(content?.startsWith(OPENING), `${content}`);
     const { usage } = completion;
-    assert.ok(usage && usage.prompt_tokens > 0 && usage.completion_tokens > 10);
+    assert.ok(usage && usage.prompt_tokens > 0 && usage.completion_tokens > 10, 'usage');
     assert.equal(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens);
   });
 
@@ -89,7 +92,7 @@ describe('With an empty home', () => {
     }
     assert.match(text, /^Hello! I am the built-in sample/);
     assert.ok(chunks > 10, `${chunks} chunks`);
-    assert.ok(usage && usage.completion_tokens > 10);
+    assert.ok(usage && usage.completion_tokens > 10, 'usage');
   });
 
   test('the OpenAI client lists the models and understands an error', async () => {
@@ -106,13 +109,13 @@ describe('With an empty home', () => {
   });
 
   test('the map of models is not written', () => {
-    assert.ok(existsSync(server.home.configDir));
-    assert.ok(!existsSync(server.home.mapFile));
+    assert.equal(existsSync(server.home.configDir), true);
+    assert.equal(existsSync(server.home.mapFile), false);
   });
 
   test('run.json is for its owner alone', { skip: process.platform === 'win32' }, () => {
     assert.equal(statSync(server.home.runFile).mode & 0o777, 0o600);
-    assert.ok(server.run.token.length >= 32);
+    assert.match(server.run.token, /^\w{32,}$/);
   });
 });
 

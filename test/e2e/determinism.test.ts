@@ -1,7 +1,8 @@
 /** The same greedy text, byte for byte, whatever runs beside it and whatever was asked before. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { TEXT, talker } from '../helpers/models.js';
+import { suiteOwner } from '../helpers/owner.js';
 import { makeHome, startServer, type TestServer } from '../helpers/server.js';
 import { chat, chatBody, streamChat } from '../helpers/wire.js';
 
@@ -17,13 +18,14 @@ const QUESTIONS: readonly (readonly [question: string, answer: string])[] = [
 
 for (const slots of [1, 4]) {
   describe(`With ${slots} slot${slots > 1 ? 's' : ''}, greedy text`, () => {
+    const owner = suiteOwner();
     let server: TestServer;
 
     before(async () => {
-      const home = makeHome({ after });
+      const home = makeHome(owner);
       home.writeMap({ talker: await talker() });
       const env = { N_SLOTS: String(slots), N_CTX: '1024', N_BATCH: '64' };
-      server = await startServer({ after }, { home, env });
+      server = await startServer(owner, { home, env });
     });
 
     for (const reuse of [true, false]) {

@@ -1,7 +1,8 @@
 /** What the server lets in: key, Host, Origin, methods, types and sizes. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { talker } from '../helpers/models.js';
+import { suiteOwner } from '../helpers/owner.js';
 import { makeHome, startServer, type TestServer } from '../helpers/server.js';
 import { type Ask, ask, chatBody, type ErrorBody, getJson, textOf } from '../helpers/wire.js';
 
@@ -15,13 +16,14 @@ async function errorOf(url: string, what: Ask): Promise<{ status: number; error:
 }
 
 describe('Without a key', () => {
+  const owner = suiteOwner();
   let server: TestServer;
   let chatUrl: string;
 
   before(async () => {
-    const home = makeHome({ after });
+    const home = makeHome(owner);
     home.writeMap({ talker: await talker() });
-    server = await startServer({ after }, { home, env: { MAX_BODY_BYTES: '4096' } });
+    server = await startServer(owner, { home, env: { MAX_BODY_BYTES: '4096' } });
     chatUrl = `${server.url}/v1/chat/completions`;
   });
 
@@ -92,27 +94,29 @@ describe('Without a key', () => {
         async (path) => (await ask(server.url + path)).headers['x-request-id'],
       ),
     );
-    assert.ok(ids.every((id) => typeof id === 'string' && id.length > 0));
+    for (const id of ids) assert.match(String(id), /^req-/);
     assert.equal(new Set(ids).size, 3);
   });
 });
 
 describe('With a key', () => {
+  const owner = suiteOwner();
   let server: TestServer;
 
   before(async () => {
-    const home = makeHome({ after });
+    const home = makeHome(owner);
     home.writeMap({ talker: await talker() });
-    server = await startServer({ after }, { home, env: { API_KEY: KEY } });
+    server = await startServer(owner, { home, env: { API_KEY: KEY } });
   });
 
   test('only /health and / answer without it', async () => {
     for (const path of ['/health', '/']) assert.equal((await ask(server.url + path)).status, 200);
-    for (const path of ['/v1/models', '/v1/status', '/v1/api/version', '/admin/models', '/none']) {
+    for (const path of ['/v1/models', '/v1/status', '/v1/api/version', '/none']) {
       const { status, error } = await errorOf(server.url + path, {});
       assert.equal(status, 401, path);
       assert.equal(error.code, 'invalid_api_key');
     }
+    assert.equal((await errorOf(`${server.url}/admin/models`, {})).status, 403);
     const json = chatBody('talker', 'x');
     const headers = { authorization: 'Bearer wrong' };
     const wrong = await errorOf(`${server.url}/v1/chat/completions`, { json, headers });

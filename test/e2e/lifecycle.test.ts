@@ -1,8 +1,8 @@
 /** From start to end: what stops a start, how models come and go, how a server ends. */
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { hoshikage } from '../helpers/cli.js';
 import { rambler, TEXT, talker } from '../helpers/models.js';
@@ -53,13 +53,13 @@ describe('A start', () => {
     t.after(() => void other.close());
     await new Promise((resolve) => other.once('listening', resolve));
     const address = other.address();
-    assert.ok(address && typeof address === 'object');
+    assert.ok(address && typeof address === 'object', 'no address');
     const home = makeHome(t);
     const { code, output } = await hoshikage(t, home, ['serve', '--port', String(address.port)]);
     assert.equal(code, 1, output);
     assert.ok(output.includes(`127.0.0.1:${address.port}`), output);
     assert.doesNotMatch(output, /^\s+at /m);
-    assert.ok(!existsSync(home.runFile));
+    assert.equal(existsSync(home.runFile), false);
   });
 
   test('with a bad setting ends with exit code 2 and names key, value and source', async (t) => {
@@ -115,7 +115,7 @@ describe('The resident model', () => {
       pids.add(pid);
       assert.equal((await answer).body.choices[0]?.message.content, TEXT.settings);
       await until('unload', async () => (await server.status()).model === null);
-      if (hasProc) assert.ok(!isAlive(pid));
+      if (hasProc) assert.equal(isAlive(pid), false);
     }
     assert.equal(pids.size, 2);
   });
@@ -136,6 +136,66 @@ describe('The resident model', () => {
   });
 });
 
+describe('A request in the queue', () => {
+  test('gets 503 with Retry-After after QUEUE_TIMEOUT, in a stream too', async (t) => {
+    const env = { QUEUE_TIMEOUT: '0.4' };
+    const server = await startServer(t, { home: await homeWithModels(t), env });
+    const first = await running(server, 2000);
+    const body = chatBody('rambler', '短く');
+    const [whole, streamed] = await Promise.all([chat(server, body), streamChat(server, body)]);
+    assert.deepEqual([whole.status, streamed.status], [503, 503]);
+    assert.deepEqual(
+      [whole.body.error?.code, streamed.error?.code],
+      Array(2).fill('queue_timeout'),
+    );
+    assert.match(String(whole.headers['retry-after']), /^[1-9]/);
+    assert.equal((await server.status()).model?.active, 1);
+    process.kill(server.pid, 'SIGKILL');
+    await assert.rejects(first.end);
+  });
+});
+
+describe('The log', () => {
+  test('goes to its dated file, with what libllama says, and without what people write', async (t) => {
+    const home = await homeWithModels(t);
+    const path = join(home.root, 'logs', 'hoshikage.log');
+    const server = await startServer(t, { home, env: { LOG_FILE_PATH: path } });
+    const secret = '誰にも言わないこと';
+    const { status } = await chat(server, chatBody('talker', secret));
+    assert.equal(status, 200);
+    const refused = await chat(server, chatBody('talker', secret.repeat(2000)));
+    assert.equal(refused.status, 400);
+    await server.stop();
+    const files = readdirSync(dirname(path)).filter((name) => !name.startsWith('.'));
+    assert.deepEqual(
+      files.filter((name) => /^hoshikage\.log\.\d{4}-\d\d-\d\d$/.test(name)).length,
+      1,
+      files.join(),
+    );
+    const text = files.map((name) => readFileSync(join(dirname(path), name), 'utf8')).join('\n');
+    assert.match(text, /\/v1\/chat\/completions/);
+    assert.match(text, /context_length_exceeded/);
+    assert.match(text, /llama_model_loader|print_info|llama_context/);
+    assert.ok(text.includes(String(refused.headers['x-request-id'])), 'the request id is missing');
+    for (const written of [text, server.output()]) {
+      assert.ok(!written.includes(secret), 'the prompt is in the log');
+    }
+    assert.doesNotMatch(server.output(), /llama_model_loader/);
+  });
+});
+
+describe('The engine process', { skip: !hasProc && 'needs /proc' }, () => {
+  test('gets the variables of .env that are no settings', async (t) => {
+    const home = await homeWithModels(t);
+    writeFileSync(join(home.configDir, '.env'), 'CUDA_VISIBLE_DEVICES=3\nN_CTX=256\n');
+    const server = await startServer(t, { home });
+    await chat(server, chatBody('talker', '設定'));
+    const { model } = await server.status();
+    const environment = readFileSync(`/proc/${model?.pid}/environ`, 'utf8').split('\0');
+    assert.ok(environment.includes('CUDA_VISIBLE_DEVICES=3'), environment.join('\n'));
+  });
+});
+
 describe('The end', () => {
   for (const [signal, to, how] of [
     ['SIGTERM', 'server', 'by SIGTERM'],
@@ -151,8 +211,8 @@ describe('The end', () => {
         code: null,
       });
       assert.deepEqual(await exit, { code: 0, signal: null });
-      assert.ok(!existsSync(server.home.runFile));
-      if (hasProc && pid) assert.ok(!isAlive(pid));
+      assert.equal(existsSync(server.home.runFile), false);
+      if (hasProc && pid) assert.equal(isAlive(pid), false);
     });
   }
 
@@ -169,6 +229,6 @@ describe('The end', () => {
   test('comes at once with nothing to do', async (t) => {
     const server = await startServer(t);
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
-    assert.ok(!existsSync(server.home.runFile));
+    assert.equal(existsSync(server.home.runFile), false);
   });
 });

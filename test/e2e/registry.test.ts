@@ -1,6 +1,6 @@
 /** The map of models between a running server and command lines, at once. */
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { hoshikage } from '../helpers/cli.js';
@@ -33,33 +33,39 @@ describe('The map of models', () => {
     const offline = { ...elsewhere.env, MODEL_MAP_FILE: home.mapFile };
     const expected = new Set<string>();
 
-    const perWriter = async (writer: number, add: Change, remove: Change): Promise<void> => {
-      for (let i = writer; i < COUNT; i += 3) {
+    type Change = (alias: string) => Promise<boolean>;
+    /** Adds its share of the hundred, one after the other, and removes some of them again. */
+    const write = async (numbers: readonly number[], add: Change, remove: Change) => {
+      for (const i of numbers) {
         const alias = aliasOf(i);
         if (await add(alias)) expected.add(alias);
-        if (i % 5 === 0 && (await remove(alias))) expected.delete(alias);
+        if (i % 4 === 0 && (await remove(alias))) expected.delete(alias);
       }
     };
-    type Change = (alias: string) => Promise<boolean>;
-    const command = (env: NodeJS.ProcessEnv) => (args: string[]) =>
-      hoshikage(t, home, args, env).then(({ code, output }) => {
+    const command =
+      (env: NodeJS.ProcessEnv) =>
+      async (args: readonly string[]): Promise<boolean> => {
+        const { code, output } = await hoshikage(t, home, args, env);
         assert.equal(code, 0, output);
         return true;
-      });
+      };
     const [online, direct] = [command({}), command(offline)];
+    // A command takes long to start, so the server gets most of the changes.
+    const share = (first: number, last: number) =>
+      Array.from({ length: last - first }, (_, i) => first + i);
     await Promise.all([
-      perWriter(
-        0,
+      write(
+        share(0, 16),
         (alias) => online(['add', file, alias]),
         (alias) => online(['rm', alias]),
       ),
-      perWriter(
-        1,
+      write(
+        share(16, 32),
         (alias) => direct(['add', file, alias]),
         (alias) => direct(['rm', alias]),
       ),
-      perWriter(
-        2,
+      write(
+        share(32, COUNT),
         (alias) => admin(server, 'models', 'POST', { name: alias, path: file }).then(isDone),
         (alias) => admin(server, `models/${encodeURIComponent(alias)}`, 'DELETE').then(isDone),
       ),
@@ -94,6 +100,21 @@ describe('The map of models', () => {
     assert.equal((await hoshikage(t, home, ['rm', alias])).code, 0);
     assert.equal((await hoshikage(t, home, ['rm', alias])).code, 1);
     assert.equal((await chat(server, chatBody(alias, 'x'))).status, 404);
+  });
+
+  test('is not written for files found in MODEL_DIR, which are offered under their stem', async (t) => {
+    const home = makeHome(t);
+    const folder = join(home.configDir, 'models');
+    mkdirSync(join(folder, 'deep'), { recursive: true });
+    copyFileSync(await talker(), join(folder, '拾った model.gguf'));
+    const server = await startServer(t, { home });
+    const body = chatBody('拾った model', '設定', { temperature: 0 });
+    assert.equal((await chat(server, body)).body.choices[0]?.message.content, TEXT.settings);
+    assert.equal(existsSync(home.mapFile), false);
+    copyFileSync(await talker(), join(folder, 'late.gguf'));
+    assert.equal((await admin(server, 'reload', 'POST', {})).status, 200);
+    assert.equal((await chat(server, chatBody('late', 'x', { max_tokens: 1 }))).status, 200);
+    assert.equal(existsSync(home.mapFile), false);
   });
 
   test('that cannot be understood is left untouched', async (t) => {

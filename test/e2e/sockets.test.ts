@@ -31,7 +31,7 @@ describe('The network', { skip: !hasProc && 'needs /proc' }, () => {
         if (chunks === 5) engine = (await server.status()).model?.pid ?? 0;
         if (engine > 0) assert.deepEqual(networkSockets(engine), []);
       }
-      assert.ok(engine > 0 && chunks > 10);
+      assert.ok(engine > 0 && chunks > 10, `${chunks} chunks`);
       assert.deepEqual(networkSockets(engine), []);
     } finally {
       watching = false;
@@ -50,7 +50,7 @@ describe('The network', { skip: !hasProc && 'needs /proc' }, () => {
     const under = ['strace', '-f', '-qq', '-e', calls, '-e', 'signal=none', '-o', trace];
     const server = await startServer(t, { home, under });
     const { done } = await streamChat(server, chatBody('hoshikage-demo', 'Hello'));
-    assert.ok(done);
+    assert.equal(done, true);
     await server.stop();
     const lines = readFileSync(trace, 'utf8')
       .split('\n')
@@ -62,7 +62,10 @@ describe('The network', { skip: !hasProc && 'needs /proc' }, () => {
 
 function checkSockets(server: TestServer, sockets: readonly Socket[]): void {
   const own = `${LOOPBACK}:${server.port}`;
-  assert.ok(sockets.some(({ state, local }) => state === 'listen' && local === own));
+  assert.ok(
+    sockets.some(({ state, local }) => state === 'listen' && local === own),
+    'no listener',
+  );
   for (const { protocol, state, local, remote } of sockets) {
     const line = `${protocol} ${state} ${local} ${remote}`;
     assert.equal(protocol, 'tcp', line);

@@ -85,7 +85,7 @@ describe('On random weights, the log-probabilities of each step', () => {
     let steps = 0;
     for (const [i, one] of reference.entries()) {
       const other = found[i];
-      assert.ok(other && other.steps.length === TOKENS);
+      assert.ok(other && other.steps.length === TOKENS, `${other?.steps.length} steps`);
       const compared = difference(one, other);
       assert.ok(compared.most <= TOLERANCE, `prompt ${i}: ${compared.most} nats apart`);
       steps += compared.steps;
@@ -104,7 +104,10 @@ describe('On random weights, the log-probabilities of each step', () => {
   test(`differ by less than ${TOLERANCE} nats with the prefix reused`, async () => {
     const found: Steps[] = [];
     for (const prompt of PROMPTS) found.push(await run(alone, ask(prompt, true)));
-    assert.ok(found.some(({ cached }) => cached >= 100));
+    assert.ok(
+      found.some(({ cached }) => cached >= 100),
+      'nothing was reused',
+    );
     assertClose(found);
   });
 
@@ -124,6 +127,6 @@ describe('On random weights, the log-probabilities of each step', () => {
 
   test('are those of a real choice: the best token is not certain', () => {
     const best = reference.flatMap(({ steps }) => steps.map(({ logprob }) => Math.exp(logprob)));
-    assert.ok(best.some((probability) => probability < 0.5));
+    assert.ok(Math.min(...best) < 0.5, `${Math.min(...best)}`);
   });
 });
