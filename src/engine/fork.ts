@@ -1,6 +1,6 @@
 /**
  * How this package starts a Node process of its own: same runtime, same loader, structured clones.
- * Server process. It must never read process.env: the environment is handed in.
+ * Server process. It must never read the environment: that is handed in.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

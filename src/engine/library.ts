@@ -37,7 +37,12 @@ export interface LibraryDeps {
   readonly log: Log;
   /** Another way to identify a library than by a probe process. */
   readonly identify?: (input: IdentifyInput) => Promise<Identification>;
+  /** 5 s by default. */
+  readonly refusalLastsMs?: number;
 }
+
+/** How old a refusal must be before a request has the library looked for again, ms. */
+const REFUSAL_LASTS_MS = 5000;
 
 const CHECKING: LibraryStatus = {
   state: 'checking',
@@ -51,6 +56,7 @@ const CHECKING: LibraryStatus = {
 export class LibraryService {
   readonly #deps: LibraryDeps;
   #status: LibraryStatus = CHECKING;
+  #refusedAt = 0;
   #check: { readonly abort: AbortController; readonly done: Promise<void> };
 
   constructor(deps: LibraryDeps) {
@@ -64,9 +70,13 @@ export class LibraryService {
   }
 
   /**
-   * Waits while checking. Codes: library_not_found, library_incompatible, addon_missing, cancelled.
+   * Waits while checking. After a refusal that is some seconds old it looks again, so that a library
+   * put in its place meanwhile is used without a restart.
+   * Codes: library_not_found, library_incompatible, addon_missing, cancelled.
    */
   async ready(signal: AbortSignal): Promise<LibraryStatus> {
+    const lastsMs = this.#deps.refusalLastsMs ?? REFUSAL_LASTS_MS;
+    if (this.#status.error && performance.now() - this.#refusedAt > lastsMs) this.recheck();
     while (this.#status.state === 'checking') {
       if (signal.aborted || this.#check.abort.signal.aborted) throw new HoshikageError('cancelled');
       await withAbort(this.#check.done, signal);
@@ -145,6 +155,7 @@ export class LibraryService {
   #settle(error: HoshikageError): void {
     const state = error.code === 'library_not_found' ? 'missing' : 'refused';
     const { code, details } = error;
+    this.#refusedAt = performance.now();
     this.#status = { ...this.#status, state, identity: null, error: { code, details } };
     this.#deps.log.error('libllama cannot be used', { code, reason: details.reason });
   }

@@ -228,12 +228,15 @@ export class ModelPool {
     }
   }
 
-  /** Nobody waits. A load that everybody left is finished: its client often comes back for it. */
+  /**
+   * Nobody waits. A load that everybody left goes on, since its client often comes back for it; the
+   * idle time bounds that too, for a load that never ends.
+   */
   #rest(): void {
     const resident = this.#resident;
     if (!resident || resident.leases > 0) return;
     if (resident.stale || resident.retired) resident.end();
-    else if (resident.state === 'ready') this.#armIdleTimer(resident);
+    else if (resident.state !== 'unloading') this.#armIdleTimer(resident);
   }
 
   #armIdleTimer(resident: Resident): void {
@@ -241,7 +244,7 @@ export class ModelPool {
     if (idleTimeoutMs === 0 || this.#idleTimer) return;
     this.#idleTimer = after(idleTimeoutMs, () => {
       this.#idleTimer = null;
-      if (resident.leases > 0) return;
+      if (resident.leases > 0 || this.#waiters.length > 0) return;
       this.#deps.log.info('unloading an idle model', { model: resident.entry.id });
       resident.end();
     });
@@ -264,12 +267,12 @@ export class ModelPool {
   #changed(resident: Resident): void {
     const { log } = this.#deps;
     const model = resident.entry.id;
+    this.#disarmIdleTimer();
     if (resident.state === 'ready') {
       const loadMs = Math.round((resident.loadEndedAt ?? 0) - resident.loadStartedAt);
       log.info('model loaded', { model, loadMs, pid: resident.engine?.pid ?? null });
     } else {
       this.#resident = null;
-      this.#disarmIdleTimer();
       if (resident.failure) this.#failWaiters(resident, resident.failure);
       else log.info('model unloaded', { model });
     }

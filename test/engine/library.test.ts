@@ -37,7 +37,11 @@ function bad(code: WireError['code'], certain: boolean): Identification {
 }
 
 /** A service whose probe gives `answer`, and what the probe was asked. */
-function setUp(answer: (input: IdentifyInput) => Promise<Identification>, libPath?: string) {
+function setUp(
+  answer: (input: IdentifyInput) => Promise<Identification>,
+  libPath?: string,
+  refusalLastsMs?: number,
+) {
   const asked: IdentifyInput[] = [];
   const log = recordingLog();
   const service = new LibraryService({
@@ -51,6 +55,7 @@ function setUp(answer: (input: IdentifyInput) => Promise<Identification>, libPat
     },
     cacheDir: join(root, 'cache'),
     env: {},
+    ...(refusalLastsMs !== undefined && { refusalLastsMs }),
     log,
     identify: (input) => {
       asked.push(input);
@@ -142,6 +147,18 @@ test('recheck looks again', async () => {
   service.recheck();
   assert.equal((await service.ready(patient())).state, 'ok');
   assert.equal((await service.files(patient())).path, join(root, 'later', 'libllama.so'));
+});
+
+test('a library put in its place after a refusal is used without a restart, once that is old', async () => {
+  const eager = setUp(async () => good, join(root, 'later'), -1);
+  const lazy = setUp(async () => good, join(root, 'later'), 60_000);
+  for (const { service } of [eager, lazy]) {
+    await assert.rejects(service.ready(patient()), { code: 'library_not_found' });
+  }
+  mkdirSync(join(root, 'later'));
+  writeElf(join(root, 'later', 'libllama.so'));
+  assert.equal((await eager.service.ready(patient())).state, 'ok');
+  await assert.rejects(lazy.service.ready(patient()), { code: 'library_not_found' });
 });
 
 test('waiting for the verdict ends with its signal, and with the service', async () => {

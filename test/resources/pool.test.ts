@@ -439,6 +439,39 @@ test('a load that everybody left is finished for those who come back', async () 
   await pool.stop(0);
 });
 
+test('a load that everybody left and that never ends is given up after the idle time', async (t) => {
+  mockTimers(t);
+  const { pool, engines } = setUp({ idleTimeoutMs: 1000 }, false);
+  const abort = new AbortController();
+  watch(pool.acquire(a, { signal: abort.signal }));
+  await settle();
+  abort.abort();
+  t.mock.timers.tick(999);
+  await settle();
+  assert.equal(engines.last.signal.aborted, false);
+  t.mock.timers.tick(1);
+  await settle();
+  assert.equal(engines.last.signal.aborted, true);
+  assert.equal(pool.status().resident, null);
+});
+
+test('a load that somebody came back for is not given up', async (t) => {
+  mockTimers(t);
+  const { pool, engines } = setUp({ idleTimeoutMs: 1000 }, false);
+  const abort = new AbortController();
+  watch(pool.acquire(a, { signal: abort.signal }));
+  await settle();
+  abort.abort();
+  const back = watch(pool.acquire(a, patient()));
+  t.mock.timers.tick(1000);
+  await settle();
+  engines.last.succeed();
+  await settle();
+  assert.ok(back.lease());
+  back.lease()?.release();
+  await pool.stop(0);
+});
+
 test('a load that everybody left is given up when another model is wanted', async () => {
   const { pool, engines } = setUp({}, false);
   const abort = new AbortController();
