@@ -205,6 +205,8 @@ export async function startServer(owner: Owner, options: ServerOptions = {}): Pr
   let ended: Exit | null = null;
   void exited.then((exit) => {
     ended = exit;
+    // Nobody ends a server with one of these; what it wrote is the only witness.
+    if (exit.code !== 0 && exit.signal === null) console.error(output().slice(-4000));
   });
   try {
     const run = await until(
