@@ -70,7 +70,7 @@ export function createLog(options: LogOptions): Log {
   const winston = require('winston') as typeof Winston;
   const sinks =
     options.filePath === null
-      ? [streamSink(winston, process.stdout)]
+      ? [streamSink(winston, process.stdout, options.level === 'debug' ? undefined : isOurs)]
       : [fileSink(winston, options.filePath, options.keepDays), urgentSink(winston)];
   const transports = sinks.map(({ transport }) => transport);
   const logger = winston.createLogger({ level: options.level, transports });
@@ -159,6 +159,11 @@ function streamSink(
     transport,
     written: () => new Promise((resolve) => void transport.once('finish', resolve)),
   };
+}
+
+/** libllama reports over a hundred lines a load: a file keeps them, a terminal wants `debug` for them. */
+function isOurs({ level, fields }: Line): boolean {
+  return !(level === 'info' && 'source' in fields && fields.source === 'libllama');
 }
 
 function urgentSink(winston: typeof Winston): Sink {

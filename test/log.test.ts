@@ -99,6 +99,17 @@ describe('the log without a file', () => {
     assert.equal(stderr, '');
   });
 
+  it('keeps the chatter of libllama for debug, but never its warnings', () => {
+    const body = `const library = log.child({ source: 'libllama' });
+      library.info('print_info: n_layer = 1'); library.warn('something odd'); log.info('ours');`;
+    const at = (level: 'info' | 'debug') =>
+      runLogging({ filePath: null, level, keepDays: 14 }, body).stdout;
+    assert.doesNotMatch(at('info'), /n_layer/);
+    assert.match(at('info'), /something odd/);
+    assert.match(at('info'), /ours/);
+    assert.match(at('debug'), /n_layer/);
+  });
+
   it('has written every line when close() is done, and takes none after that', () => {
     const { stdout } = runLogging(
       TO_STDOUT,
@@ -126,6 +137,16 @@ describe('the log with a file', () => {
     const written = readFileSync(`${filePath}.${today()}`, 'utf8');
     for (const text of ['listening', 'quiet', 'detail', 'bad'])
       assert(written.includes(text), text);
+  });
+
+  it('holds the lines of libllama at info too', (context) => {
+    const path = directory(context);
+    const filePath = join(path, 'h.log');
+    runLogging(
+      { filePath, level: 'info', keepDays: 14 },
+      `log.info('print_info: n_layer = 1', { source: 'libllama' });`,
+    );
+    assert.match(readFileSync(`${filePath}.${today()}`, 'utf8'), /n_layer = 1/);
   });
 
   it('is appended to by the next start, and leaves nothing outside its directory', async (context) => {
