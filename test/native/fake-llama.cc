@@ -1,7 +1,7 @@
-// A fake libllama with the C interface of v0.5.0: no model, no arithmetic, but the library's manners.
-// It keeps a KV cache per sequence and refuses what the real one refuses (gaps, overlaps, no room),
-// so a caller that mixes up its slots fails here. A test steers and watches it through a file of
-// 64-bit cells (HK_FAKE_CONTROL) that both map; test/native/fake.ts names the same cells.
+// A fake libllama with the C interface of v0.5.0: no model, no arithmetic, but the library's
+// manners. It keeps a KV cache per sequence and refuses what the real one refuses (gaps, overlaps,
+// no room), so a caller that mixes up its slots fails here. A test steers and watches it through a
+// file of 64-bit cells (HK_FAKE_CONTROL) that both map; test/native/fake.ts names the same cells.
 // Any thread, as libllama: log and progress callbacks come on the caller's thread.
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -124,7 +124,10 @@ int32_t After(int32_t last) {
     case 0x97: return 0xA5;
     case 'T': return kEot;
     case 'C': return kStart;
-    case kLong: case kSun: case 0xA5: case kStart: return kEos;
+    case kLong:
+    case kSun:
+    case 0xA5:
+    case kStart: return kEos;
     default: return 'a';
   }
 }
@@ -542,7 +545,8 @@ EXPORT int32_t llama_decode(llama_context* context, llama_batch batch) {
 EXPORT float* llama_get_logits_ith(llama_context* context, int32_t index) {
   context->CheckThread();
   const bool known = index >= 0 && static_cast<size_t>(index) < context->asked.size();
-  if (At(kNoLogits) != 0 || !known || context->asked[static_cast<size_t>(index)] < 0) return nullptr;
+  if (At(kNoLogits) != 0 || !known || context->asked[static_cast<size_t>(index)] < 0)
+    return nullptr;
   const int32_t next = After(context->asked[static_cast<size_t>(index)]);
   context->logits.assign(kVocabulary, 0.0f);
   for (int32_t i = 0; i < kVocabulary; i++) {
@@ -609,7 +613,9 @@ EXPORT void* ggml_backend_dev_get(size_t) {
   static int device;
   return &device;
 }
-EXPORT void* ggml_backend_dev_by_type(int type) { return type == 0 ? ggml_backend_dev_get(0) : nullptr; }
+EXPORT void* ggml_backend_dev_by_type(int type) {
+  return type == 0 ? ggml_backend_dev_get(0) : nullptr;
+}
 EXPORT void* ggml_backend_dev_buffer_type(void* device) { return device; }
 EXPORT const char* ggml_backend_dev_name(void*) { return "CPU"; }
 EXPORT const char* ggml_backend_dev_description(void*) { return "a fake processor"; }

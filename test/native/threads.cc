@@ -50,8 +50,9 @@ AbiTable Table() {
     AbiLayout layout{row.id, row.size, row.from, row.to, {}};
     for (const FieldRow& field : kFields) {
       if (layout.id != field.layout) continue;
-      layout.fields.push_back({field.name, field.offset, field.size,
-                               std::vector<uint64_t>(field.defaults, field.defaults + field.count)});
+      layout.fields.push_back(
+          {field.name, field.offset, field.size,
+           std::vector<uint64_t>(field.defaults, field.defaults + field.count)});
     }
     (row.kind == 0 ? table.model_params : table.context_params).push_back(layout);
   }
@@ -62,7 +63,13 @@ AbiTable Table() {
 }  // namespace
 
 // The cells of fake-llama.cc that matter here.
-enum Cell { kTokenSleepUs = 6, kLiveModels = 7, kLiveContexts = 8, kLiveSamplers = 9, kViolations = 19 };
+enum Cell {
+  kTokenSleepUs = 6,
+  kLiveModels = 7,
+  kLiveContexts = 8,
+  kLiveSamplers = 9,
+  kViolations = 19
+};
 
 namespace {
 
@@ -147,8 +154,8 @@ void Client(const std::shared_ptr<Worker>& worker, Bell* bell, unsigned seed, bo
       return;
     }
     const bool cancels = draw % 4 == 0;
-    const Outcome outcome = Read(worker.get(), completion.get(), bell,
-                                 cancels ? static_cast<int>(draw % 3) : -1);
+    const Outcome outcome =
+        Read(worker.get(), completion.get(), bell, cancels ? static_cast<int>(draw % 3) : -1);
     Check(outcome.ended, "a completion ends");
     if (outcome.done.reason == DoneReason::kEog) Check(outcome.text == "xyz</s>", "the text");
     if (outcome.done.reason == DoneReason::kCancelled) Check(cancels || may_be_closed, "cancelled");

@@ -22,8 +22,8 @@ const char* LevelName(LogLevel level) {
 
 LogQueue::LogQueue(Napi::Env env, Napi::Function callback)
     : callback_(Napi::Persistent(callback)),
-      bell_(std::make_unique<Doorbell>(env, "hoshikage:log",
-                                       [this](Napi::Env e) { Deliver(e); })) {}
+      bell_(std::make_unique<Doorbell>(env, "hoshikage:log", [this](Napi::Env e) { Deliver(e); })) {
+}
 
 void LogQueue::Push(LogLevel level, const std::string& line) {
   {
@@ -64,8 +64,7 @@ void AddonData::Install(Napi::Env env) {
   const auto process = env.Global().Get("process").As<Napi::Object>();
   const auto on_exit = Napi::Function::New(
       env, [data](const Napi::CallbackInfo&) { data->EndAll(); }, "hoshikageExit");
-  process.Get("once").As<Napi::Function>().Call(process,
-                                                {Napi::String::New(env, "exit"), on_exit});
+  process.Get("once").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), on_exit});
 }
 
 AddonData& AddonData::Of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }

@@ -1,5 +1,6 @@
 // What one JavaScript environment owns: its running tasks, its workers, its constructors, its log
-// queue. JavaScript thread. Nothing in the addon is static but the process's one library and its log.
+// queue. JavaScript thread. Nothing in the addon is static but the process's one library and its
+// log.
 #pragma once
 
 #include <napi.h>

@@ -6,10 +6,10 @@
 namespace hoshikage {
 
 void CompletionWrap::Define(Napi::Env env) {
-  AddonData::Of(env).completion_class = Napi::Persistent(
-      DefineClass(env, "NativeCompletion",
-                  {InstanceMethod<&CompletionWrap::Take>("take"),
-                   InstanceMethod<&CompletionWrap::Cancel>("cancel")}));
+  AddonData::Of(env).completion_class =
+      Napi::Persistent(DefineClass(env, "NativeCompletion",
+                                   {InstanceMethod<&CompletionWrap::Take>("take"),
+                                    InstanceMethod<&CompletionWrap::Cancel>("cancel")}));
 }
 
 Napi::Object CompletionWrap::Make(Napi::Env env, Parts parts) {

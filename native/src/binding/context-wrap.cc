@@ -19,13 +19,12 @@ const char* PhaseName(SlotPhase phase) {
 }  // namespace
 
 void ContextWrap::Define(Napi::Env env) {
-  AddonData::Of(env).context_class = Napi::Persistent(
-      DefineClass(env, "NativeContext",
-                  {InstanceAccessor<&ContextWrap::Info>("info"),
-                   InstanceMethod<&ContextWrap::Start>("start"),
-                   InstanceMethod<&ContextWrap::Slots>("slots"),
-                   InstanceMethod<&ContextWrap::Counters>("counters"),
-                   InstanceMethod<&ContextWrap::Close>("close")}));
+  AddonData::Of(env).context_class = Napi::Persistent(DefineClass(
+      env, "NativeContext",
+      {InstanceAccessor<&ContextWrap::Info>("info"), InstanceMethod<&ContextWrap::Start>("start"),
+       InstanceMethod<&ContextWrap::Slots>("slots"),
+       InstanceMethod<&ContextWrap::Counters>("counters"),
+       InstanceMethod<&ContextWrap::Close>("close")}));
 }
 
 Napi::Object ContextWrap::Make(Napi::Env env, Parts parts) {
@@ -61,9 +60,8 @@ Napi::Value ContextWrap::Start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Bound(env, [&]() -> Napi::Value {
     Worker& worker = OpenWorker();
-    auto completion = std::make_shared<Completion>(
-        ToRequest(ArgObject(info, 0, "request"), worker.vocabulary_size(),
-                  worker.tokens_per_sequence()));
+    auto completion = std::make_shared<Completion>(ToRequest(
+        ArgObject(info, 0, "request"), worker.vocabulary_size(), worker.tokens_per_sequence()));
     // The wrap first: once submitted, news may come at any time.
     Napi::Object wrap = CompletionWrap::Make(env, {parts_.worker, completion, parts_.bell});
     if (!worker.Submit(completion)) throw Error("closed", "the context is closed");

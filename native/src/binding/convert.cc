@@ -72,8 +72,7 @@ Napi::Array ToArray(const Napi::Value& value, const std::string& name) {
 }
 
 std::vector<Token> ToTokens(const Napi::Value& value, const std::string& name) {
-  if (!value.IsTypedArray() ||
-      value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
     Refuse(name, "an Int32Array");
   }
   const auto array = value.As<Napi::Int32Array>();
@@ -123,10 +122,9 @@ AbiTable ToAbiTable(const Napi::Value& value) {
   const Napi::Array symbols = ToArray(object.Get("symbols"), "symbols");
   for (uint32_t i = 0; i < symbols.Length(); i++) {
     const Napi::Array row = ToArray(symbols.Get(i), "symbol");
-    table.symbols.push_back(
-        {ToText(row.Get(0u), "symbol name"),
-         static_cast<int>(ToNumber(row.Get(1u), "symbol from", 0, kInt32Max)),
-         static_cast<int>(ToNumber(row.Get(2u), "symbol gone", 0, kInt32Max))});
+    table.symbols.push_back({ToText(row.Get(0u), "symbol name"),
+                             static_cast<int>(ToNumber(row.Get(1u), "symbol from", 0, kInt32Max)),
+                             static_cast<int>(ToNumber(row.Get(2u), "symbol gone", 0, kInt32Max))});
   }
   return table;
 }
@@ -286,8 +284,7 @@ CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
   sampling.repeat_penalty = static_cast<float>(GetNumber(object, "repeatPenalty", 1e-3, 1e3));
   sampling.repeat_last_n = static_cast<int32_t>(GetInt(object, "repeatLastN", -1, kInt32Max));
   sampling.presence_penalty = static_cast<float>(GetNumber(object, "presencePenalty", -1e3, 1e3));
-  sampling.frequency_penalty =
-      static_cast<float>(GetNumber(object, "frequencyPenalty", -1e3, 1e3));
+  sampling.frequency_penalty = static_cast<float>(GetNumber(object, "frequencyPenalty", -1e3, 1e3));
   const std::vector<Token> bias_tokens = ToTokens(object.Get("biasTokens"), "biasTokens");
   const Napi::Value bias_values = object.Get("biasValues");
   if (!bias_values.IsTypedArray() ||
@@ -375,9 +372,8 @@ Napi::Object FromModel(Napi::Env env, const Model& model) {
   object.Set("controlTexts", controls);
   object.Set("hasEncoder", api.llama_model_has_encoder(model.handle()));
   object.Set("isRecurrent", api.llama_model_is_recurrent(model.handle()));
-  object.Set("isDiffusion", api.llama_model_is_diffusion
-                                ? api.llama_model_is_diffusion(model.handle())
-                                : false);
+  object.Set("isDiffusion",
+             api.llama_model_is_diffusion ? api.llama_model_is_diffusion(model.handle()) : false);
   return object;
 }
 

@@ -19,7 +19,8 @@ void OnRing(napi_env env, napi_value, void* context, void*) {
 void OnFinalize(napi_env, void*, void* context) {
   const std::unique_ptr<std::shared_ptr<DoorbellState>> state(
       static_cast<std::shared_ptr<DoorbellState>*>(context));
-  // Answers hold references to JavaScript functions: they go here, on its thread, not with the bell.
+  // Answers hold references to JavaScript functions: they go here, on its thread, not with the
+  // bell.
   const std::function<void(Napi::Env)> answer = std::move((*state)->answer);
   std::lock_guard<std::mutex> lock((*state)->mutex);
   (*state)->function = nullptr;
@@ -31,9 +32,9 @@ Doorbell::Doorbell(Napi::Env env, const char* name, std::function<void(Napi::Env
     : state_(std::make_shared<DoorbellState>()) {
   state_->answer = std::move(answer);
   auto held = std::make_unique<std::shared_ptr<DoorbellState>>(state_);
-  const napi_status status = napi_create_threadsafe_function(
-      env, nullptr, nullptr, Napi::String::New(env, name), 1, 1, nullptr, OnFinalize, held.get(),
-      OnRing, &state_->function);
+  const napi_status status =
+      napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, name), 1, 1,
+                                      nullptr, OnFinalize, held.get(), OnRing, &state_->function);
   if (status != napi_ok) throw Napi::Error::New(env, "cannot create a thread-safe function");
   held.release();  // freed in OnFinalize, after the last possible OnRing
   napi_unref_threadsafe_function(env, state_->function);

@@ -18,8 +18,8 @@ struct Progress {
 std::shared_ptr<Progress> MakeProgress(Napi::Env env, const Napi::Value& callback) {
   if (!callback.IsFunction()) return nullptr;
   auto progress = std::make_shared<Progress>();
-  auto function = std::make_shared<Napi::FunctionReference>(
-      Napi::Persistent(callback.As<Napi::Function>()));
+  auto function =
+      std::make_shared<Napi::FunctionReference>(Napi::Persistent(callback.As<Napi::Function>()));
   progress->bell = std::make_unique<Doorbell>(
       env, "hoshikage:progress", [function, raw = progress.get()](Napi::Env e) {
         Napi::HandleScope scope(e);
@@ -42,13 +42,12 @@ std::shared_ptr<ContextBell> MakeContextBell(Napi::Env env, Napi::Function on_wa
 }  // namespace
 
 void ModelWrap::Define(Napi::Env env) {
-  AddonData::Of(env).model_class = Napi::Persistent(
-      DefineClass(env, "NativeModel",
-                  {InstanceMethod<&ModelWrap::Facts>("facts"),
-                   InstanceMethod<&ModelWrap::Tokenize>("tokenize"),
-                   InstanceMethod<&ModelWrap::Detokenize>("detokenize"),
-                   InstanceMethod<&ModelWrap::CreateContext>("createContext"),
-                   InstanceMethod<&ModelWrap::Close>("close")}));
+  AddonData::Of(env).model_class = Napi::Persistent(DefineClass(
+      env, "NativeModel",
+      {InstanceMethod<&ModelWrap::Facts>("facts"), InstanceMethod<&ModelWrap::Tokenize>("tokenize"),
+       InstanceMethod<&ModelWrap::Detokenize>("detokenize"),
+       InstanceMethod<&ModelWrap::CreateContext>("createContext"),
+       InstanceMethod<&ModelWrap::Close>("close")}));
 }
 
 Napi::Object ModelWrap::Make(Napi::Env env, std::shared_ptr<Model> model) {
@@ -104,8 +103,7 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ModelWrap::Facts(const Napi::CallbackInfo& info) {
-  return Bound(info.Env(),
-               [&]() -> Napi::Value { return FromModel(info.Env(), *OpenModel()); });
+  return Bound(info.Env(), [&]() -> Napi::Value { return FromModel(info.Env(), *OpenModel()); });
 }
 
 Napi::Value ModelWrap::Tokenize(const Napi::CallbackInfo& info) {
@@ -138,15 +136,14 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
   return Bound(env, [&]() -> Napi::Value {
     const std::shared_ptr<Model> model = OpenModel();
     const ContextOptions options = ToContextOptions(ArgObject(info, 0, "options"));
-    const std::shared_ptr<ContextBell> bell =
-        MakeContextBell(env, ArgFunction(info, 1, "onWake"));
+    const std::shared_ptr<ContextBell> bell = MakeContextBell(env, ArgFunction(info, 1, "onWake"));
     const auto workers = workers_;
     return Task<std::unique_ptr<Context>>::Start(
         env, "hoshikage:context",
         [model, options] { return std::make_unique<Context>(model, options); },
         [model, bell, workers](Napi::Env e, std::unique_ptr<Context>& context) -> Napi::Value {
-          auto worker = std::make_shared<Worker>(std::move(context), model,
-                                                 [bell] { bell->bell->Ring(); });
+          auto worker =
+              std::make_shared<Worker>(std::move(context), model, [bell] { bell->bell->Ring(); });
           workers->push_back(worker);
           AddonData::Of(e).AddWorker(worker);
           return ContextWrap::Make(e, {std::move(worker), bell});

@@ -23,14 +23,15 @@ class TaskBase : public std::enable_shared_from_this<TaskBase> {
  public:
   virtual ~TaskBase();
   // JavaScript thread.
-  static Napi::Promise Start(Napi::Env env, const char* name, const std::shared_ptr<TaskBase>& task);
+  static Napi::Promise Start(Napi::Env env, const char* name,
+                             const std::shared_ptr<TaskBase>& task);
   // Waits for the thread. JavaScript thread.
   void Join();
 
  protected:
   explicit TaskBase(Napi::Env env) : deferred_(Napi::Promise::Deferred::New(env)) {}
-  virtual void Execute() = 0;                      // own thread; may throw
-  virtual Napi::Value Result(Napi::Env env) = 0;   // JavaScript thread; may throw
+  virtual void Execute() = 0;                     // own thread; may throw
+  virtual Napi::Value Result(Napi::Env env) = 0;  // JavaScript thread; may throw
 
  private:
   void Run();

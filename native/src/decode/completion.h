@@ -40,7 +40,7 @@ struct Mail {
   std::string bytes;
   std::vector<int32_t> ends;  // end offset in `bytes` of each token's piece
   std::vector<uint8_t> flags;
-  std::vector<float> logprobs;   // per token 1 + n
+  std::vector<float> logprobs;    // per token 1 + n
   std::vector<Token> top_tokens;  // per token n
   int32_t prefilled_tokens = 0;
   bool done = false;

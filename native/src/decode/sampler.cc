@@ -253,8 +253,7 @@ void Sampler::Accept(Token token) {
 void Sampler::Remember(Token token) {
   window_.push_back(token);
   window_counts_[token]++;
-  if (options_.repeat_last_n > 0 &&
-      window_.size() > static_cast<size_t>(options_.repeat_last_n)) {
+  if (options_.repeat_last_n > 0 && window_.size() > static_cast<size_t>(options_.repeat_last_n)) {
     const Token oldest = window_.front();
     window_.pop_front();
     if (--window_counts_[oldest] == 0) window_counts_.erase(oldest);

@@ -71,8 +71,8 @@ class Sampler {
   SamplingOptions options_;
   std::unique_ptr<Grammar> grammar_;
   std::mt19937 random_;
-  std::deque<Token> window_;                           // the last N of prompt and output
-  std::unordered_map<Token, int32_t> window_counts_;   // each id once
+  std::deque<Token> window_;                          // the last N of prompt and output
+  std::unordered_map<Token, int32_t> window_counts_;  // each id once
   std::unordered_map<Token, int32_t> output_counts_;
 };
 

@@ -140,17 +140,16 @@ void Worker::Admit() {
   }
 }
 
-// The idle slot with the longest common prefix; among equals the one unused for longest, so that the
-// caches of other conversations live on.
+// The idle slot with the longest common prefix; among equals the one unused for longest, so that
+// the caches of other conversations live on.
 Slot* Worker::ChooseSlot(const Completion& completion) {
   Slot* best = nullptr;
   size_t best_prefix = 0;
   for (Slot& slot : slots_) {
     if (!slot.idle()) continue;
     const size_t prefix = slot.CommonPrefix(completion.request().prompt);
-    const bool better =
-        !best || prefix > best_prefix ||
-        (prefix == best_prefix && slot.last_used() < best->last_used());
+    const bool better = !best || prefix > best_prefix ||
+                        (prefix == best_prefix && slot.last_used() < best->last_used());
     if (better) best = &slot, best_prefix = prefix;
   }
   return best;
@@ -196,7 +195,8 @@ bool Worker::DecodeBatch() {
         FailBatch("decode_failed", reason);
         return false;
       }
-      // Every owner was cancelled; EndCancelled frees the slots. Parts of the batch may be in the cache.
+      // Every owner was cancelled; EndCancelled frees the slots. Parts of the batch may be in the
+      // cache.
       for (Slot& slot : slots_) {
         if (slot.in_batch()) slot.Undo();
       }
@@ -205,9 +205,7 @@ bool Worker::DecodeBatch() {
       FailBatch("decode_failed", "no room in the cache: " + reason);
       return false;
     case DecodeStatus::kInvalid:
-    case DecodeStatus::kFatal:
-      FailBatch("decode_failed", reason);
-      return false;
+    case DecodeStatus::kFatal: FailBatch("decode_failed", reason); return false;
   }
   return false;
 }

@@ -1,6 +1,6 @@
-// The thread that owns a context: it alone decodes, samples and moves the cache. It takes completions
-// from an inbox, drives all slots one batch per step and rings once per step. It never calls
-// JavaScript and never waits for anything but its inbox.
+// The thread that owns a context: it alone decodes, samples and moves the cache. It takes
+// completions from an inbox, drives all slots one batch per step and rings once per step. It never
+// calls JavaScript and never waits for anything but its inbox.
 #pragma once
 
 #include <atomic>

@@ -134,8 +134,8 @@ AbiLayout Match(const std::vector<AbiLayout>& known, const Probe& probe, int fro
       continue;
     }
     if (best && !Interchangeable(*best, layout)) {
-      throw Error("library_incompatible", std::string(name) + " is ambiguous between " + best->id +
-                                              " and " + layout.id);
+      throw Error("library_incompatible",
+                  std::string(name) + " is ambiguous between " + best->id + " and " + layout.id);
     }
     if (!best || layout.fields.size() >= best->fields.size()) best = &layout;
   }
@@ -169,9 +169,10 @@ void Bracket(void* handle, const AbiTable& table, AbiVerdict* verdict) {
     }
   }
   if (from >= to) {
-    throw Error("library_incompatible", "its symbols contradict each other, a fork of llama.cpp? (" +
-                                            from_symbol + " since b" + std::to_string(from) + ", " +
-                                            to_symbol + " before b" + std::to_string(to) + ")");
+    throw Error("library_incompatible",
+                "its symbols contradict each other, a fork of llama.cpp? (" + from_symbol +
+                    " since b" + std::to_string(from) + ", " + to_symbol + " before b" +
+                    std::to_string(to) + ")");
   }
   if (to <= table.floor) {
     throw Error("library_incompatible", "too old: between b" + std::to_string(from) + " and b" +
@@ -186,7 +187,8 @@ void Bracket(void* handle, const AbiTable& table, AbiVerdict* verdict) {
 void CheckBatch(void* handle) {
   void* init = FindSymbol(handle, "llama_batch_init");
   void* free_symbol = FindSymbol(handle, "llama_batch_free");
-  if (!init || !free_symbol) throw Error("library_incompatible", "missing symbols: llama_batch_init");
+  if (!init || !free_symbol)
+    throw Error("library_incompatible", "missing symbols: llama_batch_init");
   // One buffer past the largest known form; AArch64's result type is kProbeBytes long.
   alignas(16) static thread_local unsigned char a[kProbeBytes];
   alignas(16) static thread_local unsigned char b[kProbeBytes];
@@ -196,15 +198,16 @@ void CheckBatch(void* handle) {
                           CallReturningStruct(init, b, int32_t{4}, int32_t{0}, int32_t{1});
   size_t size = 0;
   for (size_t i = 0; i + 8 <= kProbeBytes; i += 8) {
-    const bool untouched = ReadBits(a + i, 8) == 0xA5A5A5A5A5A5A5A5ull &&
-                           ReadBits(b + i, 8) == 0x5A5A5A5A5A5A5A5Aull;
+    const bool untouched =
+        ReadBits(a + i, 8) == 0xA5A5A5A5A5A5A5A5ull && ReadBits(b + i, 8) == 0x5A5A5A5A5A5A5A5Aull;
     if (!untouched) size = i + 8;
   }
   LlamaBatch first, second;
   std::memcpy(&first, a, sizeof first);
   std::memcpy(&second, b, sizeof second);
-  const bool shape = by_pointer && size == sizeof(LlamaBatch) && first.n_tokens == 0 && first.token &&
-                     !first.embd && first.pos && first.n_seq_id && first.seq_id && first.logits;
+  const bool shape = by_pointer && size == sizeof(LlamaBatch) && first.n_tokens == 0 &&
+                     first.token && !first.embd && first.pos && first.n_seq_id && first.seq_id &&
+                     first.logits;
   // Where the shape is unknown the two small batches leak rather than being freed by a guess.
   if (!shape) {
     throw Error("library_incompatible",
@@ -265,8 +268,8 @@ bool PokeBytes(const AbiLayout& layout, ParamBlock* block, const char* field, co
   if (!found) return false;
   if (static_cast<size_t>(found->size) != size ||
       static_cast<size_t>(found->offset) + size > sizeof block->bytes) {
-    throw Error("library_incompatible", std::string("field ") + field + " has " +
-                                            std::to_string(found->size) + " bytes");
+    throw Error("library_incompatible",
+                std::string("field ") + field + " has " + std::to_string(found->size) + " bytes");
   }
   std::memcpy(block->bytes + found->offset, value, size);
   return true;

@@ -1,6 +1,6 @@
-// Which struct layouts a loaded libllama uses: known layouts as data (native/abi/llama.json), found by
-// calling its own default functions into poisoned buffers and by the symbols it exports.
-// Any thread. Nothing here calls a function whose signature depends on the answer.
+// Which struct layouts a loaded libllama uses: known layouts as data (native/abi/llama.json), found
+// by calling its own default functions into poisoned buffers and by the symbols it exports. Any
+// thread. Nothing here calls a function whose signature depends on the answer.
 #pragma once
 
 #include <cstdint>

@@ -33,8 +33,12 @@ int32_t Batch::Add(Token token, int32_t position, int32_t sequence, bool logits)
 }
 
 LlamaBatch Batch::View() {
-  return {static_cast<int32_t>(size_), tokens_.data(),      nullptr,
-          positions_.data(),           sequence_counts_.data(), sequence_pointers_.data(),
+  return {static_cast<int32_t>(size_),
+          tokens_.data(),
+          nullptr,
+          positions_.data(),
+          sequence_counts_.data(),
+          sequence_pointers_.data(),
           logits_.data()};
 }
 
@@ -96,17 +100,18 @@ void Context::Verify(const ContextOptions& written) {
     threads_ = api.llama_n_threads(context_);
     memory_ = api.llama_get_memory(context_);
     const uint32_t rounding = kContextRounding * written.sequences;
-    const bool same = context_tokens_ >= written.context_tokens &&
-                      context_tokens_ - written.context_tokens < rounding &&
-                      sequences_ == written.sequences && batch_tokens_ == written.batch_tokens &&
-                      (!written.threads || (threads_ == *written.threads &&
-                                            api.llama_n_threads_batch(context_) == *written.threads));
+    const bool same =
+        context_tokens_ >= written.context_tokens &&
+        context_tokens_ - written.context_tokens < rounding && sequences_ == written.sequences &&
+        batch_tokens_ == written.batch_tokens &&
+        (!written.threads ||
+         (threads_ == *written.threads && api.llama_n_threads_batch(context_) == *written.threads));
     if (!same) {
-      throw Error("library_incompatible",
-                  "the context does not have the values written: n_ctx " +
-                      std::to_string(context_tokens_) + ", n_seq_max " +
-                      std::to_string(sequences_) + ", n_batch " + std::to_string(batch_tokens_) +
-                      ", n_threads " + std::to_string(threads_));
+      throw Error("library_incompatible", "the context does not have the values written: n_ctx " +
+                                              std::to_string(context_tokens_) + ", n_seq_max " +
+                                              std::to_string(sequences_) + ", n_batch " +
+                                              std::to_string(batch_tokens_) + ", n_threads " +
+                                              std::to_string(threads_));
     }
     if (!memory_) throw Error("model_load_failed", "this model has no memory to generate with");
     tokens_per_sequence_ = written.context_tokens / written.sequences;
@@ -159,9 +164,8 @@ bool Context::Trim(int32_t sequence, int32_t from) {
 void Context::Forget(int32_t sequence) { Trim(sequence, -1); }
 
 void Context::SetAbortCallback(AbortCallback callback, void* user_data) {
-  Guard("internal_error", "llama_set_abort_callback", [&] {
-    model_->library()->api().llama_set_abort_callback(context_, callback, user_data);
-  });
+  Guard("internal_error", "llama_set_abort_callback",
+        [&] { model_->library()->api().llama_set_abort_callback(context_, callback, user_data); });
 }
 
 }  // namespace hoshikage

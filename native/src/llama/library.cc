@@ -146,10 +146,12 @@ void Library::CheckOneDirectory() const {
 }
 
 std::string Library::Version() const {
-  return api_.llama_version ? Guard("internal_error", "llama_version", [&] {
-    const char* text = api_.llama_version();
-    return std::string(text ? text : "");
-  }) : "";
+  return api_.llama_version ? Guard("internal_error", "llama_version",
+                                    [&] {
+                                      const char* text = api_.llama_version();
+                                      return std::string(text ? text : "");
+                                    })
+                            : "";
 }
 
 std::string Library::GgmlVersion() const {

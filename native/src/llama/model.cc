@@ -28,8 +28,8 @@ bool OnProgress(float fraction, void* user_data) {
   return false;
 }
 
-// mmap and mlock are two booleans up to layout M7, then one enum whose numbers moved: its values are
-// asked of the library by name.
+// mmap and mlock are two booleans up to layout M7, then one enum whose numbers moved: its values
+// are asked of the library by name.
 void SetLoadMode(const Library& library, const ModelOptions& options, ParamBlock* params) {
   if (!options.mmap && !options.mlock) return;
   const AbiLayout& layout = library.abi().model_params;
@@ -65,8 +65,8 @@ std::shared_ptr<Model> Model::Load(std::shared_ptr<Library> library, const Model
 
   if (options.gpu_layers) {
     const bool minus_one = PeekInt(layout, params, "n_gpu_layers", 0) == -1;
-    const int32_t layers = *options.gpu_layers < 0 ? (minus_one ? -1 : kAllLayersNumber)
-                                                   : *options.gpu_layers;
+    const int32_t layers =
+        *options.gpu_layers < 0 ? (minus_one ? -1 : kAllLayersNumber) : *options.gpu_layers;
     Poke(layout, &params, "n_gpu_layers", layers);
   }
   if (options.main_gpu) Poke(layout, &params, "main_gpu", *options.main_gpu);
@@ -153,8 +153,7 @@ void Model::AppendPiece(Token token, std::string* bytes) const {
     }
     if (size == INT32_MIN) throw Error("decode_failed", "a token's piece is too long");
     std::string large(static_cast<size_t>(-size), '\0');
-    const int32_t written =
-        api.llama_token_to_piece(vocab_, token, large.data(), -size, 0, true);
+    const int32_t written = api.llama_token_to_piece(vocab_, token, large.data(), -size, 0, true);
     if (written > 0) bytes->append(large, 0, static_cast<size_t>(written));
   });
 }
@@ -177,9 +176,9 @@ std::vector<Token> Model::Tokenize(const std::vector<TextSegment>& segments,
       if (count == INT32_MIN) throw Error("invalid_argument", "too many tokens");
       if (count < 0) {
         part.resize(static_cast<size_t>(-count));
-        count = api.llama_tokenize(vocab_, segment.text.data(), length, part.data(),
-                                   static_cast<int32_t>(part.size()), special_around,
-                                   segment.special);
+        count =
+            api.llama_tokenize(vocab_, segment.text.data(), length, part.data(),
+                               static_cast<int32_t>(part.size()), special_around, segment.special);
       }
       if (count < 0) throw Error("invalid_argument", "the text cannot be tokenised");
       tokens.insert(tokens.end(), part.begin(), part.begin() + count);

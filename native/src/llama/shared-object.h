@@ -6,7 +6,8 @@
 
 namespace hoshikage {
 
-// Opens a library by absolute path (or bare name, for the system's search); null and a reason on failure.
+// Opens a library by absolute path (or bare name, for the system's search); null and a reason on
+// failure.
 void* OpenSharedObject(const std::string& path, std::string* reason);
 // A symbol of the library or of what it depends on; null where absent.
 void* FindSymbol(void* handle, const char* name);

@@ -57,7 +57,14 @@ struct ParamBlock {
 constexpr int32_t kTokenAttrControl = 1 << 3;
 
 // enum ggml_log_level.
-enum LogLevel : int { kLogNone = 0, kLogDebug = 1, kLogInfo = 2, kLogWarn = 3, kLogError = 4, kLogCont = 5 };
+enum LogLevel : int {
+  kLogNone = 0,
+  kLogDebug = 1,
+  kLogInfo = 2,
+  kLogWarn = 3,
+  kLogError = 4,
+  kLogCont = 5
+};
 
 using ProgressCallback = bool (*)(float progress, void* user_data);
 using AbortCallback = bool (*)(void* user_data);
