@@ -301,6 +301,9 @@ function main() {
       console.error(`hoshikage: using ${path.relative(ROOT, prebuild)}`);
       return 0;
     }
+    if (fs.existsSync(prebuild)) {
+      console.error(`hoshikage: ${path.relative(ROOT, prebuild)} does not fit these sources or here`);
+    }
   }
 
   const ways = values.method ? [values.method] : values.sanitize ? ['cmake'] : Object.keys(WAYS);
