@@ -141,7 +141,10 @@ function dropForeignCache(out, home) {
 const WAYS = {
   cmake: {
     name: 'cmake-js',
-    missing: () => (onPath('cmake') ? null : 'cmake'),
+    missing() {
+      if (process.platform !== 'win32' && !compiler()) return 'a C++ compiler';
+      return onPath('cmake') ? null : 'cmake';
+    },
     build(out, sanitize) {
       const cli = path.join(path.dirname(require.resolve('cmake-js/package.json')), 'bin/cmake-js');
       dropForeignCache(out, path.join(ROOT, 'native'));
@@ -154,6 +157,11 @@ const WAYS = {
     name: 'node-gyp',
     missing() {
       if (!nodeGyp()) return 'node-gyp';
+      if (process.platform !== 'win32') {
+        if (!compiler()) return 'a C++ compiler';
+        if (!onPath('make')) return 'make';
+        if (!onPath('python3') && !onPath('python')) return 'python3';
+      }
       return nodeDir() ? null : "this Node's own headers (include/node)";
     },
     build(out) {
@@ -302,7 +310,9 @@ function main() {
       return 0;
     }
     if (fs.existsSync(prebuild)) {
-      console.error(`hoshikage: ${path.relative(ROOT, prebuild)} does not fit these sources or here`);
+      console.error(
+        `hoshikage: ${path.relative(ROOT, prebuild)} does not fit these sources or here`,
+      );
     }
   }
 
