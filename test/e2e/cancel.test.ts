@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { rambler, TEXT, talker } from '../helpers/models.js';
 import { suiteOwner } from '../helpers/owner.js';
-import { childrenOf, hasProc } from '../helpers/proc.js';
+import { childrenOf, commandOf, hasProc } from '../helpers/proc.js';
 import {
   makeHome,
   type ServerStatus,
@@ -38,6 +38,10 @@ function untilStatus(
     return is(status) ? status : null;
   });
 }
+
+/** Pid of the engine process; one that is still a copy of the server (before exec) does not count. */
+const engineOf = (pid: number): number | undefined =>
+  childrenOf(pid).find((child) => /\bhost\.[jt]s$/.test(commandOf(child)));
 
 const slotIs =
   (state: string) =>
@@ -134,7 +138,7 @@ describe('When the client goes away', () => {
       });
       await untilStatus(server, 'empty server', ({ model }) => model === null);
       const request = begin(server, chatBody('talker', '設定', { stream }));
-      const engine = await until('engine process', () => childrenOf(server.pid)[0], { everyMs: 1 });
+      const engine = await until('engine process', () => engineOf(server.pid), { everyMs: 1 });
       process.kill(engine, 'SIGSTOP');
       try {
         await untilStatus(server, 'loading', ({ model }) => model?.state === 'loading');

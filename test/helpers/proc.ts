@@ -87,6 +87,15 @@ function parentOf(pid: number): number | null {
   }
 }
 
+/** What it was started as, with its arguments; '' once it has ended. */
+export function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+  } catch {
+    return '';
+  }
+}
+
 /** False once it has ended (a zombie nobody has waited for counts as ended). */
 export function isAlive(pid: number): boolean {
   try {

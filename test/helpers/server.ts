@@ -93,7 +93,8 @@ export interface ServerStatus {
 /** An empty home. */
 export function makeHome(owner: Owner): Home {
   const root = mkdtempSync(join(tmpdir(), 'hoshikage-home-'));
-  owner.after(() => rmSync(root, { recursive: true, force: true, maxRetries: 3 }));
+  homes.add(root);
+  owner.after(() => removeHome(root));
   const configDir = join(root, 'config', 'hoshikage');
   const mapFile = join(configDir, 'model_map.json');
   const entry = (model: string | MapModel): object => {
@@ -169,6 +170,12 @@ export function startProcess(
 }
 
 const groups = new Set<ChildProcess>();
+const homes = new Set<string>();
+
+function removeHome(root: string): void {
+  rmSync(root, { recursive: true, force: true, maxRetries: 3 });
+  homes.delete(root);
+}
 
 function killGroup({ pid }: ChildProcess): void {
   try {
@@ -178,11 +185,10 @@ function killGroup({ pid }: ChildProcess): void {
   }
 }
 
-function killGroups(): void {
+process.once('exit', () => {
   for (const child of groups) killGroup(child);
-}
-
-process.once('exit', killGroups);
+  for (const root of homes) removeHome(root);
+});
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   process.once(signal, () => process.exit(1));
 }

@@ -20,6 +20,9 @@ export interface Reply {
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
+/** A connection on which nothing comes for this long is given up, ms. */
+const SILENCE_MS = 20_000;
+
 /** Sends a request; settles when the answer's headers have come. */
 export function ask(url: string, what: Ask = {}): Promise<Reply> {
   const { json, signal } = what;
@@ -31,8 +34,11 @@ export function ask(url: string, what: Ask = {}): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const request = http.request(url, { method, headers, agent: false, ...(signal && { signal }) });
     request.once('error', reject);
+    request.setTimeout(SILENCE_MS, () => {
+      request.destroy(new Error(`${method} ${url}: nothing came for ${SILENCE_MS} ms`));
+    });
     request.once('response', (response) => {
-      // A dropped connection is told to whoever reads the body.
+      // A broken connection is told to whoever reads the body.
       response.on('error', () => {});
       resolve({ status: response.statusCode ?? 0, headers: response.headers, bytes: response });
     });
