@@ -200,6 +200,17 @@ test('every npm and hoshikage command in a document exists', () => {
   }
 });
 
+test('docs/ARCHITECTURE.md and docs/CONTRIBUTING.md speak of files that exist', () => {
+  const places = ['', 'src', 'native/src', 'docs'];
+  for (const name of ['docs/ARCHITECTURE.md', 'docs/CONTRIBUTING.md']) {
+    for (const text of ticked(read(name).replace(/^```[\s\S]*?^```/gm, ''))) {
+      if (!/^[\w./-]+\.(ts|mjs|cc|h|json|txt|gyp)$/.test(text) || text === 'napi.h') continue;
+      const found = places.some((place) => existsSync(join(ROOT, place, text)));
+      assert.ok(found, `${name}: ${text}`);
+    }
+  }
+});
+
 test('links between documents lead to files and headings that exist', () => {
   for (const name of DOCUMENTS) {
     for (const [, target = ''] of read(name).matchAll(/\]\(([^)\s]+)\)/g)) {
