@@ -3,11 +3,12 @@
  * process; starts the CLI once for its help. It must never change a document.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { CATALOGUE } from '../src/errors.js';
 import { ROUTES } from '../src/http/app.js';
 import {
@@ -147,25 +148,28 @@ test('docs/API.md names every field of a message and of stream_options that is h
   for (const name of honoured(STREAM_OPTION_FIELDS)) assert.ok(text.includes(`"${name}"`), name);
 });
 
-test('the CLI and docs/user-manual.md know the same commands and options', () => {
-  const help = (...command: string[]): string =>
-    execFileSync(
-      process.execPath,
-      ['--import', 'tsx', join(ROOT, 'cli/main.ts'), ...command, '--help', '--lang', 'en'],
-      { encoding: 'utf8', cwd: ROOT, timeout: 60_000 },
-    );
-  const overview = help();
-  const commands = new Set<string>();
-  const options = new Set([...overview.matchAll(/--([a-z-]+)/g)].map((found) => `--${found[1]}`));
-  for (const [, name = '', rest = ''] of overview.matchAll(/^ {2}hoshikage (\w+)(.*)$/gm)) {
-    commands.add(name);
-    const aliases = /\[aliases: ([^\]]+)\]/.exec(rest)?.[1]?.split(', ') ?? [];
-    for (const alias of aliases) commands.add(alias);
-    for (const [option] of help(name).matchAll(/--[a-z-]+/g)) options.add(option);
-  }
-  assert.deepEqual(manual('hoshikage ([a-z]+)'), sorted(commands));
+test('the CLI and docs/user-manual.md know the same commands and options', async () => {
+  const overview = await help();
+  const commands = [...overview.matchAll(/^ {2}hoshikage (\w+)(.*)$/gm)].map(
+    ([, name = '', rest = '']) => {
+      const aliases = /\[aliases: ([^\]]+)\]/.exec(rest)?.[1]?.split(', ') ?? [];
+      return { name, names: [name, ...aliases] };
+    },
+  );
+  const helps = await Promise.all(commands.map(({ name }) => help(name)));
+  const options = [overview, ...helps].flatMap((text) =>
+    [...text.matchAll(/--[a-z-]+/g)].map(([option]) => option),
+  );
+  assert.deepEqual(manual('hoshikage ([a-z]+)'), sorted(commands.flatMap(({ names }) => names)));
   assert.deepEqual(manual('(--[a-z-]+)'), sorted(options));
 });
+
+/** The CLI's help in English, of a command where one is named. */
+async function help(...command: string[]): Promise<string> {
+  const main = join(ROOT, 'cli/main.ts');
+  const args = ['--import', 'tsx', main, ...command, '--help', '--lang', 'en'];
+  return (await promisify(execFile)(process.execPath, args, { cwd: ROOT, timeout: 60_000 })).stdout;
+}
 
 /** What a pattern finds in the commands that the manual's table shows. */
 function manual(pattern: string): string[] {
@@ -180,10 +184,9 @@ test('every npm and hoshikage command in a document exists', () => {
   const scripts = new Set(Object.keys(JSON.parse(read('package.json')).scripts));
   const commands = new Set(manual('hoshikage ([a-z]+)'));
   for (const name of DOCUMENTS) {
-    for (const block of [
-      ...codeBlocks(read(name), 'bash'),
-      ...codeBlocks(read(name), 'powershell'),
-    ]) {
+    const text = read(name);
+    const blocks = [...codeBlocks(text, 'bash'), ...ticked(text.replace(/^```[\s\S]*?^```/gm, ''))];
+    for (const block of blocks) {
       for (const [, script = ''] of block.matchAll(/\bnpm run (?:-s )?([\w:-]+)/g)) {
         assert.ok(scripts.has(script), `${name}: npm run ${script}`);
       }
