@@ -4,10 +4,10 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { hoshikage } from '../helpers/cli.js';
-import { TEXT, talker } from '../helpers/models.js';
+import { rambler, TEXT, talker } from '../helpers/models.js';
 import { type Home, makeHome, startServer, type TestServer } from '../helpers/server.js';
 import { until } from '../helpers/waiting.js';
-import { chat, chatBody, getJson } from '../helpers/wire.js';
+import { chat, chatBody, chunksOf, getJson, openStream } from '../helpers/wire.js';
 
 const COUNT = 100;
 
@@ -100,6 +100,23 @@ describe('The map of models', () => {
     assert.equal((await hoshikage(t, home, ['rm', alias])).code, 0);
     assert.equal((await hoshikage(t, home, ['rm', alias])).code, 1);
     assert.equal((await chat(server, chatBody(alias, 'x'))).status, 404);
+  });
+
+  test('lets go of a removed model at once, and of its engine after its last request', async (t) => {
+    const home = makeHome(t);
+    home.writeMap({ rambler: await rambler(), talker: await talker() });
+    const server = await startServer(t, { home });
+    const body = chatBody('rambler', '話して', { temperature: 0, max_tokens: 150 });
+    const chunks = chunksOf(await openStream(server, body));
+    await chunks.next();
+    assert.equal((await admin(server, 'models/rambler', 'DELETE')).status, 200);
+    assert.equal((await chat(server, chatBody('rambler', 'x'))).status, 404);
+    assert.equal((await server.status()).model?.id, 'rambler');
+    let finish: string | null = null;
+    for await (const chunk of chunks) finish = chunk.choices?.[0]?.finish_reason ?? finish;
+    assert.equal(finish, 'length');
+    await until('end of its engine', async () => (await server.status()).model === null);
+    assert.deepEqual(Object.keys(readMap(home)), ['talker']);
   });
 
   test('is not written for files found in MODEL_DIR, which are offered under their stem', async (t) => {

@@ -25,6 +25,14 @@ export function openFiles(pid: number): ReadonlyMap<number, string> {
   return found;
 }
 
+/** Files it has mapped into its memory: its libraries, among others. */
+export function mappedFiles(pid: number): readonly string[] {
+  const lines = readFileSync(`/proc/${pid}/maps`, 'utf8').split('\n');
+  return [...new Set(lines.map((line) => line.slice(line.indexOf('/'))))].filter((file) =>
+    file.startsWith('/'),
+  );
+}
+
 /** A network socket of a process. */
 export interface Socket {
   readonly protocol: string;
