@@ -77,6 +77,15 @@ describe('the end of a process', { skip: skipReason, concurrency: 2 }, () => {
     }));
 });
 
+describe('a completion that was refused', { skip: skipReason }, () => {
+  it('keeps no process alive', () =>
+    steered(async ({ parameters }) => {
+      const end = await startStory('refused', parameters).end;
+      assert.deepEqual(end.out.at(-1), { at: 'refused', code: 'closed' });
+      assert.equal(end.signal, null, describeEnd(end));
+    }));
+});
+
 describe('a worker thread', { skip: skipReason, concurrency: 2 }, () => {
   for (const phase of ['opened', 'loading', 'idle', 'prefill', 'generating'] as const) {
     for (const way of ['wait', 'leave', 'exit'] as const) {

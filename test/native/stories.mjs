@@ -148,6 +148,17 @@ const stories = {
     await model.close();
   },
 
+  /** A context whose model was closed takes nothing more; then there is nothing left to do. */
+  async refused(parameters) {
+    const { model, context } = await reach({ ...parameters, phase: 'idle' });
+    await model.close();
+    try {
+      context.start(request('0'));
+    } catch (error) {
+      tell({ at: 'refused', code: error.code });
+    }
+  },
+
   /** Wraps that nobody closes. */
   async collect(parameters) {
     const warnings = [];

@@ -17,8 +17,10 @@ Napi::Object CompletionWrap::Make(Napi::Env env, Parts parts) {
 }
 
 CompletionWrap::CompletionWrap(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<CompletionWrap>(info), parts_(TakeParts<Parts>(info)) {
-  parts_.bell->Await(info.Env());
+    : Napi::ObjectWrap<CompletionWrap>(info), parts_(TakeParts<Parts>(info)) {}
+
+void CompletionWrap::Await(Napi::Env env) {
+  parts_.bell->Await(env);
   awaited_ = true;
 }
 

@@ -36,6 +36,8 @@ class CompletionWrap : public Napi::ObjectWrap<CompletionWrap> {
   static Napi::Object Make(Napi::Env env, Parts parts);
   explicit CompletionWrap(const Napi::CallbackInfo& info);
   ~CompletionWrap() override;
+  // Once submitted: the event loop stays alive until the end has been taken.
+  void Await(Napi::Env env);
 
  private:
   Napi::Value Take(const Napi::CallbackInfo& info);

@@ -62,9 +62,10 @@ Napi::Value ContextWrap::Start(const Napi::CallbackInfo& info) {
     Worker& worker = OpenWorker();
     auto completion = std::make_shared<Completion>(ToRequest(
         ArgObject(info, 0, "request"), worker.vocabulary_size(), worker.tokens_per_sequence()));
-    // The wrap first: once submitted, news may come at any time.
+    // The wrap first: making it may fail, and what is submitted runs.
     Napi::Object wrap = CompletionWrap::Make(env, {parts_.worker, completion, parts_.bell});
     if (!worker.Submit(completion)) throw Error("closed", "the context is closed");
+    CompletionWrap::Unwrap(wrap)->Await(env);
     return wrap;
   });
 }

@@ -30,6 +30,8 @@ auto Bound(Napi::Env env, Function&& function) -> decltype(function()) {
     throw MakeError(env, e.code(), e.what());
   } catch (const std::exception& e) {
     throw MakeError(env, "internal_error", e.what());
+  } catch (...) {
+    throw MakeError(env, "internal_error", "unknown exception");
   }
 }
 

@@ -8,6 +8,10 @@ namespace {
 void OnRing(napi_env env, napi_value, void* context, void*) {
   if (!env) return;  // the environment is going
   const auto state = *static_cast<std::shared_ptr<DoorbellState>*>(context);
+  {
+    std::lock_guard<std::mutex> lock(state->mutex);
+    if (!state->function) return;  // closed while a ring was in the queue: who answered may be gone
+  }
   try {
     state->answer(Napi::Env(env));
   } catch (...) {

@@ -30,7 +30,8 @@ class Doorbell {
   void Ring();
   // JavaScript thread: whether a bell that may ring keeps the event loop alive.
   void KeepAlive(Napi::Env env, bool alive);
-  // Any thread. No Ring() after it has any effect. Idempotent.
+  // Any thread. No Ring() after it has any effect; on the JavaScript thread, no ring before it is
+  // answered after it. Idempotent.
   void Close();
 
  private:

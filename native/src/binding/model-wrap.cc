@@ -156,12 +156,13 @@ Napi::Value ModelWrap::Close(const Napi::CallbackInfo& info) {
   closed_ = true;
   // The last reference is dropped on the task's thread: freeing gigabytes takes a while.
   const auto model = std::make_shared<std::shared_ptr<Model>>(std::move(model_));
-  const auto workers = workers_;
+  // A copy: a context that is being made is added on this thread while the task goes through it.
+  const std::vector<std::weak_ptr<Worker>> workers = *workers_;
   return Bound(env, [&]() -> Napi::Value {
     return Task<bool>::Start(
         env, "hoshikage:close",
         [model, workers] {
-          for (const std::weak_ptr<Worker>& weak : *workers) {
+          for (const std::weak_ptr<Worker>& weak : workers) {
             if (const std::shared_ptr<Worker> worker = weak.lock()) worker->Close();
           }
           model->reset();

@@ -11,12 +11,14 @@ void TaskBase::Join() {
 Napi::Promise TaskBase::Start(Napi::Env env, const char* name,
                               const std::shared_ptr<TaskBase>& task) {
   if (*AddonData::Of(env).closing) throw Error("closed", "the process is ending");
-  AddonData::Of(env).tasks.insert(task);
-  // The raw pointer is safe: the task stays in the set until Settle or until its thread is joined.
+  // The raw pointer is safe: the task stays in the set until Settle or until its thread is joined,
+  // and its bell goes with it.
   TaskBase* raw = task.get();
   task->bell_ = std::make_unique<Doorbell>(env, name, [raw](Napi::Env e) { raw->Settle(e); });
-  task->bell_->KeepAlive(env, true);
+  // A system out of threads throws here, before anything waits for the task.
   task->thread_ = std::thread([raw] { raw->Run(); });
+  AddonData::Of(env).tasks.insert(task);
+  task->bell_->KeepAlive(env, true);
   return task->deferred_.Promise();
 }
 
