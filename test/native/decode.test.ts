@@ -1,7 +1,7 @@
 /** Loading and decoding with the fake: what every outcome of the library becomes, and that it heals. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { skipReason, THROW, THROW_INT } from './fake.js';
+import { skipReason, THROW, THROW_INT, within } from './fake.js';
 import { NOTHING_LEFT, Rig } from './rig.js';
 
 describe('the addon with a fake libllama', { skip: skipReason }, () => {
@@ -186,6 +186,54 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
         rig.control.set('tokenSleepUs', 0);
         assert.equal(context.native.slots()[0]?.cachedTokens, 3);
       }));
+
+    it('ends what is cancelled also where the library throws, and trusts that cache no more', () =>
+      rig.with({ contextTokens: 4096 }, async (context) => {
+        rig.control.set('tokenSleepUs', 2000);
+        const run = context.start('0');
+        await rig.control.until('tokensDecoded', 4);
+        rig.control.set('trimFail', THROW);
+        run.completion.cancel(1);
+        assert.equal((await run.done).reason, 'cancelled');
+        const done = await context.start('w').done;
+        assert.deepEqual([done.reason, done.code], ['error', 'decode_failed']);
+        rig.control.set('trimFail', 0);
+        rig.control.set('tokenSleepUs', 0);
+        assert.equal(await context.say('w'), 'xyz</s>');
+      }));
+
+    it('is spared by a request that wants none of it, where another slot is free', () =>
+      rig.with({ slots: 2 }, async (context) => {
+        await context.say('hello w');
+        assert.equal((await context.start('hello w', { cachePrompt: false }).done).slot, 1);
+        assert.equal((await context.start('hello w').done).cachedTokens, 6);
+      }));
+  });
+
+  describe('an extreme logit', () => {
+    const q = Int32Array.of('q'.charCodeAt(0));
+    for (const topK of [0, 5]) {
+      it(`that is infinite is certain, with topK ${topK}`, () =>
+        rig.with({}, async (context) => {
+          const biasValues = Float32Array.of(Infinity);
+          const over = { biasTokens: q, biasValues, temperature: 1, topP: 0.9, topK, maxTokens: 3 };
+          assert.equal(await context.say('0', over), 'qqq');
+        }));
+    }
+
+    it('far below the best comes within reach of a high temperature', () =>
+      rig.with({}, async (context) => {
+        const banned = Array.from({ length: 320 }, (_, id) => id).filter((id) => id !== q[0]);
+        const far = banned.filter((id) => id < 48 || id > 57);
+        const run = context.start('0', {
+          biasTokens: Int32Array.of(...far, ...q),
+          biasValues: Float32Array.of(...far.map(() => -Infinity), -40),
+          temperature: 100,
+          maxTokens: 60,
+        });
+        assert.equal((await run.done).reason, 'length');
+        assert.match(run.text(), /q/);
+      }));
   });
 
   describe('a failing decode', () => {
@@ -288,6 +336,20 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
     await model.close();
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.ok(rig.logs.includes(`info: fake: loading ${rig.modelPath}`), rig.logs.join('\n'));
+  });
+
+  it('hands log lines to the newest listener only, also those that were on their way', async () => {
+    rig.control.reset();
+    rig.control.set('holdLoad', 1);
+    const lines: string[] = [];
+    rig.addon.onLog((level, text) => lines.push(`${level}: ${text}`));
+    const load = rig.addon.loadModel({ path: rig.modelPath });
+    // No turn of the event loop in between: the bell has been rung and nobody has come yet.
+    while (rig.control.get('inLoad') === 0);
+    rig.addon.onLog((level, text) => rig.logs.push(`${level}: ${text}`));
+    rig.control.set('holdLoad', 0);
+    await (await within(load.promise, 'the model')).close();
+    assert.deepEqual(lines, []);
   });
 
   it('leaves nothing alive in the library and asks nothing of it that is forbidden', () => {

@@ -36,7 +36,7 @@ enum Cell {
   kHoldLoad,        // 1: loading waits here, reporting progress
   kInLoad,          // out
   kContextFail,     // 1: null, kThrow: throws
-  kTrimFail,        // 1: only whole sequences can be removed, as in recurrent models
+  kTrimFail,        // 1: only whole sequences can be removed (recurrent models), kThrow: throws
   kNoLogits,        // 1: llama_get_logits_ith gives null
   kGrammarThrow,    // 1: llama_sampler_accept throws
   kLargestBatch,    // out: tokens of the largest batch
@@ -448,6 +448,7 @@ EXPORT bool llama_memory_seq_rm(void* memory, int32_t id, int32_t from, int32_t 
   if (id < 0 || static_cast<size_t>(id) >= context->sequences.size()) return false;
   auto& sequence = context->sequences[static_cast<size_t>(id)];
   const size_t keep = from < 0 ? 0 : static_cast<size_t>(from);
+  if (At(kTrimFail) == kThrow) throw std::runtime_error("the fake throws from seq_rm");
   if (keep > 0 && At(kTrimFail) != 0) return false;
   if (keep < sequence.size()) sequence.resize(keep);
   return true;

@@ -48,7 +48,9 @@ Choice Sampler::Sample(float* logits) {
   if (options_.logprobs >= 0) {
     const float best = Best(logits, count);
     double sum = 0.0;
-    for (int32_t i = 0; i < count; i++) sum += std::exp(static_cast<double>(logits[i] - best));
+    for (int32_t i = 0; i < count; i++) {
+      if (logits[i] > kForbidden) sum += std::exp(static_cast<double>(logits[i] - best));
+    }
     log_sum = best + std::log(sum);
     for (const Candidate& c : TopK(logits, static_cast<size_t>(options_.logprobs))) {
       choice.top.emplace_back(c.token, static_cast<float>(c.logit - log_sum));
@@ -100,11 +102,14 @@ Token Sampler::Choose(const float* logits) {
     std::vector<Candidate> candidates = TopK(logits, static_cast<size_t>(options_.top_k));
     if (candidates.empty()) throw Error("decode_failed", "no finite logit");
     const float best = candidates.front().logit;
+    if (std::isinf(best)) return candidates.front().token;
     KeepNucleus(&candidates);
     return Draw(candidates, best);
   }
   const float best = Best(logits, count);
   if (!(best > kForbidden)) throw Error("decode_failed", "no finite logit");
+  // A bias or an overflow made it certain, and its distance to the others is no number.
+  if (std::isinf(best)) return ArgMax(logits, count);
   return Draw(Nucleus(logits, best), best);
 }
 
@@ -162,10 +167,11 @@ void Sampler::KeepNucleus(std::vector<Candidate>* sorted) const {
 // logits, and a sort of the one bucket in which the mass crosses top-p. In order of id or logit.
 std::vector<Sampler::Candidate> Sampler::Nucleus(const float* logits, float best) const {
   const int32_t count = model_->VocabularySize();
-  // Below this distance a token's share is under e^-32: no float draw reaches it.
+  // Below this distance a token's share is under e^-32: no float draw reaches it, unless a high
+  // temperature brings it near.
   constexpr float kRange = 32.0f;
   constexpr int kBuckets = 1024;
-  float bar = best - kRange;
+  float bar = best - kRange * (options_.top_p < 1.0f ? 1.0f : std::max(1.0f, options_.temperature));
   if (options_.min_p > 0.0f) bar = std::max(bar, best + std::log(options_.min_p));
 
   std::vector<Candidate> kept;

@@ -35,12 +35,10 @@ void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const M
   size_t keep = request.cache_prompt ? CommonPrefix(request.prompt) : 0;
   // The last prompt token is always decoded: its logits choose the first answer token.
   keep = std::min(keep, request.prompt.size() - 1);
-  if (keep < cached_.size()) {
-    if (keep > 0 && context_->Trim(id_, static_cast<int32_t>(keep))) {
-      cached_.resize(keep);
-    } else {
-      ForgetCache();
-    }
+  if (keep == 0) {
+    ForgetCache();  // also where nothing is known to be in it: an earlier call may have failed
+  } else if (keep < cached_.size()) {
+    Shorten(keep);
   }
   reused_ = cached_.size();
   sampler_ = std::make_unique<Sampler>(model_, request.sampling, request.prompt);
@@ -62,12 +60,10 @@ void Slot::End(DoneReason reason, const char* code, const std::string& message) 
   const int32_t keep = completion_->keep_tokens();
   if (completion_->cancelled() && keep >= 0) {
     const size_t wanted = request.prompt.size() + static_cast<size_t>(keep);
-    if (wanted < cached_.size()) {
-      if (context_->Trim(id_, static_cast<int32_t>(wanted))) {
-        cached_.resize(wanted);
-      } else {
-        ForgetCache();
-      }
+    try {
+      if (wanted < cached_.size()) Shorten(wanted);
+    } catch (const Error&) {
+      cached_.clear();  // the completion ends whatever the library says; Begin empties the rest
     }
   }
   sampler_.reset();
@@ -125,9 +121,17 @@ void Slot::Undo() {
   if (cached_.empty() || !context_->Trim(id_, static_cast<int32_t>(cached_.size()))) ForgetCache();
 }
 
+void Slot::Shorten(size_t tokens) {
+  if (context_->Trim(id_, static_cast<int32_t>(tokens))) {
+    cached_.resize(tokens);
+  } else {
+    ForgetCache();
+  }
+}
+
 void Slot::ForgetCache() {
+  cached_.clear();  // first: after a failure nothing may be believed of the sequence
   context_->Forget(id_);
-  cached_.clear();
 }
 
 void Slot::Sample() {

@@ -26,7 +26,7 @@ class Slot {
   size_t CommonPrefix(const std::vector<Token>& prompt) const;
   // Takes a completion: trims the cache to the common prefix. Throws grammar_invalid.
   void Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const Model> model);
-  // Frees the slot and tells the completion.
+  // Frees the slot and tells the completion. Never throws what the library throws.
   void End(DoneReason reason, const char* code = "", const std::string& message = "");
 
   bool generating() const { return completion_ && has_pending_; }
@@ -50,6 +50,9 @@ class Slot {
   size_t generated_tokens() const { return generated_; }
 
  private:
+  // Leaves the first `tokens`, at least one, in the cache; none where the memory cannot do that.
+  void Shorten(size_t tokens);
+
   int32_t id_;
   Context* context_;
   std::vector<Token> cached_;  // what the sequence holds

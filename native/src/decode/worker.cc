@@ -147,7 +147,8 @@ Slot* Worker::ChooseSlot(const Completion& completion) {
   size_t best_prefix = 0;
   for (Slot& slot : slots_) {
     if (!slot.idle()) continue;
-    const size_t prefix = slot.CommonPrefix(completion.request().prompt);
+    const CompletionRequest& request = completion.request();
+    const size_t prefix = request.cache_prompt ? slot.CommonPrefix(request.prompt) : 0;
     const bool better = !best || prefix > best_prefix ||
                         (prefix == best_prefix && slot.last_used() < best->last_used());
     if (better) best = &slot, best_prefix = prefix;
