@@ -94,7 +94,8 @@ void Library::Load(const LibraryOptions& options) {
   std::string reason;
   for (const std::string& sibling : options.preload) {
     if (!OpenSharedObject(sibling, &reason)) {
-      throw Error("library_incompatible", "cannot open " + sibling + ": " + reason);
+      // As for the library itself: what it needs may be there another day, so this is no verdict.
+      throw Error("library_not_found", "cannot open " + sibling + ": " + reason);
     }
   }
   void* handle = OpenSharedObject(options.path, &reason);

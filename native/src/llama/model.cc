@@ -105,6 +105,7 @@ std::shared_ptr<Model> Model::Load(std::shared_ptr<Library> library, const Model
     throw Error("model_load_failed", "libllama could not load " + options.path);
   }
   std::shared_ptr<Model> model(new Model(std::move(library), handle));  // private constructor
+  model->tensor_split_ = std::move(split);
   // The library must have called the callback at the place we wrote it to, or the layout is wrong.
   if (!state.fired) throw Error("library_incompatible", "the progress callback was never called");
   model->ReadVocabulary();

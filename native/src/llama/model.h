@@ -67,6 +67,7 @@ class Model {
 
   std::shared_ptr<Library> library_;
   llama_model* model_;
+  std::vector<float> tensor_split_;  // the library keeps its parameters, and the pointer in them
   const llama_vocab* vocab_ = nullptr;
   std::vector<uint8_t> flags_;
   std::vector<Token> eog_tokens_;
