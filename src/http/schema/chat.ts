@@ -16,6 +16,7 @@ import {
   TOOL_FUNCTION_FIELDS,
 } from './fields.js';
 import { because, invalidValue, parseWith } from './issue.js';
+import { listOf } from './list.js';
 
 /** A chat request and how it is to be answered. */
 export interface ChatCall {
@@ -27,7 +28,7 @@ export interface ChatCall {
 }
 
 const textPart = z.looseObject({ type: z.literal('text'), text: z.string() });
-const content = z.union([z.string(), z.array(textPart)]).nullish();
+const content = z.union([z.string(), listOf(textPart)]).nullish();
 const toolCall = z.looseObject({
   id: z.string().nullish(),
   type: z.literal('function').nullish(),
@@ -38,7 +39,7 @@ const message = z.looseObject({
   content,
   name: z.string().max(256).nullish(),
   reasoning_content: z.string().nullish(),
-  tool_calls: z.array(toolCall).nullish(),
+  tool_calls: listOf(toolCall).nullish(),
   tool_call_id: z.string().nullish(),
 });
 
@@ -54,18 +55,21 @@ const stopText = z
     (stop) => !/\p{Surrogate}/u.test(stop),
     because('文字として正しくありません', 'not valid text'),
   );
+// The count first: a check of the items keeps an issue for each.
+const stopList = z.array(z.unknown()).max(16).pipe(z.array(stopText));
 const MAX_BIASES = 1024;
 /** Token ids are 32-bit and not negative; whether the vocabulary has them is the engine's to check. */
 const isTokenId = (key: string) => /^\d{1,10}$/.test(key) && Number(key) < 2 ** 31;
 const logitBias = z
-  .record(z.string(), z.number().min(-100).max(100))
-  .refine(
-    (biases) => Object.keys(biases).every(isTokenId),
-    because('キーは 10 進数のトークン番号にしてください', 'keys must be token ids in decimal'),
-  )
+  .record(z.string(), z.unknown())
   .refine(
     (biases) => Object.keys(biases).length <= MAX_BIASES,
     because(`${MAX_BIASES} 個までです`, `at most ${MAX_BIASES} entries are allowed`),
+  )
+  .pipe(z.record(z.string(), z.number().min(-100).max(100)))
+  .refine(
+    (biases) => Object.keys(biases).every(isTokenId),
+    because('キーは 10 進数のトークン番号にしてください', 'keys must be token ids in decimal'),
   );
 
 /** Names that a template gets from us; a request may not set them. */
@@ -86,7 +90,7 @@ const templateVariables = z
 
 const chatBody = z.looseObject({
   model: z.string().min(1),
-  messages: z.array(message).min(1),
+  messages: listOf(message, { min: 1 }),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   max_tokens: z.int().min(1).nullish(),
@@ -96,7 +100,7 @@ const chatBody = z.looseObject({
   top_k: z.int().min(0).max(2_147_483_647).nullish(),
   min_p: z.number().min(0).max(1).nullish(),
   seed: z.int().nullish(),
-  stop: z.union([stopText, z.array(stopText).max(16)]).nullish(),
+  stop: z.union([stopText, stopList]).nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   repeat_penalty: z.number().gt(0).max(10).nullish(),
@@ -120,7 +124,8 @@ export function parseChat(body: unknown, strict: boolean): ChatCall {
   // Before the schema: what is not supported is said by name, also where its form is unknown to us.
   ignored.check(body, CHAT_FIELDS);
   const chat = parseWith(chatBody, body);
-  checkMembers(ignored, chat);
+  // The body itself, which has this form now, and not zod's copy: that leaves a key __proto__ out.
+  checkMembers(ignored, body as ChatBody);
   const stream = chat.stream ?? false;
   if (chat.stream_options && !stream) {
     throw invalidValue('stream_options', {

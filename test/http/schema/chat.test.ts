@@ -178,6 +178,34 @@ describe('chat body: what is refused, by the name of the field', () => {
       assert.equal(refusal(sent).what, what));
   }
 
+  it('by its first bad item, without a look at the rest, of which there may be millions', () => {
+    const notLookedAt = (key: string) => ({
+      get [key](): never {
+        throw new Error('was looked at');
+      },
+    });
+    const user = { role: 'user' };
+    assert.equal(
+      refusal(body({ messages: [{}, notLookedAt('role')] })).what,
+      'missing_required_parameter messages[0].role',
+    );
+    assert.equal(
+      refusal(body({ messages: [{ ...user, content: [{ type: 'text' }, notLookedAt('text')] }] }))
+        .what,
+      'missing_required_parameter messages[0].content[0].text',
+    );
+    assert.equal(
+      refusal(body({ messages: [{ ...user, tool_calls: [{}, notLookedAt('function')] }] })).what,
+      'missing_required_parameter messages[0].tool_calls[0].function',
+    );
+    assert.equal(
+      refusal(body({ stop: Array.from({ length: 17 }, () => 5) })).what,
+      'invalid_value stop',
+    );
+    const biases = Object.fromEntries(Array.from({ length: 1025 }, (_, token) => [token, 'x']));
+    assert.equal(refusal(body({ logit_bias: biases })).what, 'invalid_value logit_bias');
+  });
+
   it('with the reason in both languages, and without the value', () => {
     const { error } = refusal(body({ temperature: 2.1 }));
     assert.equal(error.details.reason, 'must be at most 2');
@@ -254,6 +282,13 @@ describe('chat body: what has no effect', () => {
       'messages.refusal',
       'messages.mood',
     ]);
+  });
+
+  it('is named also where its name is one of JavaScript itself', () => {
+    const sent = JSON.parse(
+      '{"model":"m","messages":[{"role":"user","content":"a","__proto__":1}],"__proto__":1}',
+    );
+    assert.deepEqual(parseChat(sent, false).ignored, ['__proto__', 'messages.__proto__']);
   });
 
   it('is refused by name with STRICT_FIELDS', () => {
