@@ -58,17 +58,24 @@ export interface NewModel {
   readonly force?: boolean;
 }
 
-const settingShapes = {
-  n_ctx: z.int().min(1),
-  n_gpu_layers: z.int().min(-1),
+/** A count that the engine, which has 32 bits for it, can take. */
+const count = (min: number) => z.int().min(min).max(2_147_483_647);
+
+/** What each setting of an entry may be, by its name in the map. */
+export const MODEL_SETTING_SHAPES = {
+  n_ctx: z
+    .int()
+    .min(1)
+    .max(2 ** 24),
+  n_gpu_layers: z.int().min(-1).max(100_000),
   chat_template: z.string().min(1),
   temperature: z.number().min(0).max(2),
   top_p: z.number().min(0).max(1),
-  top_k: z.int().min(0),
+  top_k: count(0),
   min_p: z.number().min(0).max(1),
   repeat_penalty: z.number().gt(0).max(10),
-  repeat_last_n: z.int().min(-1),
-  max_tokens: z.int().min(0),
+  repeat_last_n: count(-1),
+  max_tokens: count(0),
 };
 
 /** The map's name of each setting. */
@@ -83,17 +90,19 @@ const SETTING_KEYS = {
   repeat_penalty: 'repeatPenalty',
   repeat_last_n: 'repeatLastN',
   max_tokens: 'maxTokens',
-} as const satisfies Record<keyof typeof settingShapes, keyof ModelSettings>;
+} as const satisfies Record<keyof typeof MODEL_SETTING_SHAPES, keyof ModelSettings>;
 
 /** The settings an entry of the map may hold, by the names they have there and in the admin API. */
 export const MODEL_SETTING_NAMES: readonly string[] = Object.keys(SETTING_KEYS);
 
-const settingsShape = z.object(settingShapes).partial();
-const stopShape = z.array(z.string().min(1).max(256)).max(64);
+const settingsShape = z.object(MODEL_SETTING_SHAPES).partial();
+
+/** The stop strings an entry may have. */
+export const STOP_SHAPE = z.array(z.string().min(1).max(256)).max(64);
 const entryShape = z.object({
   path: z.string(),
   model: z.string().min(1),
-  stop: stopShape.default([]),
+  stop: STOP_SHAPE.default([]),
   ...settingsShape.shape,
 });
 
@@ -275,17 +284,27 @@ async function checkModelFile(path: string): Promise<void> {
 }
 
 /** Why a name cannot be an alias, or null where it can. */
-export function aliasProblem(id: string): string | null {
-  if (id.trim() === '') return 'it is empty';
-  if ([...id].length > 256) return 'it is longer than 256 characters';
-  if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(id)) return 'it has control characters';
+export function aliasProblem(id: string): { readonly en: string; readonly ja: string } | null {
+  if (id.trim() === '') return { en: 'it is empty', ja: '空です' };
+  if ([...id].length > 256) {
+    return { en: 'it is longer than 256 characters', ja: '256 文字を超えています' };
+  }
+  if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(id)) {
+    return { en: 'it has control characters', ja: '制御文字が含まれています' };
+  }
+  if (id === '.' || id === '..') {
+    return { en: 'no address can hold it', ja: 'URL で表せない名前です' };
+  }
   return null;
 }
 
 /** The alias in the one form that is compared: macOS and others spell が in two ways. */
 function toAlias(id: string): string {
   const problem = aliasProblem(id);
-  if (problem) throw new HoshikageError('invalid_value', { param: 'name', reason: problem });
+  if (problem) {
+    const { en: reason, ja } = problem;
+    throw new HoshikageError('invalid_value', { param: 'name', reason, reason_ja: ja });
+  }
   return id.normalize('NFC');
 }
 
@@ -309,9 +328,10 @@ export function readModelSettings(source: Readonly<Record<string, unknown>>): Mo
 /** Checks what a caller says about a new entry. Code: invalid_value. */
 function checkNewModel(model: NewModel): { stop: readonly string[]; settings: RawEntry } {
   if (model.path === '' || model.path.includes('\0')) {
-    throw new HoshikageError('invalid_value', { param: 'path', reason: 'it names no file' });
+    const [reason, ja] = ['it names no file', 'ファイルの名前ではありません'];
+    throw new HoshikageError('invalid_value', { param: 'path', reason, reason_ja: ja });
   }
-  const stop = stopShape.safeParse(model.stop ?? []);
+  const stop = STOP_SHAPE.safeParse(model.stop ?? []);
   if (!stop.success) throw invalidValue(stop.error, 'stop');
   const settings: Record<string, unknown> = {};
   for (const [key, name] of Object.entries(SETTING_KEYS)) {
@@ -328,7 +348,7 @@ function checkNewModel(model: NewModel): { stop: readonly string[]; settings: Ra
  */
 function parseEntry(id: string, value: unknown, base: string): ModelEntry {
   const problem = aliasProblem(id);
-  if (problem) throw new Error(`the name ${JSON.stringify(id.slice(0, 80))}: ${problem}`);
+  if (problem) throw new Error(`the name ${JSON.stringify(id.slice(0, 80))}: ${problem.en}`);
   const parsed = entryShape.safeParse(value);
   if (!parsed.success) {
     const { message, where } = firstIssue(parsed.error);

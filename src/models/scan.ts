@@ -25,7 +25,7 @@ export async function scanModels(directory: string): Promise<ScanResult> {
     const id = toId(name);
     if (id === null) continue;
     const path = join(resolve(directory), name);
-    const problem = aliasProblem(id) ?? (await fileProblem(path));
+    const problem = aliasProblem(id)?.en ?? (await fileProblem(path));
     const earlier = entries.get(id);
     const reason = problem ?? (earlier ? `${earlier.path} has the same name` : null);
     if (reason !== null) skipped.push({ path, reason });

@@ -72,6 +72,18 @@ describe('admin: models', () => {
     }
   });
 
+  it('are refused with the reason in both languages', async () => {
+    const body = { name: 'a', path: '/m/a.gguf', temperature: 9, stop: [''] };
+    const { post } = fakeApp();
+    const stop = await errorOf(await post('/admin/models', { ...body, temperature: 1 }, ADMIN));
+    assert.equal(stop.param, 'stop[0]');
+    assert.match(stop.message, /^stop\[0\] .*空にはできません \/ .*must not be empty$/);
+    const unset = { ...body, temperature: null, stop: null };
+    assert.equal((await post('/admin/models', unset, ADMIN)).status, 200);
+    const hot = await errorOf(await post('/admin/models', { ...body, stop: null }, ADMIN));
+    assert.match(hot.message, /2 以下にしてください \/ .*must be at most 2$/);
+  });
+
   it('are listed as the catalogue has them', async () => {
     const { ask } = fakeApp();
     const { models } = await answerOf(await ask('/admin/models', { headers: ADMIN }));

@@ -244,6 +244,11 @@ describe('adding', () => {
       [{ path: model, settings: { temperature: 3 } }, 'temperature'],
       [{ path: model, settings: { nCtx: 1.5 } }, 'n_ctx'],
       [{ path: model, settings: { topP: Number.NaN } }, 'top_p'],
+      [{ path: model, settings: { nCtx: 2 ** 24 + 1 } }, 'n_ctx'],
+      [{ path: model, settings: { nGpuLayers: 100_001 } }, 'n_gpu_layers'],
+      [{ path: model, settings: { topK: 2 ** 31 } }, 'top_k'],
+      [{ path: model, settings: { repeatLastN: 2 ** 31 } }, 'repeat_last_n'],
+      [{ path: model, settings: { maxTokens: 2 ** 31 } }, 'max_tokens'],
     ];
     for (const [request, param] of attempts) {
       await assert.rejects(registry.add('a', request), (error) => {
@@ -306,7 +311,7 @@ describe('an alias', () => {
     assert.equal((await registry.remove(decomposed)).id, composed);
   });
 
-  test('is not empty, blank, too long or with control characters', async () => {
+  test('is not empty, blank, too long, with control characters or a step in a path', async () => {
     for (const alias of [
       '',
       ' ',
@@ -316,6 +321,8 @@ describe('an alias', () => {
       '\u2028',
       '\ud800',
       'x'.repeat(257),
+      '.',
+      '..',
     ]) {
       await assert.rejects(registry.add(alias, { path: model }), { code: 'invalid_value' });
     }

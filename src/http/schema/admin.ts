@@ -5,7 +5,13 @@
  */
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
-import { MODEL_SETTING_NAMES, type NewModel, readModelSettings } from '../../models/registry.js';
+import {
+  MODEL_SETTING_NAMES,
+  MODEL_SETTING_SHAPES,
+  type NewModel,
+  readModelSettings,
+  STOP_SHAPE,
+} from '../../models/registry.js';
 import { type FieldRule, IgnoredFields, isRecord } from './fields.js';
 import { because, parseWith } from './issue.js';
 
@@ -24,7 +30,11 @@ const FIELDS: Readonly<Record<string, FieldRule>> = {
   ...Object.fromEntries(MODEL_SETTING_NAMES.map((name) => [name, 'honoured' as const])),
 };
 
+const settings = Object.fromEntries(
+  Object.entries(MODEL_SETTING_SHAPES).map(([name, shape]) => [name, shape.nullish()]),
+);
 const addBody = z.looseObject({
+  ...settings,
   name: z.string().min(1),
   // The server's working directory is nothing a client knows.
   path: z
@@ -33,7 +43,7 @@ const addBody = z.looseObject({
       (path) => isAbsolute(path) || /^~[\\/]/.test(path),
       because('絶対パスにしてください', 'must be an absolute path'),
     ),
-  stop: z.array(z.string()).nullish(),
+  stop: STOP_SHAPE.nullish(),
   force: z.boolean().nullish(),
 });
 
