@@ -5,7 +5,7 @@
  */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import { readElf } from './elf.js';
 import type { LibraryFiles } from './protocol.js';
@@ -145,7 +145,8 @@ async function kindOf(path: string): Promise<'file' | 'directory' | null> {
  * Nothing to open before it where the file is no ELF (macOS and Windows look beside the library).
  */
 export async function withSiblings(path: string): Promise<LibraryFiles> {
-  const facts = await factsOf(path);
+  // A bare name is looked for by the system, never in the current directory; so neither here.
+  const facts = isAbsolute(path) ? await factsOf(path) : null;
   if (!facts) return { path, preload: [] };
   const directory = dirname(path);
   const byName = await siblingsByName(directory);

@@ -159,6 +159,18 @@ test('libraries that need each other do not loop', async () => {
   assert.equal(preload.length, 2);
 });
 
+test('a bare name is the system’s to find, whatever lies in the current directory', async () => {
+  writeElf(join(root, 'libllama.so'), ['libggml.so']);
+  writeElf(join(root, 'libggml.so'));
+  const before = process.cwd();
+  process.chdir(root);
+  try {
+    assert.deepEqual(await withSiblings('libllama.so'), { path: 'libllama.so', preload: [] });
+  } finally {
+    process.chdir(before);
+  }
+});
+
 test('a bare name and what is no ELF file have nothing to open before them', async () => {
   assert.deepEqual(await withSiblings('libllama.so'), { path: 'libllama.so', preload: [] });
   const dylib = file('libllama.dylib');
