@@ -48,13 +48,16 @@ export async function identifyLibrary(input: IdentifyInput): Promise<Identificat
       // Only probe.ts holds the other end.
       answer = message as Verdict;
     });
-    child.send(input.files, () => {});
-    const end = await new Promise<string>((resolve) => {
+    const ended = new Promise<string>((resolve) => {
       child.once('close', (code, death) => resolve(endOf(code, death)));
-      child.once('error', (error) => {
+      // For good: without a listener a failed start, kill or send would end the server.
+      child.on('error', (error) => {
         if (child.pid === undefined) resolve(`could not be started: ${error.message}`);
       });
     });
+    // Without descriptors left there is not even a channel.
+    if (child.connected) child.send(input.files, () => {});
+    const end = await ended;
     if (signal.aborted) throw new HoshikageError('cancelled');
     if (answer) return { verdict: answer, certain: isCertain(answer) };
     const what = late ? 'did not answer in time' : end;

@@ -49,7 +49,9 @@ export async function verdictKey(
 }
 
 async function fileFacts(path: string): Promise<readonly string[]> {
-  const facts = await stat(path, { bigint: true });
+  const facts = await stat(path, { bigint: true }).catch(() => null);
+  // A link that leads nowhere, or a file replaced this very moment.
+  if (!facts) return [path];
   return [path, ...[facts.dev, facts.ino, facts.size, facts.mtimeNs].map(String)];
 }
 

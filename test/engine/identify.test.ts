@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { identifyLibrary } from '../../src/engine/identify.js';
 
 const entry = new URL('../helpers/fake-probe.ts', import.meta.url);
@@ -34,6 +36,23 @@ test('a probe that says nothing is ended at its deadline', async () => {
   const { verdict, certain } = await identify('/lib/silent', { deadlineMs: 50 });
   assert.match(String(verdict.error?.details.reason), /did not answer in time/);
   assert.equal(certain, false);
+});
+
+test('a probe that cannot be started is a verdict for now, and ends no server', () => {
+  const source = fileURLToPath(new URL('../../src/engine/identify.ts', import.meta.url));
+  const script = `
+    import { openSync } from 'node:fs';
+    const { identifyLibrary } = await import(${JSON.stringify(source)});
+    try { for (;;) openSync('/dev/null'); } catch {}
+    const files = { path: '/lib/good', preload: [] };
+    const { signal } = new AbortController();
+    const { verdict, certain } = await identifyLibrary({ files, env: {}, signal });
+    console.log(certain, verdict.error.details.reason);
+  `;
+  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script];
+  const quoted = node.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+  const end = spawnSync('sh', ['-c', `ulimit -n 64 && exec ${quoted}`], { encoding: 'utf8' });
+  assert.match(end.stdout, /^false .*could not be started/, end.stderr);
 });
 
 test('a probe is ended when nobody wants its answer any more', async () => {

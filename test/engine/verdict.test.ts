@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -42,6 +50,12 @@ test('the key changes with the library, its siblings, our table, our addon and i
   const before = await key();
   utimesSync(join(root, 'other.txt'), 1, 1);
   assert.equal(await key(), before);
+});
+
+test('a sibling’s link that leads nowhere is part of the key, and no reason to have none', async () => {
+  const before = await key();
+  symlinkSync(join(root, 'gone.so'), join(root, 'libggml-gone.so'));
+  assert.notEqual(await key(), before);
 });
 
 test('a bare name has no key: nobody knows which file it will be', async () => {
