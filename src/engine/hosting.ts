@@ -12,9 +12,9 @@ const ORPHAN_GRACE_MS = 2000;
 
 /** Serves the parent process until it says `close` or goes away. Needs an IPC channel. */
 export function serveParent(addon: NativeAddon, abi: AbiTable): void {
-  // Ctrl-C reaches the whole group; the server drains its requests and then closes the engine.
-  process.on('SIGINT', () => {});
-  process.on('SIGTERM', () => {});
+  // These reach the whole group (Ctrl-C, a service manager, a terminal that is closed); the server
+  // drains its requests and then closes the engine.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
   addon.dieWithParent();
   const session = new Session({ addon, abi, emit });
   forwardLog(addon);

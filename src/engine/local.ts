@@ -51,6 +51,8 @@ export function openLocalEngine(input: LocalEngineInput): Promise<EngineProxy> {
       pid: null,
       post: (command: Parameters<Session['perform']>[0]) => session.perform(command),
       close: () => session.close(),
+      // It hangs in this very process: nothing could end it.
+      abandon: () => {},
     };
     const abandon = (): void => void session.close();
     signal?.addEventListener('abort', abandon, { once: true });

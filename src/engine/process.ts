@@ -28,6 +28,8 @@ export interface EngineProcessInput {
   /** Another entry than host.ts, for a host with another addon. */
   readonly entry?: URL;
   readonly closeGraceMs?: number;
+  /** How long a call or a cancel may stay unanswered before the process is killed. */
+  readonly answerLimitMs?: number;
   /** Ends a load at any moment, also a stuck one: the process is killed. */
   readonly signal: AbortSignal;
 }
@@ -123,6 +125,11 @@ class EngineChild {
       pid: this.#process.pid ?? null,
       post: (command) => this.#post(command),
       close: () => this.#close(),
+      abandon: () => {
+        this.#log.error('the engine does not answer and is killed');
+        this.#process.kill('SIGKILL');
+      },
+      ...(this.#input.answerLimitMs !== undefined && { answerLimitMs: this.#input.answerLimitMs }),
     };
   }
 

@@ -16,6 +16,9 @@ import type {
 } from './engine.js';
 import { type Command, fromWire, type Message, type ReplyValue } from './protocol.js';
 
+/** How long a call or a cancel may stay unanswered before the engine counts as hung, ms. */
+const ANSWER_LIMIT_MS = 60_000;
+
 interface PendingCall {
   resolve(value: ReplyValue): void;
   reject(error: HoshikageError): void;
@@ -27,7 +30,11 @@ export interface EngineLink {
   post(command: Command): void;
   /** Ends the engine, gracefully if it can. Resolves when it has ended and `ended` was called. */
   close(): Promise<void>;
+  /** The engine no longer answers: ends it at once, where that is possible. */
+  abandon(): void;
   readonly pid: number | null;
+  /** 60 s by default. */
+  readonly answerLimitMs?: number;
 }
 
 /** Engine over a link. Made when the engine is `ready`; fed with `receive` and, once, `ended`. */
@@ -37,6 +44,8 @@ export class EngineProxy implements Engine {
   readonly #link: EngineLink;
   readonly #calls = new Map<number, PendingCall>();
   readonly #completions = new Map<number, CompletionStream>();
+  /** By the id of the call or the cancelled completion. */
+  readonly #deadlines = new Map<number, NodeJS.Timeout>();
   #slotStates: readonly SlotState[];
   #resolveExited: (exit: EngineExit) => void = () => {};
   #exit: EngineExit | null = null;
@@ -82,9 +91,10 @@ export class EngineProxy implements Engine {
 
   start(request: CompletionRequest): EngineCompletion {
     const id = this.#nextId();
-    const stream = new CompletionStream((keepTokens) =>
-      this.#link.post({ type: 'cancel', id, keepTokens }),
-    );
+    const stream = new CompletionStream((keepTokens) => {
+      this.#expectAnswer(id);
+      this.#link.post({ type: 'cancel', id, keepTokens });
+    });
     const refusal = this.#refusal();
     if (refusal) {
       stream.fail(refusal);
@@ -112,6 +122,7 @@ export class EngineProxy implements Engine {
     if (this.#exit) return;
     this.#exit = exit;
     this.#slotStates = [];
+    for (const id of [...this.#deadlines.keys()]) this.#answered(id);
     const completions = [...this.#completions.values()];
     const calls = [...this.#calls.values()];
     this.#completions.clear();
@@ -131,6 +142,7 @@ export class EngineProxy implements Engine {
       if (batch) stream.push(batch);
       if (!end) continue;
       this.#completions.delete(id);
+      this.#answered(id);
       if ('error' in end) stream.fail(fromWire(end.error));
       else stream.finish(end.result);
     }
@@ -142,6 +154,7 @@ export class EngineProxy implements Engine {
     const id = this.#nextId();
     return new Promise((resolve, reject) => {
       this.#calls.set(id, { resolve, reject });
+      this.#expectAnswer(id);
       this.#link.post(command(id));
     });
   }
@@ -149,7 +162,19 @@ export class EngineProxy implements Engine {
   #take(id: number): PendingCall | undefined {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
+    this.#answered(id);
     return call;
+  }
+
+  /** Whoever waits holds a lease: an engine that hangs must not hold it for ever. */
+  #expectAnswer(id: number): void {
+    const limitMs = this.#link.answerLimitMs ?? ANSWER_LIMIT_MS;
+    this.#deadlines.set(id, setTimeout(() => this.#link.abandon(), limitMs).unref());
+  }
+
+  #answered(id: number): void {
+    clearTimeout(this.#deadlines.get(id));
+    this.#deadlines.delete(id);
   }
 
   #refusal(): HoshikageError | null {

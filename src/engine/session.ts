@@ -109,6 +109,7 @@ export class Session {
       this.#cancelLoad = null;
       if (this.#closing) throw new HoshikageError('cancelled');
       const info = await this.#createContext(this.#model, identity, options);
+      if (this.#closing) throw new HoshikageError('cancelled');
       emit({ type: 'ready', info, slots: this.#slots() });
     } catch (error) {
       this.#deps.emit({ type: 'failed', error: toWire(error, 'model_load_failed') });

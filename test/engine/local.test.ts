@@ -179,6 +179,21 @@ test('a model that cannot be loaded rejects with its code', async () => {
   );
 });
 
+test('aborting while the context is made cancels too: nobody gets an engine that is closing', async () => {
+  const abort = new AbortController();
+  const addon = createFakeAddon({ onContext: () => abort.abort() });
+  const { signal } = abort;
+  const opening = openLocalEngine({
+    addon,
+    abi: emptyAbi,
+    library,
+    options: engineOptions(),
+    signal,
+  });
+  await assert.rejects(opening, { code: 'cancelled' });
+  assert.deepEqual(addon.calls.slice(-2), ['context.close', 'model.close']);
+});
+
 test('aborting cancels a load, and frees what it had', async () => {
   const abort = new AbortController();
   const addon = createFakeAddon({

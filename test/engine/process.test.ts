@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { EngineCompletion } from '../../src/engine/engine.js';
+import type { Engine, EngineCompletion } from '../../src/engine/engine.js';
 import { startEngineProcess } from '../../src/engine/process.js';
 import { engineOptions, request } from '../helpers/engine-options.js';
 import { recordingLog } from '../helpers/recording-log.js';
@@ -60,11 +60,12 @@ test('an engine process works like an engine in this process, and is gone after 
   assert.ok(!log.records.some((line) => line.level === 'error'));
 });
 
-test('the engine survives the signals that Ctrl-C and a service manager send to the group', async () => {
+test('the engine survives the signals that Ctrl-C, a closed terminal and a service manager send to the group', async () => {
   const engine = await start('good').engine;
   assert.ok(engine.pid !== null);
   process.kill(engine.pid, 'SIGINT');
   process.kill(engine.pid, 'SIGTERM');
+  process.kill(engine.pid, 'SIGHUP');
   assert.equal(await textOf(engine.start(request('still here'))), 'still here');
   await engine.close();
 });
@@ -130,6 +131,26 @@ test('an engine that does not end in time is killed', async () => {
   await engine.close();
   assert.equal((await engine.exited).detail, 'ended by SIGKILL');
   assert.ok(log.records.some((line) => line.level === 'warn'));
+});
+
+test('an engine that leaves a cancel or a call unanswered counts as crashed', async () => {
+  const ask: readonly ((engine: Engine) => Promise<unknown>)[] = [
+    (engine) => engine.tokenize([{ text: 'a', special: false }], false),
+    (engine) => {
+      const completion = engine.start(request('abc'));
+      completion.cancel();
+      return completion.result;
+    },
+  ];
+  for (const answer of ask) {
+    const { engine: starting, log } = start('good', { answerLimitMs: 50 });
+    const engine = await starting;
+    assert.ok(engine.pid !== null);
+    process.kill(engine.pid, 'SIGSTOP');
+    await assert.rejects(answer(engine), { code: 'engine_crashed' });
+    assert.equal((await engine.exited).detail, 'ended by SIGKILL');
+    assert.ok(log.records.some((line) => line.level === 'error'));
+  }
 });
 
 test('cancel reaches the engine process', async () => {

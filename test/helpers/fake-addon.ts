@@ -53,6 +53,8 @@ export interface FakeBehaviour {
   readonly facts?: Partial<NativeModelFacts>;
   /** Called in loadModel; may wait, throw, or end the process. */
   readonly onLoad?: (options: NativeModelOptions, cancelled: Promise<void>) => Promise<void> | void;
+  /** Called in createContext. */
+  readonly onContext?: () => void;
   /** Called before each step; may throw an error with a code, or end the process. */
   readonly onStep?: (step: number) => void;
   /** Never steps while this is true. */
@@ -243,6 +245,7 @@ class FakeModel implements NativeModel {
   async createContext(options: NativeContextOptions, onWake: () => void): Promise<NativeContext> {
     if (this.#closed) throw coded('closed', 'the model is closed');
     this.#fake.contextOptions.push(options);
+    this.#behaviour.onContext?.();
     return new FakeContext(this.#fake, this.#behaviour, options, onWake);
   }
 
