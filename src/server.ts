@@ -14,7 +14,7 @@ import { loadAddon } from './engine/addon.js';
 import { LibraryService } from './engine/library.js';
 import { startEngineProcess } from './engine/process.js';
 import { HoshikageError } from './errors.js';
-import { createApp } from './http/app.js';
+import { answerUnreadable, createApp } from './http/app.js';
 import type { Log } from './log.js';
 import { ModelCatalog } from './models/catalog.js';
 import { locateModel } from './resources/locate.js';
@@ -86,7 +86,10 @@ async function buildRooms(config: Config, { log, version }: ServerOptions): Prom
   const startedAt = Date.now();
   const rooms = { config, log, catalog, pool, library, renderer };
   const app = createApp({ ...rooms, adminToken: token, version, startedAt });
-  const server = createServer(getRequestListener(app.fetch, { hostname: config.host }));
+  const errorHandler = (error: unknown) => answerUnreadable(error, log);
+  const server = createServer(
+    getRequestListener(app.fetch, { hostname: config.host, errorHandler }),
+  );
   return { server, catalog, library, pool, renderer, token };
 }
 

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { type Config, engineEnvironmentOf, loadConfig } from '../src/config.js';
 import { type RunningServer, startServer } from '../src/server.js';
 import { recordingLog } from './helpers/recording-log.js';
+import { type ErrorBody, getJson } from './helpers/wire.js';
 
 let root = '';
 let servers: RunningServer[] = [];
@@ -53,6 +54,15 @@ test('a started server answers, and its directories exist', async () => {
   for (const path of [config.configDir, config.cacheDir, config.libDir, config.modelDir]) {
     assert.ok(statSync(path).isDirectory(), path);
   }
+});
+
+test('a request whose address cannot be read gets an error in our shape', async () => {
+  const { port } = await start();
+  const url = `http://127.0.0.1:${port}/health`;
+  const { status, headers, body } = await getJson(url, { headers: { host: 'two words' } });
+  assert.equal(status, 400);
+  assert.match(String(headers['x-request-id']), /^req-/);
+  assert.equal((body as { error: ErrorBody }).error.code, 'invalid_value');
 });
 
 test('run.json tells the CLI pid, place and token, to this user only, while the server runs', async () => {

@@ -68,8 +68,9 @@ export const ROUTES: readonly Pick<Route, 'method' | 'path'>[] = TABLE;
 /** The application over the rooms below. */
 export function createApp(deps: AppDeps): Hono<AppEnv> {
   const { config, log } = deps;
-  const app = new Hono<AppEnv>();
-  app.use(requestId({ generator: () => `req-${randomUUID()}` }));
+  // The path as it was sent: decoded, it would no longer be the one that a name is cut out of.
+  const app = new Hono<AppEnv>({ getPath: pathOf });
+  app.use(requestId({ generator: newRequestId }));
   app.use(accessLog(log));
   app.use(hostGuard(config), originGuard(config), keyGuard(config));
   app.use('/admin/*', adminGuard(config, deps.adminToken));
@@ -85,6 +86,10 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
     return errorResponse(failure);
   });
   return app;
+}
+
+function pathOf(request: Request): string {
+  return new URL(request.url).pathname;
 }
 
 /** 404, or for a path that other methods have 405 with `Allow`; a bare OPTIONS gets just that. */
@@ -107,6 +112,27 @@ function isAt(route: Route, path: string): boolean {
   return hasRest && path.startsWith(before) && path.endsWith(after);
 }
 
+/**
+ * What a request gets that no route can see, since its address cannot be read (a Host of two words,
+ * `OPTIONS *`): our error shape and a line in the log, as every other.
+ */
+export function answerUnreadable(cause: unknown, log: Log): Response {
+  const failure = new HoshikageError('invalid_value', UNREADABLE, { cause });
+  const request = newRequestId();
+  logFailure(log, failure, { request });
+  return errorResponse(failure, { 'x-request-id': request });
+}
+
+const UNREADABLE = {
+  param: 'request',
+  reason: 'its Host header or its address cannot be read',
+  reason_ja: 'Host ヘッダーかアドレスを読み取れません',
+};
+
+function newRequestId(): string {
+  return `req-${randomUUID()}`;
+}
+
 /** One line per request when it has ended, a stream's when the stream has. */
 function accessLog(log: Log): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
@@ -126,9 +152,7 @@ function logRequest(
   c: Context<AppEnv>,
   { status, begun }: { readonly status: number; readonly begun: number },
 ): void {
-  const { method } = c.req;
-  // As it was sent: decoded, it could hold a line break.
-  const path = new URL(c.req.url).pathname;
+  const { method, path } = c.req;
   const ms = Math.round(performance.now() - begun);
   const request = c.get('requestId');
   const model = c.get('model');

@@ -10,7 +10,7 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     throw new HoshikageError('unsupported_media_type');
   }
-  const text = await readText(request, maxBytes);
+  const text = decode(await readBytes(request, maxBytes));
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -22,28 +22,37 @@ export async function readJson(request: Request, maxBytes: number): Promise<unkn
  * With a length in the headers Node reads just as much, so comparing is enough and the server's fast
  * path stays; without one (chunked) the bytes are counted as they come.
  */
-async function readText(request: Request, maxBytes: number): Promise<string> {
+async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array> {
   const declared = request.headers.get('content-length');
   if (declared !== null) {
     if (!(Number(declared) <= maxBytes)) throw tooLarge(maxBytes);
-    return request.text();
+    return new Uint8Array(await request.arrayBuffer());
   }
-  if (!request.body) return '';
-  const decoder = new TextDecoder();
+  if (!request.body) return new Uint8Array();
   const reader: ReadableStreamDefaultReader<Uint8Array> = request.body.getReader();
-  let text = '';
+  const parts: Uint8Array[] = [];
   let bytes = 0;
   try {
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) return text + decoder.decode();
+      if (done) return Buffer.concat(parts);
       bytes += value.byteLength;
       if (bytes > maxBytes) throw tooLarge(maxBytes);
-      text += decoder.decode(value, { stream: true });
+      parts.push(value);
     }
   } finally {
     // The rest of a refused body is not wanted; there is nobody to tell if that fails too.
     reader.cancel().catch(() => {});
+  }
+}
+
+/** A text in another encoding would reach the model as a heap of U+FFFD, without a word. */
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    const reason = { reason: 'the body is not UTF-8', reason_ja: '本文が UTF-8 ではありません' };
+    throw new HoshikageError('invalid_json', reason, { cause });
   }
 }
 

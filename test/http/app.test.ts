@@ -33,6 +33,14 @@ describe('app: routes', () => {
     }
   });
 
+  it('a path counts as it was sent', async () => {
+    const { ask } = fakeApp();
+    assert.equal((await errorOf(await ask('/v1/%6dodels/m'))).code, 'route_not_found');
+    const broken = await ask('/v1/models/a%0D%0Ab');
+    assert.equal(broken.status, 404);
+    assert.equal((await errorOf(broken)).code, 'model_not_found');
+  });
+
   it('a wrong method is 405 and names the right ones', async () => {
     const { ask } = fakeApp();
     const response = await ask('/v1/chat/completions');
@@ -110,6 +118,22 @@ describe('app: bodies', () => {
       assert.ok(!text.includes('secret'));
     }
     assert.ok(!JSON.stringify(lines).includes('secret'));
+  });
+
+  it('are 400 when they are not UTF-8, whole or in pieces', async () => {
+    const bytes = Buffer.from(
+      '{"model":"m","messages":[{"role":"user","content":"\u0083\u0082"}]}',
+      'latin1',
+    );
+    for (const headers of [{ 'content-length': String(bytes.length) }, {}]) {
+      const response = await fakeApp().ask('/v1/chat/completions', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: bytes,
+      });
+      assert.equal(response.status, 400);
+      assert.match((await errorOf(response)).message, /UTF-8 ではありません \/ .*not UTF-8/);
+    }
   });
 
   it('are 413 when they are too long by their own account', async () => {
