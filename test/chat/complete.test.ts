@@ -56,9 +56,10 @@ function ask(more: Partial<ChatRequest> = {}): ChatRequest {
   };
 }
 
-const never = new AbortController().signal;
+/** A signal of its own for each request, as each has from its connection. */
+const never = () => new AbortController().signal;
 
-async function run(set: ReturnType<typeof setUp>, request = ask(), signal = never) {
+async function run(set: ReturnType<typeof setUp>, request = ask(), signal = never()) {
   const events: ChatEvent[] = [];
   for await (const event of completeChat(set.deps, request, signal)) events.push(event);
   const text = events.map((event) => (event.type === 'text' ? event.text : '')).join('');
@@ -236,7 +237,7 @@ describe('complete: cancelled', () => {
 
   it('when its reader stops reading', async () => {
     const set = setUp({ script: ['a', { waitMs: 60_000 }, 'b'] });
-    for await (const event of completeChat(set.deps, ask(), never)) {
+    for await (const event of completeChat(set.deps, ask(), never())) {
       if (event.type === 'text') break;
     }
     assert.equal(set.engine.started[0]?.cancelled, true);
