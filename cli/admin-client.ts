@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../src/config.js';
-import { HoshikageError, isErrorCode } from '../src/errors.js';
+import { describe, HoshikageError, isErrorCode } from '../src/errors.js';
 import { Refusal } from './fail.js';
 import type { Words } from './print.js';
 
@@ -117,7 +117,8 @@ function refusal(
   if ((code === 'model_exists' || code === 'model_not_found') && isErrorCode(code)) {
     return new HoshikageError(code, details);
   }
-  return new Refusal(typeof message === 'string' ? message : String(code));
+  const exitCode = isErrorCode(code) ? describe(code).exit : 1;
+  return new Refusal(typeof message === 'string' ? message : String(code), exitCode);
 }
 
 interface RawAnswer {

@@ -10,16 +10,22 @@ import { plain } from './print.js';
 /** What a process of ours may end with. */
 export type ExitCode = 0 | 1 | 2;
 
-/** A message that is already in words (an answer of the server); exit code 1. */
+/** A message that is already in words: an answer of the server, with the exit code of its error. */
 export class Refusal extends Error {
   override readonly name = 'Refusal';
+  readonly exitCode: ExitCode;
+
+  constructor(message: string, exitCode: ExitCode) {
+    super(message);
+    this.exitCode = exitCode;
+  }
 }
 
 /** Shows why a command failed on standard error and gives the exit code. */
 export function fail(thrown: unknown, language: Language): ExitCode {
   if (thrown instanceof Refusal) {
     show([thrown.message]);
-    return 1;
+    return thrown.exitCode;
   }
   const error = toHoshikageError(thrown);
   const other = language === 'ja' ? 'en' : 'ja';

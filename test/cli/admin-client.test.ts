@@ -118,6 +118,19 @@ describe('a command with a running server', { concurrency: 2 }, () => {
     assert.equal(server.seen.length, 1);
   });
 
+  it('ends with 2 when it refuses what was asked for, as it does without a server', async (context) => {
+    const user = commandUser(context);
+    user.model('m.gguf');
+    const alone = await user.run(['add', 'm.gguf', ' ']);
+    const server = await fakeServer(context, (_, response) =>
+      answer(response, 400, error('invalid_value')),
+    );
+    writeRunFile(user, server);
+    const { code, stderr } = await user.run(['add', 'm.gguf', ' ']);
+    assert.deepEqual([alone.code, code], [2, 2]);
+    assert.match(stderr, /invalid_value ja/);
+  });
+
   it('changes the file itself when the server hangs, and says so', async (context) => {
     const user = commandUser(context);
     user.model('m.gguf');
