@@ -202,6 +202,19 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
         assert.equal(await context.say('w'), 'xyz</s>');
       }));
 
+    it('ends an aborted step the same way', () =>
+      rig.with({}, async (context) => {
+        rig.control.set('holdDecode', 1);
+        const run = context.start('hello');
+        await rig.control.until('inDecode', 1);
+        rig.control.set('trimFail', THROW);
+        run.completion.cancel(-1);
+        assert.equal((await run.done).reason, 'cancelled');
+        rig.control.set('trimFail', 0);
+        rig.control.set('holdDecode', 0);
+        assert.equal(await context.say('w'), 'xyz</s>');
+      }));
+
     it('is spared by a request that wants none of it, where another slot is free', () =>
       rig.with({ slots: 2 }, async (context) => {
         await context.say('hello w');

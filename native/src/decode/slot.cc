@@ -28,6 +28,7 @@ void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const M
   begun_ = Clock::now();
   first_token_ = begun_;
   has_pending_ = false;
+  reused_ = 0;
   generated_ = 0;
   added_ = 0;
   logits_index_ = -1;
@@ -60,11 +61,7 @@ void Slot::End(DoneReason reason, const char* code, const std::string& message) 
   const int32_t keep = completion_->keep_tokens();
   if (completion_->cancelled() && keep >= 0) {
     const size_t wanted = request.prompt.size() + static_cast<size_t>(keep);
-    try {
-      if (wanted < cached_.size()) Shorten(wanted);
-    } catch (const Error&) {
-      cached_.clear();  // the completion ends whatever the library says; Begin empties the rest
-    }
+    if (wanted < cached_.size()) TryShorten(wanted);
   }
   sampler_.reset();
   model_.reset();
@@ -118,14 +115,22 @@ void Slot::Undo() {
   if (added_ == 0) return;
   added_ = 0;
   logits_index_ = -1;
-  if (cached_.empty() || !context_->Trim(id_, static_cast<int32_t>(cached_.size()))) ForgetCache();
+  TryShorten(cached_.size());
 }
 
 void Slot::Shorten(size_t tokens) {
-  if (context_->Trim(id_, static_cast<int32_t>(tokens))) {
+  if (tokens > 0 && context_->Trim(id_, static_cast<int32_t>(tokens))) {
     cached_.resize(tokens);
   } else {
     ForgetCache();
+  }
+}
+
+void Slot::TryShorten(size_t tokens) {
+  try {
+    Shorten(tokens);
+  } catch (const Error&) {
+    cached_.clear();  // what is being ended ends all the same; Begin empties the sequence
   }
 }
 

@@ -50,8 +50,10 @@ class Slot {
   size_t generated_tokens() const { return generated_; }
 
  private:
-  // Leaves the first `tokens`, at least one, in the cache; none where the memory cannot do that.
+  // Leaves the first `tokens` in the cache; none where the memory cannot do that.
   void Shorten(size_t tokens);
+  // The same where nothing may be thrown.
+  void TryShorten(size_t tokens);
 
   int32_t id_;
   Context* context_;
