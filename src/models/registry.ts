@@ -292,15 +292,17 @@ export function aliasProblem(id: string): { readonly en: string; readonly ja: st
   if (/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(id)) {
     return { en: 'it has control characters', ja: '制御文字が含まれています' };
   }
-  if (id === '.' || id === '..') {
-    return { en: 'no address can hold it', ja: 'URL で表せない名前です' };
-  }
   return null;
 }
 
+/** A URL parser takes it for a step in a path, so that no request could name the model. */
+const NO_ADDRESS = { en: 'no address can hold it', ja: 'URL で表せない名前です' };
+
 /** The alias in the one form that is compared: macOS and others spell が in two ways. */
 function toAlias(id: string): string {
-  const problem = aliasProblem(id);
+  const isStep = id === '.' || id === '..';
+  // Only new ones: a map that has such a name already stays readable.
+  const problem = isStep ? NO_ADDRESS : aliasProblem(id);
   if (problem) {
     const { en: reason, ja } = problem;
     throw new HoshikageError('invalid_value', { param: 'name', reason, reason_ja: ja });
