@@ -112,8 +112,9 @@ async function* runWithLease(
   const { renderer } = deps;
   const { model } = engine.info;
   checkBiases(request.sampling, model.vocabularySize);
-  const text = await buildPrompt({ renderer, template, model, messages, variables, signal });
-  const prompt = await tokenize(engine, text);
+  const rendered = buildPrompt({ renderer, template, model, messages, variables, signal });
+  const text = await unlessGone(rendered, signal);
+  const prompt = await unlessGone(tokenize(engine, text), signal);
   checkLength(prompt, engine.info.contextTokens);
   const fingerprint = await fingerprintOf(engine, engineOptionsOf(deps.config, entry));
   throwIfGone(signal);
@@ -268,6 +269,21 @@ function samplingOf(
 /** The lower 32 bits: clients may send any safe integer, also a negative one. */
 function seedOf(seed: number): number {
   return Number(BigInt.asUintN(32, BigInt(seed)));
+}
+
+/** What `work` gives; when the client goes first, `cancelled`, and nobody waits for the rest. */
+async function unlessGone<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let leave = () => {};
+  const gone = new Promise<never>((_, reject) => {
+    leave = () => reject(new HoshikageError('cancelled'));
+  });
+  signal.addEventListener('abort', leave, { once: true });
+  if (signal.aborted) leave();
+  try {
+    return await Promise.race([work, gone]);
+  } finally {
+    signal.removeEventListener('abort', leave);
+  }
 }
 
 function throwIfGone(signal: AbortSignal): void {

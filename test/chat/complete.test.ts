@@ -235,6 +235,17 @@ describe('complete: cancelled', () => {
     assert.equal(set.pool.released, 1);
   });
 
+  it('while the prompt is tokenised, without waiting for the rest of it', async () => {
+    const set = setUp();
+    const abort = new AbortController();
+    set.engine.tokenize = () => {
+      setImmediate(() => abort.abort());
+      return new Promise(() => {});
+    };
+    await assert.rejects(run(set, ask(), abort.signal), { code: 'cancelled' });
+    assert.equal(set.pool.released, 1);
+  });
+
   it('when its reader stops reading', async () => {
     const set = setUp({ script: ['a', { waitMs: 60_000 }, 'b'] });
     for await (const event of completeChat(set.deps, ask(), never())) {

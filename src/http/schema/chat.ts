@@ -88,8 +88,11 @@ const templateVariables = z
     because('テンプレートが自分で使う名前です', 'a name that belongs to the template itself'),
   );
 
+/** No model's name is longer in any Unicode spelling; what is asked for goes into the log. */
+const MAX_MODEL_LENGTH = 1024;
+
 const chatBody = z.looseObject({
-  model: z.string().min(1),
+  model: z.string().min(1).max(MAX_MODEL_LENGTH),
   messages: listOf(message, { min: 1 }),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),

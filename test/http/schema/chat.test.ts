@@ -126,6 +126,7 @@ describe('chat body: what is refused, by the name of the field', () => {
     ['invalid_value body', 'text'],
     ['invalid_value model', { model: 5, messages }],
     ['invalid_value model', { model: null, messages }],
+    ['invalid_value model', { model: 'm'.repeat(1025), messages }],
     ['invalid_value messages', body({ messages: [] })],
     ['invalid_value messages', body({ messages: 'Hi' })],
     ['missing_required_parameter messages[0].role', body({ messages: [{ content: 'a' }] })],
