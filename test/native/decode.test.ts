@@ -133,6 +133,14 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
         assert.equal(done.promptTokens + done.generatedTokens, 257);
       }));
 
+    it('keeps to a context smaller than the smallest batch of some builds', () =>
+      rig.with({ contextTokens: 32 }, async (context) => {
+        assert.equal(context.native.info.contextTokensPerSlot, 32);
+        const done = await context.start('0').done;
+        assert.equal(done.reason, 'context');
+        assert.equal(done.promptTokens + done.generatedTokens, 33);
+      }));
+
     it('gives whole pieces, however long, and characters split over tokens', () =>
       rig.with({}, async (context) => {
         assert.equal(await context.say('L'), `${'x'.repeat(300)}</s>`);

@@ -53,13 +53,15 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   if (api.llama_model_is_diffusion && api.llama_model_is_diffusion(model_->handle())) {
     throw Error("model_load_failed", "diffusion models are not supported");
   }
-  const uint32_t batch =
-      std::min(std::max(options.batch_tokens, kSmallestBatch), options.context_tokens);
+  // A smaller cache could not hold the smallest batch; what a sequence may use stays as asked.
+  const uint32_t cache_tokens =
+      std::max(options.context_tokens, kContextRounding * options.sequences);
+  const uint32_t batch = std::min(std::max(options.batch_tokens, kSmallestBatch), cache_tokens);
 
   ParamBlock params = DefaultParams(api.llama_context_default_params);
   const uint32_t micro_batch =
       std::min(batch, static_cast<uint32_t>(PeekInt(layout, params, "n_ubatch", 512)));
-  Poke(layout, &params, "n_ctx", options.context_tokens);
+  Poke(layout, &params, "n_ctx", cache_tokens);
   Poke(layout, &params, "n_batch", batch);
   Poke(layout, &params, "n_ubatch", micro_batch);
   Poke(layout, &params, "n_seq_max", options.sequences);
@@ -81,9 +83,12 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
                                          std::to_string(options.context_tokens) + " tokens");
   }
   ContextOptions written = options;
+  written.context_tokens = cache_tokens;
   written.batch_tokens = batch;
   try {
     Verify(written);
+    tokens_per_sequence_ =
+        std::min(tokens_per_sequence_, options.context_tokens / options.sequences);
   } catch (...) {
     api.llama_free(context_);
     throw;
