@@ -228,6 +228,13 @@ struct llama_context {
   }
 };
 
+// A real library's static destructors free what a decode works on: none may be running by then.
+struct AtExit {
+  ~AtExit() {
+    if (At(kInDecode) != 0) At(kViolations)++;
+  }
+} at_exit;
+
 EXPORT llama_model_params llama_model_default_params() {
   llama_model_params p;
   p.devices = p.tensor_buft_overrides = p.tensor_split = p.kv_overrides = nullptr;
