@@ -29,16 +29,24 @@ export function adminList({ catalog }: AppDeps): Response {
   return json({ success: true, message, models });
 }
 
-/** POST /admin/models. Codes: those of parseAdd and ModelCatalog.add. */
+/** POST /admin/models. Codes: those of parseAdd and ModelCatalog.add; a bad file is a 400 here. */
 export async function adminAdd(
   c: Context<AppEnv>,
   { config, catalog }: AppDeps,
 ): Promise<Response> {
   const body = await readJson(c.req.raw, config.maxBodyBytes);
   const { id, model, ignored } = parseAdd(body, config.strictFields);
-  const entry = await catalog.add(id, model);
+  const entry = await catalog.add(id, model).catch((thrown: unknown) => {
+    throw namingPath(thrown);
+  });
   const message = `${entry.id} を登録しました / Added ${entry.id}`;
   return json({ success: true, message, entry: wireEntry(entry) }, ignoredHeader(ignored));
+}
+
+/** What is wrong with the file, as the fault of the field that named it. */
+function namingPath(thrown: unknown): unknown {
+  if (!(thrown instanceof HoshikageError) || !thrown.code.startsWith('model_file_')) return thrown;
+  return new HoshikageError(thrown.code, { ...thrown.details, param: 'path' }, { cause: thrown });
 }
 
 /** DELETE /admin/models/{id}. Codes: those of ModelCatalog.remove. */

@@ -29,7 +29,7 @@ export function errorBody(error: HoshikageError): ErrorBody {
   return {
     error: {
       message: bilingual(error),
-      type: describe(code).type,
+      type: isClientsPath(error) ? 'invalid_request_error' : describe(code).type,
       param: typeof param === 'string' ? param : null,
       code,
       ...(typeof promptTokens === 'number' && { n_prompt_tokens: promptTokens }),
@@ -45,13 +45,18 @@ export function errorResponse(
 ): Response {
   const { status, retryAfterS } = describe(error.code);
   return new Response(JSON.stringify(errorBody(error)), {
-    status,
+    status: isClientsPath(error) ? 400 : status,
     headers: {
       'content-type': 'application/json; charset=utf-8',
       ...(retryAfterS !== undefined && { 'retry-after': String(retryAfterS) }),
       ...headers,
     },
   });
+}
+
+/** A file named in the request is the client's mistake; one that the registry names is our trouble. */
+function isClientsPath({ code, details }: HoshikageError): boolean {
+  return code.startsWith('model_file_') && details.param === 'path';
 }
 
 /** What was thrown while a request was served; after its client has gone it can only be `cancelled`. */

@@ -91,7 +91,11 @@ export function adminGuard({ apiKey }: Config, adminToken: string): Guard {
 /** Any of some bearer tokens, compared in constant time. */
 function bearer(tokens: readonly string[], code: ErrorCode): Guard {
   const known = tokens.map(digest);
-  const message = () => errorResponse(new HoshikageError(code));
+  const message = (c: Context<AppEnv>) => {
+    const failure = new HoshikageError(code);
+    c.set('failure', failure);
+    return errorResponse(failure);
+  };
   return bearerAuth({
     verifyToken: (token: string) => {
       const sent = digest(token);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import { HoshikageError } from '../../src/errors.js';
 import { ADMIN, errorOf, fakeApp, renderer } from '../helpers/fake-app.js';
 import { entryNamed, FakeCatalog } from '../helpers/fake-pool.js';
 
@@ -82,6 +83,22 @@ describe('admin: models', () => {
     assert.equal((await post('/admin/models', unset, ADMIN)).status, 200);
     const hot = await errorOf(await post('/admin/models', { ...body, stop: null }, ADMIN));
     assert.match(hot.message, /2 以下にしてください \/ .*must be at most 2$/);
+  });
+
+  it('whose file is missing or unsound are the mistake of who named it: 400, param path', async () => {
+    for (const code of ['model_file_missing', 'model_file_invalid'] as const) {
+      const { post, catalog } = fakeApp();
+      catalog.add = async () => {
+        throw new HoshikageError(code, { path: '/m/a.gguf', reason: 'r' });
+      };
+      const response = await post('/admin/models', { name: 'a', path: '/m/a.gguf' }, ADMIN);
+      assert.equal(response.status, 400);
+      const error = await errorOf(response);
+      assert.deepEqual(
+        [error.code, error.param, error.type],
+        [code, 'path', 'invalid_request_error'],
+      );
+    }
   });
 
   it('are listed as the catalogue has them', async () => {

@@ -156,3 +156,13 @@ describe('guard: /admin', () => {
     assert.equal((await errorOf(response)).code, 'admin_not_allowed');
   });
 });
+
+describe('guard: the log', () => {
+  it('says by its code why a request was turned away', async () => {
+    const { ask, lines } = fakeApp({ settings: KEY });
+    await ask('/v1/models', { headers: { authorization: 'Bearer wrong' } });
+    await ask('/admin/models');
+    const codes = lines.map(({ fields }) => fields.code).filter((code) => code !== undefined);
+    assert.deepEqual(codes, ['invalid_api_key', 'admin_not_allowed']);
+  });
+});
