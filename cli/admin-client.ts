@@ -8,6 +8,7 @@ import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../src/config.js';
 import { describe, HoshikageError, isErrorCode } from '../src/errors.js';
+import { isAlive } from '../src/models/pid-file.js';
 import { Refusal } from './fail.js';
 import type { Words } from './print.js';
 
@@ -51,15 +52,6 @@ export function findServer(config: Pick<Config, 'runFile'>): RunningServer | nul
   if (typeof host !== 'string' || typeof token !== 'string') return null;
   if (typeof port !== 'number' || port < 1 || port > 65_535) return null;
   return isAlive(pid) ? { pid, host: reachable(host), port, token } : null;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (cause) {
-    return cause instanceof Error && 'code' in cause && cause.code === 'EPERM';
-  }
 }
 
 /** An address to connect to: "all addresses" is none. */

@@ -74,7 +74,8 @@ async function readHolder(path: string): Promise<Holder | null> {
   }
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process of this machine has that number now. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
