@@ -10,7 +10,7 @@ import { HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { ModelEntry } from '../models/registry.js';
 import { type EngineSettings, engineOptionsOf } from './options.js';
-import { Resident, type StartEngine } from './resident.js';
+import { loadFailure, Resident, type StartEngine } from './resident.js';
 
 /** The longest wait a timer can keep, ms. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -29,7 +29,7 @@ export interface PoolDeps {
   readonly settings: PoolSettings;
   readonly log: Log;
   readonly startEngine: StartEngine;
-  /** The file of an entry, made first where it can be made. Code: model_file_missing. */
+  /** The sound file of an entry, made where it can be made. Codes: model_file_missing, model_file_invalid. */
   readonly locate: (entry: ModelEntry) => Promise<string>;
 }
 
@@ -73,6 +73,8 @@ interface Waiter {
   readonly since: number;
   /** Its time is over; it stays only while its model is being loaded for it. */
   overdue: boolean;
+  /** What is known of its file; asked only before another model has to go for it. */
+  file: 'unknown' | 'looking' | 'sound';
   settle(outcome: Lease | HoshikageError): void;
 }
 
@@ -104,6 +106,7 @@ export class ModelPool {
         key: JSON.stringify(options),
         since: performance.now(),
         overdue: false,
+        file: 'unknown',
         settle: (outcome) => {
           clearTimeout(timer);
           signal.removeEventListener('abort', onAbort);
@@ -213,7 +216,23 @@ export class ModelPool {
     else if (!this.#resident) this.#load(head);
     else if (this.#resident.key !== head.key || this.#resident.retired) {
       // The turn is another model's: nobody waits for this one before it.
-      if (this.#resident.leases === 0) this.#resident.end();
+      if (this.#resident.leases === 0) this.#makeRoom(this.#resident, head);
+    }
+  }
+
+  /** The file is looked at first: an entry that cannot be loaded must not cost the model that works. */
+  #makeRoom(resident: Resident, head: Waiter): void {
+    if (resident.retired || head.file === 'sound') {
+      resident.end();
+    } else if (head.file === 'unknown') {
+      head.file = 'looking';
+      this.#deps
+        .locate(head.entry)
+        .then(() => {
+          head.file = 'sound';
+        })
+        .catch((thrown: unknown) => this.#failWaiters(head, loadFailure(thrown, head.entry.id)))
+        .finally(() => this.#pump());
     }
   }
 
@@ -279,14 +298,14 @@ export class ModelPool {
     this.#pump();
   }
 
-  #failWaiters(resident: Resident, failure: HoshikageError): void {
+  #failWaiters({ key, entry }: Pick<Resident, 'key' | 'entry'>, failure: HoshikageError): void {
     this.#deps.log.error('a model could not be loaded', {
-      model: resident.entry.id,
+      model: entry.id,
       code: failure.code,
       error: failure,
     });
     for (const waiter of [...this.#waiters]) {
-      if (waiter.key === resident.key) waiter.settle(failure);
+      if (waiter.key === key) waiter.settle(failure);
     }
   }
 
@@ -347,7 +366,8 @@ export class ModelPool {
     const head = this.#waiters[0];
     const resident = this.#resident;
     if (!head) return 0;
-    const leaving = resident?.state === 'unloading' && resident.leases === 0;
+    const leaving =
+      resident?.leases === 0 && (resident.state === 'unloading' || head.file === 'looking');
     const arriving = resident?.state === 'loading' && resident.key === head.key;
     if (resident && !leaving && !arriving) return 0;
     const others = this.#waiters.findIndex((waiter) => waiter.key !== head.key);

@@ -25,7 +25,7 @@ export interface ResidentInput {
   readonly entry: ModelEntry;
   readonly options: EngineOptions;
   readonly key: string;
-  /** The file to load; makes it first where it can be made. Codes: model_file_missing. */
+  /** The file to load; makes it first where it can be made. Codes: model_file_missing, model_file_invalid. */
   readonly locate: (entry: ModelEntry) => Promise<string>;
   readonly startEngine: StartEngine;
   /** Called on every change of state, after it. */
@@ -124,7 +124,7 @@ export class Resident {
 }
 
 /** A load's error in words that name the model; codes that say more than `model_load_failed` stay. */
-function loadFailure(thrown: unknown, model: string): HoshikageError {
+export function loadFailure(thrown: unknown, model: string): HoshikageError {
   const error = toHoshikageError(thrown, 'model_load_failed', { model });
   const telling = error.code.startsWith('library_') || error.code.startsWith('model_file_');
   if (telling || error.code === 'addon_missing') return error;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { DEMO_ID, demoModelPath } from '../../src/models/demo.js';
 import { locateModel } from '../../src/resources/locate.js';
+import { ggufBytes, smallGguf } from '../helpers/gguf-bytes.js';
 import { entry } from '../helpers/pool-settings.js';
 
 const root = mkdtempSync(join(tmpdir(), 'hoshikage-locate-'));
@@ -12,16 +13,20 @@ after(() => rmSync(root, { recursive: true }));
 
 test('an entry is loaded from its file', async () => {
   const path = join(root, 'a.gguf');
-  writeFileSync(path, 'GGUF');
+  writeFileSync(path, ggufBytes(smallGguf()).file);
   assert.equal(await locateModel({ ...entry('a'), path }, root), path);
 });
 
-test('a file that is not there, or is no file, is told before any load', async () => {
-  for (const path of [join(root, 'none.gguf'), root]) {
-    await assert.rejects(locateModel({ ...entry('a'), path }, root), {
-      code: 'model_file_missing',
-      details: { path },
-    });
+test('a file that is not there, or holds no sound GGUF, is told before any load', async () => {
+  const cut = join(root, 'cut.gguf');
+  writeFileSync(cut, ggufBytes(smallGguf()).file.subarray(0, -1));
+  const cases = [
+    [join(root, 'none.gguf'), 'model_file_missing'],
+    [root, 'model_file_invalid'],
+    [cut, 'model_file_invalid'],
+  ] as const;
+  for (const [path, code] of cases) {
+    await assert.rejects(locateModel({ ...entry('a'), path }, root), { code }, path);
   }
 });
 

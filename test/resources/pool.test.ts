@@ -62,6 +62,25 @@ test('nothing is in memory until the first request', async () => {
   await pool.stop(0);
 });
 
+test('a model whose file is broken does not cost the one that works', async () => {
+  const engines = new FakeEngines(true);
+  const pool = new ModelPool({
+    settings: poolSettings,
+    log: recordingLog(),
+    startEngine: engines.start,
+    locate: async (model) => {
+      if (model.id === 'b') throw new HoshikageError('model_file_missing', { path: model.path });
+      return model.path;
+    },
+  });
+  (await pool.acquire(a, patient())).release();
+  await assert.rejects(pool.acquire(b, patient()), { code: 'model_file_missing' });
+  assert.equal(pool.status().resident?.id, 'a');
+  (await pool.acquire(a, patient())).release();
+  assert.deepEqual(engines.paths, ['/models/a.gguf']);
+  await pool.stop(0);
+});
+
 test('a resident model is used again without a load', async () => {
   const { pool, engines } = setUp();
   const first = await pool.acquire(a, patient());
