@@ -64,8 +64,8 @@ export const CATALOGUE = {
     status: 401,
     type: 'authentication_error',
     exit: 1,
-    ja: 'API キーが必要です。Authorization: Bearer <API_KEY> を付けてください',
-    en: 'An API key is required: send Authorization: Bearer <API_KEY>',
+    ja: 'API キーがないか、違っています。Authorization: Bearer <API_KEY> を付けてください',
+    en: 'The API key is missing or wrong: send Authorization: Bearer <API_KEY>',
   },
   host_not_allowed: {
     status: 403,
@@ -92,8 +92,8 @@ export const CATALOGUE = {
     status: 404,
     type: 'invalid_request_error',
     exit: 1,
-    ja: 'モデルが見つかりません: {model}。hoshikage list で登録済みの名前を確かめてください',
-    en: 'Model not found: {model}; see hoshikage list for the registered names',
+    ja: 'モデルが見つかりません: {model}。登録済みの名前は npx hoshikage list で分かります',
+    en: 'Model not found: {model}; npx hoshikage list shows the registered names',
   },
   route_not_found: {
     status: 404,
@@ -150,8 +150,8 @@ export const CATALOGUE = {
   },
   model_load_failed: {
     ...down,
-    ja: 'モデルを読み込めません: {model}。hoshikage list とログを確かめてください',
-    en: 'The model could not be loaded: {model}; see hoshikage list and the log',
+    ja: 'モデルを読み込めません: {model}。npx hoshikage list とログを確かめてください',
+    en: 'The model could not be loaded: {model}; see npx hoshikage list and the log',
   },
   model_file_missing: {
     ...down,
@@ -160,7 +160,7 @@ export const CATALOGUE = {
   },
   model_file_invalid: {
     ...down,
-    ja: 'GGUF ファイルが壊れています: {path}({reason})',
+    ja: 'GGUF として読めません: {path}({reason})',
     en: 'Not a sound GGUF file: {path} ({reason})',
   },
   library_not_found: {

@@ -11,7 +11,7 @@ import { writeScripted } from './scripted.js';
 export const DEMO_ID = 'hoshikage-demo';
 
 /** Goes up whenever the bytes change, so that an old file in the cache is not taken for the new one. */
-const DEMO_VERSION = 1;
+const DEMO_VERSION = 2;
 
 const ANSWERS: readonly ScriptAnswer[] = [
   {
@@ -19,7 +19,7 @@ const ANSWERS: readonly ScriptAnswer[] = [
       'こんにちは、星影(Hoshikage)です。',
       '私は動作確認のための小さな見本で、本物の言語モデルではありません。質問の意味は考えず、前もって書かれた文章を、本物と同じ仕組み(libllama)で一語ずつお返ししています。',
       'つまり、この返事が読めたなら準備は完了です。GGUF 形式のモデルを用意して、次のように登録してください。',
-      '    hoshikage add /path/to/model.gguf 名前',
+      '    npx hoshikage add /path/to/model.gguf 名前',
       '「モデル」「設定」「ライブラリ」と話しかけると、それぞれの説明をします。Say "Hello" for English.',
     ].join('\n\n'),
   },
@@ -49,8 +49,8 @@ const ANSWERS: readonly ScriptAnswer[] = [
       'Hello! I am the built-in sample of Hoshikage.',
       'I am not a real language model: I do not understand your question, I only recite a short text that was written beforehand, one token at a time, through the very same engine (libllama) that runs real models.',
       'So if you can read this, everything works. Get a model in GGUF format and register it:',
-      '    hoshikage add /path/to/model.gguf NAME',
-      'Then use NAME as the model of your request. `hoshikage list` shows what is registered, and `hoshikage --help` shows the rest.',
+      '    npx hoshikage add /path/to/model.gguf NAME',
+      'Then use NAME as the model of your request. `npx hoshikage list` shows what is registered, and `npx hoshikage --help` shows the rest.',
     ].join('\n\n'),
   },
   {
@@ -58,9 +58,9 @@ const ANSWERS: readonly ScriptAnswer[] = [
     say: [
       '本物のモデルの使い方です。',
       '1. GGUF 形式のファイル(拡張子 .gguf)を手に入れます。メモリーに収まる大きさのものを選んでください。',
-      '2. hoshikage add /path/to/model.gguf 名前 で登録します。起動中のサーバーにもすぐ伝わります。',
+      '2. npx hoshikage add /path/to/model.gguf 名前 で登録します。起動中のサーバーにもすぐ伝わります。',
       '3. リクエストの model に、付けた名前を指定します。',
-      '一覧は hoshikage list、取り消しは hoshikage rm 名前 です。登録が一つでもあれば、見本の私は姿を消します。',
+      '一覧は npx hoshikage list、取り消しは npx hoshikage rm 名前 です。登録が一つでもあれば、見本の私は姿を消します。',
     ].join('\n\n'),
   },
   {

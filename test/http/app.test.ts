@@ -172,7 +172,7 @@ describe('app: errors', () => {
     assert.deepEqual(await response.json(), {
       error: {
         message:
-          'モデルが見つかりません: x。hoshikage list で登録済みの名前を確かめてください / Model not found: x; see hoshikage list for the registered names',
+          'モデルが見つかりません: x。登録済みの名前は npx hoshikage list で分かります / Model not found: x; npx hoshikage list shows the registered names',
         type: 'invalid_request_error',
         param: 'model',
         code: 'model_not_found',
