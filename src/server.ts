@@ -11,7 +11,7 @@ import { getRequestListener } from '@hono/node-server';
 import { TemplateRenderer } from './chat/template.js';
 import { type Config, checkBind, createDirectories, engineEnvironmentOf } from './config.js';
 import { loadAddon } from './engine/addon.js';
-import { LibraryService } from './engine/library.js';
+import { LibraryService, type LibraryStatus } from './engine/library.js';
 import { startEngineProcess } from './engine/process.js';
 import { HoshikageError } from './errors.js';
 import { answerUnreadable, createApp } from './http/app.js';
@@ -36,6 +36,10 @@ export interface RunningServer {
   readonly host: string;
   /** The port it got, also where 0 was asked for. */
   readonly port: number;
+  /** True while a request is answered, waits for its turn or has a model loaded. */
+  busy(): boolean;
+  /** What is known of libllama, after waiting `limitMs` at most for the running check. */
+  library(limitMs: number): Promise<LibraryStatus>;
   /**
    * Takes no new requests, lets the running ones go on for `graceMs` (SHUTDOWN_GRACE by default), then
    * ends them, and frees everything. Calling it again may only shorten the grace.
@@ -156,6 +160,12 @@ function runningServer(config: Config, rooms: Rooms, port: number): RunningServe
   return {
     host: config.host,
     port,
+    busy: () => isBusy(rooms.pool),
+    library: async (limitMs) => {
+      // A refusal is in the status too.
+      await rooms.library.ready(AbortSignal.timeout(limitMs)).catch(() => {});
+      return rooms.library.status();
+    },
     stop: async (graceMs = config.shutdownGraceMs) => {
       const drained = rooms.pool.stop(graceMs);
       closed ??= (async () => {
@@ -170,6 +180,11 @@ function runningServer(config: Config, rooms: Rooms, port: number): RunningServe
       await closed;
     },
   };
+}
+
+function isBusy(pool: ModelPool): boolean {
+  const { resident, queue } = pool.status();
+  return queue.length > 0 || resident?.state === 'loading' || (resident?.active ?? 0) > 0;
 }
 
 /** Stops listening at once; gives a wait for the open connections to end by themselves. */

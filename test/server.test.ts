@@ -149,3 +149,9 @@ test('an engine gets our environment and the rest of the .env file, but no setti
   );
   assert.deepEqual(env, { PATH: '/bin', LD_LIBRARY_PATH: '/opt/lib' });
 });
+
+test("a started server tells whether work runs, and the library's verdict within a limit", async () => {
+  const server = await start();
+  assert.equal((await server.library(10_000)).error?.code, 'library_not_found');
+  assert.equal(server.busy(), false);
+});

@@ -4,8 +4,8 @@
  */
 import type { Config } from '../../src/config.js';
 import type { Log } from '../../src/log.js';
-import type { RunningServer } from '../../src/server.js';
 import type { ExitCode } from '../fail.js';
+import { greet, sayStopping } from '../greeting.js';
 import type { Command } from '../shell.js';
 import { packageVersion } from '../version.js';
 
@@ -36,6 +36,8 @@ interface Flags {
   readonly lang: string;
 }
 
+/** How long the greeting waits to hear whether libllama can be used; the server answers meanwhile. */
+const VERDICT_MS = 3000;
 /** What the end may take beyond SHUTDOWN_GRACE before the process goes anyway. */
 const STOP_MARGIN_MS = 10_000;
 /** What a handle that nobody closed may delay the end. */
@@ -68,10 +70,13 @@ async function runServer(
   const { startServer } = await import('../../src/server.js');
   const server = await startServer(config, { log, version });
   const crash = firstUncaught(log);
-  await greet(config, server, version);
-  const end = await Promise.race([signal, crash]);
+  const ending = Promise.race([signal, crash]);
+  const library = await Promise.race([server.library(VERDICT_MS), ending.then(() => null)]);
+  if (library) await greet(config, server, { version, library });
+  const end = await ending;
   const crashed = end instanceof Error;
   const graceMs = crashed ? 0 : config.shutdownGraceMs;
+  if (graceMs > 0 && server.busy()) sayStopping(config, graceMs);
   log.start('stopping', { reason: crashed ? 'an uncaught error' : end, graceMs });
   const late = setTimeout(() => process.exit(1), graceMs + STOP_MARGIN_MS);
   try {
@@ -107,51 +112,4 @@ function firstUncaught(log: Log): Promise<Error> {
       resolve(error);
     });
   });
-}
-
-/** Says where the server listens and what to try next. */
-async function greet(config: Config, server: RunningServer, version: string): Promise<void> {
-  const url = urlOf(server);
-  const lines = [
-    '',
-    `  星影 Hoshikage ${version}  ${url}`,
-    '',
-    '  試す / Try:',
-    `    ${await tryCommand(config, url)}`,
-    '  モデルを追加 / Add a model:',
-    `    ${ownCommand()} add ./model.gguf my-model`,
-    '  終了 / Stop: Ctrl-C',
-    '',
-  ];
-  // Standard output belongs to nobody where the log has a file: a service reads standard error.
-  const stream = config.logFilePath === null ? process.stdout : process.stderr;
-  stream.write(`${lines.join('\n')}\n`);
-}
-
-/** An address one can connect to: "all addresses" is shown as this machine. */
-function urlOf({ host, port }: RunningServer): string {
-  if (host === '0.0.0.0') return `http://127.0.0.1:${port}`;
-  if (host === '::') return `http://[::1]:${port}`;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
-}
-
-/** A request the reader can paste: a first chat with the first model. */
-async function tryCommand(config: Config, url: string): Promise<string> {
-  const key = config.apiKey === null ? '' : ' -H "Authorization: Bearer $API_KEY"';
-  // cmd.exe quotes in a way of its own.
-  if (process.platform === 'win32') return `curl${key} ${url}/v1/models`;
-  const { withLocalModels } = await import('../local-models.js');
-  const model = await withLocalModels(config, async (models) => models.list()[0]?.id).catch(
-    () => undefined,
-  );
-  if (model === undefined) return `curl${key} ${url}/v1/models`;
-  const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'こんにちは' }] });
-  const quoted = `'${body.replaceAll("'", "'\\''")}'`;
-  return `curl${key} ${url}/v1/chat/completions -H 'Content-Type: application/json' -d ${quoted}`;
-}
-
-/** How this program was started, for a command the reader can copy. */
-function ownCommand(): string {
-  const script = process.argv[1] ?? '';
-  return /[\\/]hoshikage$/.test(script) ? 'hoshikage' : 'npx hoshikage';
 }

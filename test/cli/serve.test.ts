@@ -4,18 +4,30 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { basename, dirname } from 'node:path';
 import { describe, it } from 'node:test';
-import { commandUser } from '../helpers/command.js';
+import { type CommandUser, commandUser } from '../helpers/command.js';
+import { whyNoLibrary } from '../helpers/default-library.js';
+import { rambler } from '../helpers/models.js';
 import { until, within } from '../helpers/waiting.js';
 
 const DEADLINE_MS = 30_000;
+
+/** Starts a server and waits for its whole greeting. */
+async function started(user: CommandUser, env: NodeJS.ProcessEnv, ...args: string[]) {
+  const server = user.start(['serve', '--port', '0', ...args], env);
+  await until('greeting', () => /Stop: Ctrl-C/.test(server.stdout()), { deadlineMs: DEADLINE_MS });
+  const { port } = JSON.parse(readFileSync(user.runFile, 'utf8'));
+  return { ...server, port: Number(port) };
+}
 
 describe('hoshikage serve', { concurrency: 2 }, () => {
   it('leaves run.json for this user only, says where it listens, and ends with 0 on SIGTERM', async (context) => {
     const user = commandUser(context);
     user.writeFile(`${user.configDir}/.env`, 'IDLE_TIMEOUT_SECONDS=10\n');
     const server = user.start(['serve', '--port', '0']);
-    await until('greeting', () => /add .*my-model/.test(server.stdout()), {
+    await until('greeting', () => /Stop: Ctrl-C/.test(server.stdout()), {
       deadlineMs: DEADLINE_MS,
     });
     const run = JSON.parse(readFileSync(user.runFile, 'utf8'));
@@ -31,7 +43,9 @@ describe('hoshikage serve', { concurrency: 2 }, () => {
   it('writes the log to LOG_FILE_PATH and only start-up lines to standard error', async (context) => {
     const user = commandUser(context);
     const server = user.start(['serve', '--port', '0'], { LOG_FILE_PATH: '~/logs/h.log' });
-    await until('greeting', () => /my-model/.test(server.stderr()), { deadlineMs: DEADLINE_MS });
+    await until('greeting', () => /Stop: Ctrl-C/.test(server.stderr()), {
+      deadlineMs: DEADLINE_MS,
+    });
     const run = JSON.parse(readFileSync(user.runFile, 'utf8'));
     await fetch(`http://127.0.0.1:${run.port}/v1/api/version`);
     server.child.kill('SIGINT');
@@ -41,6 +55,59 @@ describe('hoshikage serve', { concurrency: 2 }, () => {
     assert.doesNotMatch(stderr, /path=\/v1\/api\/version/);
     const name = user.files('logs').find((file) => /^h\.log\.\d{4}-\d\d-\d\d$/.test(file));
     assert.match(readFileSync(`${user.home}/logs/${name}`, 'utf8'), /path=\/v1\/api\/version/);
+  });
+
+  it('says at the first Ctrl-C what it waits for, and ends at the second', {
+    skip: whyNoLibrary(),
+  }, async (context) => {
+    const user = commandUser(context);
+    const path = await rambler();
+    const entry = { path: dirname(path), model: basename(path), stop: [] };
+    user.writeFile(user.mapFile, JSON.stringify({ rambler: entry }));
+    const server = await started(user, {});
+    const response = await fetch(`http://127.0.0.1:${server.port}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        model: 'rambler',
+        messages: [{ role: 'user', content: '話して' }],
+        stream: true,
+      }),
+    });
+    const reader = response.body?.getReader();
+    await within(reader?.read() ?? Promise.reject(), DEADLINE_MS, 'first token');
+    server.child.kill('SIGINT');
+    await until('what it waits for', () => /second Ctrl-C stops at once/.test(server.stdout()), {
+      deadlineMs: DEADLINE_MS,
+    });
+    assert.match(server.stdout(), /最大 30 秒待って.*もう一度 Ctrl-C/);
+    assert.match(server.stdout(), /may finish within 30 s/);
+    server.child.kill('SIGINT');
+    const { code } = await within(server.ended, DEADLINE_MS, 'end of the server');
+    assert.equal(code, 130);
+    await reader?.cancel().catch(() => {});
+  });
+
+  it('says in both languages why no model can answer, in the place of what to try', async (context) => {
+    const user = commandUser(context);
+    const server = await started(user, { HOSHIKAGE_LIB_PATH: `${user.home}/nowhere` });
+    const text = server.stdout();
+    assert.doesNotMatch(text, /Try:/);
+    assert.match(text, /libllama が見つかりません.*\n +No libllama was found/);
+    assert.match(text, /HOSHIKAGE_LIB_PATH を直すか.*\n +Mend or remove HOSHIKAGE_LIB_PATH/);
+  });
+
+  it('shows where other machines reach it, and where the key goes', async (context) => {
+    const user = commandUser(context);
+    const env = { API_KEY: 'not-to-be-shown' };
+    const { stdout } = await started(user, env, '--host', '0.0.0.0');
+    assert.match(stdout(), /curl -H "Authorization: Bearer <API_KEY>" http:\/\/127\.0\.0\.1:/);
+    assert.match(stdout(), /<API_KEY>: the key from your settings/);
+    assert.doesNotMatch(stdout(), /not-to-be-shown/);
+    const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+    const lan = addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
+    if (lan) assert(stdout().includes(`From other machines: http://${lan}:`), stdout());
+    else assert.doesNotMatch(stdout(), /From other machines/);
   });
 
   it('says in one message that the port is taken, and ends with 1', async (context) => {
