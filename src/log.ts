@@ -234,7 +234,7 @@ function dropBrokenAudit(auditFile: string): void {
   }
 }
 
-/** One record as text: local time, level, message, fields; a stack follows, indented, on errors. */
+/** One record as text: local time, level, message, fields; the stack of an unexpected error follows. */
 export function formatLine({ level, message, fields }: Line, now: Date): string {
   const shown = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
@@ -292,12 +292,17 @@ function causes(error: Error): Error[] {
   return chain;
 }
 
-/** Where the innermost cause of each Error field was thrown. */
+/** Where the innermost cause of each unexpected Error field was thrown. */
 function stacks(fields: object): string {
   return Object.values(fields)
-    .filter((value): value is Error => value instanceof Error)
+    .filter((value): value is Error => value instanceof Error && isUnexpected(value))
     .map((error) => causes(error).at(-1)?.stack ?? '')
     .flatMap((stack) => stack.split('\n').filter((line) => line.startsWith('    at ')))
     .map((line) => `\n${oneLine(line)}`)
     .join('');
+}
+
+/** The other codes say by themselves what to mend: a stack would only hide it. */
+function isUnexpected(error: Error): boolean {
+  return !(error instanceof HoshikageError) || error.code === 'internal_error';
 }

@@ -73,12 +73,21 @@ describe('a line of the log', () => {
     assert.match(text, /a\\nb/);
   });
 
-  it('shows an error with its code and causes, and where it came from', () => {
+  it('shows an error with its code and causes, on that one line', () => {
     const cause = new Error('disk on fire');
     const error = new HoshikageError('model_load_failed', { model: 'm' }, { cause });
-    const [first = '', ...stack] = line('chat failed', { error }, 'error').split('\n');
-    assert.match(first, /error="\[model_load_failed\] .*m.* <- disk on fire"/);
-    assert(stack.length > 0 && stack.every((text) => text.startsWith('    at ')));
+    const text = line('chat failed', { error }, 'error');
+    assert.match(text, /error="\[model_load_failed\] .*m.* <- disk on fire"$/);
+    assert(!text.includes('\n'), text);
+  });
+
+  it('shows where an unexpected error came from', () => {
+    const cause = new Error('disk on fire');
+    for (const error of [cause, new HoshikageError('internal_error', {}, { cause })]) {
+      const [first = '', ...stack] = line('chat failed', { error }, 'error').split('\n');
+      assert.match(first, /disk on fire/);
+      assert(stack.length > 0 && stack.every((text) => text.startsWith('    at ')));
+    }
   });
 
   it('survives values that cannot be shown', () => {
