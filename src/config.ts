@@ -46,7 +46,7 @@ export interface Config extends SettingValues, ConfigPaths {
   readonly origins: Readonly<Record<SettingKey, Origin>>;
   /** Variables of the .env file that are no settings (LD_LIBRARY_PATH …), for the engine process. */
   readonly engineEnvironment: Readonly<Record<string, string>>;
-  /** Remarks on names that have no effect any more, Japanese and English, to be logged at start. */
+  /** Remarks on names, lines and values without effect, Japanese and English, to be logged at start. */
   readonly hints: readonly string[];
 }
 
@@ -117,7 +117,9 @@ export function chooseLanguage(sources: ConfigSources = {}): Language {
 export function loadConfig(sources: ConfigSources = {}): Config {
   const from = complete(sources);
   const paths = configPaths(from);
-  const file = readEnvFile(paths.envFile, Boolean(from.env.HOSHIKAGE_CONFIG_PATH?.trim()));
+  const named = Boolean(from.env.HOSHIKAGE_CONFIG_PATH?.trim());
+  const text = readEnvFile(paths.envFile, named);
+  const file = parseDotenv(text);
   const values: Record<string, unknown> = {};
   const origins: Record<string, Origin> = {};
   for (const setting of SETTINGS) {
@@ -132,35 +134,44 @@ export function loadConfig(sources: ConfigSources = {}): Config {
     language: chooseLanguage(from),
     origins: Object.freeze(origins as Record<SettingKey, Origin>),
     engineEnvironment: Object.freeze(engineEnvironment(file, from.env)),
-    hints: Object.freeze(hints(file, from.env)),
+    hints: Object.freeze([
+      ...nameHints(file, from.env),
+      ...lineHints(text, paths.envFile),
+      ...unusedHints(values),
+    ]),
   });
 }
 
-/** The variables of a .env file; a file that was named must exist. */
-function readEnvFile(path: string, named: boolean): Record<string, string> {
+/** The text of the .env file; a file that was named must exist. */
+function readEnvFile(path: string, named: boolean): string {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
     const missing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
-    if (missing && !named) return {};
+    if (missing && !named) return '';
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw invalidFile(path, { en: reason, ja: `読めません: ${reason}` }, cause);
+    throw invalidFile({ path, named }, { en: reason, ja: `読めません: ${reason}` }, cause);
   }
   if (text.includes('\0')) {
-    throw invalidFile(path, { en: 'it is not UTF-8 text', ja: 'UTF-8 のテキストではありません' });
+    const reason = { en: 'it is not UTF-8 text', ja: 'UTF-8 のテキストではありません' };
+    throw invalidFile({ path, named }, reason);
   }
-  return parseDotenv(text.replace(/^\uFEFF/, ''));
+  return text.replace(/^\uFEFF/, '');
 }
 
-function invalidFile(path: string, reason: { en: string; ja: string }, cause?: unknown) {
+function invalidFile(
+  { path, named }: { readonly path: string; readonly named: boolean },
+  reason: { readonly en: string; readonly ja: string },
+  cause?: unknown,
+): HoshikageError {
   return new HoshikageError(
     'setting_invalid',
     {
       key: 'HOSHIKAGE_CONFIG_PATH',
       value: path,
-      origin: 'the .env file',
-      origin_ja: '.env ファイル',
+      origin: named ? 'the environment' : 'the default',
+      origin_ja: named ? '環境変数' : '既定値',
       reason: reason.en,
       reason_ja: reason.ja,
     },
@@ -242,7 +253,7 @@ function engineEnvironment(
 }
 
 /** Remarks on former names and on likely typing errors. */
-function hints(file: Record<string, string>, env: NodeJS.ProcessEnv): string[] {
+function nameHints(file: Record<string, string>, env: NodeJS.ProcessEnv): string[] {
   const remarks: string[] = [];
   for (const [name, successor] of Object.entries(FORMER_NAMES)) {
     if (file[name] === undefined && !env[name]) continue;
@@ -262,16 +273,59 @@ function hints(file: Record<string, string>, env: NodeJS.ProcessEnv): string[] {
   return remarks;
 }
 
-/** Edits (insert, delete, replace) between two names. */
+/** Remarks on lines that say nothing; their text may be a secret, so only the number is told. */
+function lineHints(text: string, envFile: string): string[] {
+  return strayLines(text).map(
+    (line) =>
+      `${envFile} の ${line} 行目は 名前=値 の形ではないので無視しました / ${envFile}, line ${line}: ignored, because it is not NAME=value`,
+  );
+}
+
+/** The numbers, from 1, of the lines that dotenv passes over though they are neither empty nor remarks. */
+function strayLines(text: string): number[] {
+  const lines = text.split(/\r\n|\r|\n/);
+  const stray: number[] = [];
+  for (let at = 0; at < lines.length; at += 1) {
+    const line = (lines[at] ?? '').trim();
+    if (line === '' || line.startsWith('#')) continue;
+    const value = /^(?:export\s+)?[\w.-]+(?:\s*=\s*|:\s+)(.*)$/.exec(line)?.[1];
+    if (value === undefined) stray.push(at + 1);
+    else at += linesMore(value, lines.slice(at + 1));
+  }
+  return stray;
+}
+
+/** How many of the lines that follow still belong to a quoted value. */
+function linesMore(value: string, following: readonly string[]): number {
+  const quote = /^["'`]/.exec(value)?.[0];
+  if (quote === undefined) return 0;
+  const closes = (line: string) => line.replaceAll(`\\${quote}`, '').includes(quote);
+  // A quote that is never closed is part of a value of one line.
+  return closes(value.slice(1)) ? 0 : following.findIndex(closes) + 1;
+}
+
+/** Remarks on settings that are read but do nothing yet, where they are set to something of their own. */
+function unusedHints(values: Record<string, unknown>): string[] {
+  const place = { baseDir: '', home: '' };
+  const isSet = ({ property, kind, default: usual }: Setting) =>
+    values[property] !== (usual === '' ? kind.empty : kind.parse(usual, place));
+  const unused = SETTINGS.filter(({ key }) => key === 'RAMDISK_PATH' || key === 'GREAT_TIMEOUT');
+  return unused.filter(isSet).map(({ key }) => `${key} はまだ使いません / ${key} is not used yet`);
+}
+
+/** Typing errors (a letter too much, missing, wrong, or two swapped) between two names. */
 function distance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 0; i < a.length; i += 1) {
     const next = [i + 1];
     for (let j = 0; j < b.length; j += 1) {
       const replace = (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1);
-      next.push(Math.min(replace, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+      const swapped = i > 0 && j > 0 && a[i] === b[j - 1] && a[i - 1] === b[j];
+      const swap = swapped ? (before[j - 1] ?? 0) + 1 : Number.POSITIVE_INFINITY;
+      next.push(Math.min(replace, swap, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
     }
-    row = next;
+    [before, row] = [row, next];
   }
   return row[b.length] ?? 0;
 }

@@ -99,6 +99,7 @@ describe('settings', () => {
     const error = refusal({ ...sources, env: { HOSHIKAGE_CONFIG_PATH: '/nowhere/my.env' } });
     assert.match(error.message, /HOSHIKAGE_CONFIG_PATH/);
     assert.match(error.message, /\/nowhere\/my\.env/);
+    assert.match(error.message, /\(from the environment\)/);
   });
 
   it('refuse a file that is not UTF-8 text', (context) => {
@@ -246,6 +247,37 @@ describe('names that are no settings', () => {
     const { hints } = loadConfig(sources);
     assert.equal(hints.length, 1);
     assert.match(hints[0] ?? '', /did you mean N_CTX\?/);
+    const swapped = loadConfig(user(context, 'PROT=8080\n').sources);
+    assert.match(swapped.hints.join('\n'), /^PROT .*PROT: did you mean PORT\?$/);
+  });
+
+  it('give a hint for each line of the file that assigns nothing, by its number only', (context) => {
+    const text = [
+      '# a remark',
+      'PORT=3031 # another',
+      'API_KEY secret-text',
+      '',
+      'NOTE="two lines,',
+      'no setting among them"',
+      'export HOST = 127.0.0.1',
+      "QUOTE='never closed",
+      'this is not a setting',
+    ];
+    const { sources } = user(context, `${text.join('\r\n')}\r\n`);
+    const { hints } = loadConfig(sources);
+    const numbers = hints.map((hint) => / line (\d+):/.exec(hint)?.[1]);
+    assert.deepEqual(numbers, ['3', '9']);
+    assert.doesNotMatch(hints.join('\n'), /secret-text/);
+  });
+
+  it('give a hint when they are set but not used yet', (context) => {
+    const { sources } = user(context, 'RAMDISK_PATH=/dev/shm\nGREAT_TIMEOUT=5\n');
+    const { hints } = loadConfig(sources);
+    assert.deepEqual(hints, [
+      'GREAT_TIMEOUT はまだ使いません / GREAT_TIMEOUT is not used yet',
+      'RAMDISK_PATH はまだ使いません / RAMDISK_PATH is not used yet',
+    ]);
+    assert.deepEqual(loadConfig(user(context, 'RAMDISK_PATH=\n').sources).hints, []);
   });
 });
 
