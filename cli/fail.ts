@@ -21,15 +21,19 @@ export class Refusal extends Error {
   }
 }
 
-/** Shows why a command failed on standard error and gives the exit code. */
-export function fail(thrown: unknown, language: Language): ExitCode {
+/** Shows why a command failed on standard error, then the lines given, and gives the exit code. */
+export function fail(thrown: unknown, language: Language, lines: readonly string[] = []): ExitCode {
   if (thrown instanceof Refusal) {
     show([thrown.message]);
     return thrown.exitCode;
   }
   const error = toHoshikageError(thrown);
   const other = language === 'ja' ? 'en' : 'ja';
-  show([words(error.code, language, error.details), words(error.code, other, error.details)]);
+  show([
+    words(error.code, language, error.details),
+    words(error.code, other, error.details),
+    ...lines,
+  ]);
   if (error.code === 'internal_error') show([detail(error.cause)]);
   return describe(error.code).exit;
 }

@@ -6,6 +6,7 @@ import { networkInterfaces } from 'node:os';
 import type { Config } from '../src/config.js';
 import { words } from '../src/errors.js';
 import type { RunningServer } from '../src/server.js';
+import { ownCommand } from './print.js';
 
 /** What RunningServer tells of its libllama. */
 type Library = Awaited<ReturnType<RunningServer['library']>>;
@@ -117,10 +118,4 @@ async function tryCommand(config: Config, url: string): Promise<string> {
   const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'こんにちは' }] });
   const quoted = `'${body.replaceAll("'", "'\\''")}'`;
   return `curl${key} ${url}/v1/chat/completions -H 'Content-Type: application/json' -d ${quoted}`;
-}
-
-/** How this program was started, for a command the reader can copy. */
-function ownCommand(): string {
-  const script = process.argv[1] ?? '';
-  return /[\\/]hoshikage$/.test(script) ? 'hoshikage' : 'npx hoshikage';
 }

@@ -12,11 +12,12 @@ import { removeCommand } from './commands/remove.js';
 import { serveCommand } from './commands/serve.js';
 import { fail, usageError } from './fail.js';
 import { type Command, type Common, createShell, markLiterals, type Shell } from './shell.js';
+import { PARSER_MARKS, wrongUsage } from './usage.js';
 import { packageVersion } from './version.js';
 
 const COMMANDS: readonly Command[] = [serveCommand, addCommand, removeCommand, listCommand];
 
-/** A usage error as the parser words it, in the parser's language. */
+/** A usage error in the marks of usage.ts. */
 class BadUsage extends Error {}
 
 function createParser(args: readonly string[], shell: Shell): Argv<Common> {
@@ -24,6 +25,8 @@ function createParser(args: readonly string[], shell: Shell): Argv<Common> {
   const base = yargs(markLiterals(args))
     .scriptName('hoshikage')
     .locale(language)
+    // The types know only texts; the parser reads plural forms of an entry too.
+    .updateStrings(PARSER_MARKS as unknown as Record<string, string>)
     .parserConfiguration({
       'parse-numbers': false,
       'parse-positional-numbers': false,
@@ -50,7 +53,7 @@ function createParser(args: readonly string[], shell: Shell): Argv<Common> {
     .help('help', say({ ja: 'この説明を表示', en: 'Show this help' }))
     .alias('help', 'h')
     .version('version', say({ ja: 'バージョンを表示', en: 'Show the version' }), packageVersion())
-    .alias('version', 'V')
+    .alias('version', ['V', 'v'])
     .exitProcess(false)
     .wrap(Math.min(process.stdout.columns ?? 100, 100))
     .fail((message: string | null, error?: Error) => {
@@ -69,25 +72,14 @@ function languageOf(args: readonly string[]): Language {
   return chooseLanguage({ flags: { lang } });
 }
 
-/** What the parser says of wrong usage in a language; it runs nothing. */
-async function usageReason(args: readonly string[], language: Language): Promise<string> {
-  try {
-    await createParser(args, createShell(language, true)).parseAsync();
-    return '';
-  } catch (thrown) {
-    const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    return reason.replaceAll('\0', '').replace(/:\s*$/, '');
-  }
-}
-
 async function main(args: readonly string[]): Promise<number> {
   const shell = createShell(languageOf(args));
   try {
     await createParser(args, shell).parseAsync();
   } catch (thrown) {
     if (!(thrown instanceof BadUsage)) return fail(thrown, shell.language);
-    const [ja, en] = [await usageReason(args, 'ja'), await usageReason(args, 'en')];
-    return fail(usageError({ ja, en }), shell.language);
+    const { reason, lines } = wrongUsage(args, thrown.message);
+    return fail(usageError(reason), shell.language, lines);
   }
   return shell.exitCode ?? 0;
 }

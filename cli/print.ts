@@ -21,6 +21,13 @@ export function remark(words: Words, language: Language): void {
   process.stderr.write(`${plain(words[language])}\n`);
 }
 
+/** How this program was started, for a command the reader can copy. */
+export function ownCommand(): string {
+  const script = process.argv[1] ?? '';
+  const isGlobal = /[\\/]hoshikage$/.test(script) && !/[\\/]node_modules[\\/]/.test(script);
+  return isGlobal ? 'hoshikage' : 'npx hoshikage';
+}
+
 /** Text without control characters. */
 export function plain(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');

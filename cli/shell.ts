@@ -44,14 +44,13 @@ export function literal(text: string): string {
   return text.startsWith(LITERAL) ? text.slice(1) : text;
 }
 
-/** A shell; `rehearsal`: commands are parsed but not run. */
-export function createShell(language: Language, rehearsal = false): Shell {
+/** A shell in which no command has run. */
+export function createShell(language: Language): Shell {
   const shell: Shell = {
     language,
     exitCode: undefined,
     say: (words) => words[language],
     async run(work) {
-      if (rehearsal) return;
       try {
         shell.exitCode = await work();
       } catch (thrown) {

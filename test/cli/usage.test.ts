@@ -43,27 +43,62 @@ describe('hoshikage', { concurrency: 2 }, () => {
     assert.match(en.stdout, /The GGUF file/);
   });
 
-  const WRONG: readonly (readonly string[])[] = [
-    ['nonsense'],
-    ['add', 'only-a-path'],
-    ['rm'],
-    ['rm', 'one', 'two'],
-    ['list', '--yaml'],
-    ['list', '--lang', 'fr'],
-    ['serve', '--port'],
-    ['--port', 'abc'],
+  it('--version has short names in both cases', async (context) => {
+    const user = commandUser(context);
+    const [long, upper, lower] = [
+      await user.run(['--version']),
+      await user.run(['-V']),
+      await user.run(['-v']),
+    ];
+    assert.deepEqual([upper.stdout, lower.stdout], [long.stdout, long.stdout]);
+  });
+
+  /** Arguments; what is said of them in both languages; the command whose usage is shown. */
+  const WRONG: readonly (readonly [
+    args: readonly string[],
+    en: string,
+    ja: string,
+    of?: string,
+  ])[] = [
+    [['nonsense'], 'Unknown command: nonsense', '知らないコマンドです: nonsense'],
+    [['add', 'x'], 'Too few arguments: 2 needed, 1 given', '引数が足りません', 'add'],
+    [['--lang', 'en', 'rm'], 'Too few arguments: 1 needed, 0 given', '引数が足りません', 'rm'],
+    [['rm', 'one', 'two'], 'Too many arguments: two', '引数が余分です: two', 'rm'],
+    [['list', '--yaml'], 'Unknown option: --yaml', '知らないオプションです: --yaml', 'list'],
+    [['list', '-y'], 'Unknown option: -y', '知らないオプションです: -y', 'list'],
+    [
+      ['list', '--lang', 'fr'],
+      '--lang fr is not possible; choose from ja, en',
+      '--lang fr は使えません(使えるのは ja, en)',
+      'list',
+    ],
+    [['serve', '--port'], '--port needs a value', '--port に値がありません', 'serve'],
   ];
-  for (const args of WRONG) {
-    it(`ends with 2 for wrong usage: ${args.join(' ')}`, async (context) => {
+  for (const [args, en, ja, of] of WRONG) {
+    it(`ends with 2 for wrong usage, and says what is right: ${args.join(' ')}`, async (context) => {
       const { code, stdout, stderr } = await commandUser(context).run(args);
-      assert.equal(code, 2, stderr);
-      assert.equal(stdout, '');
-      const lines = stderr.trimEnd().split('\n');
-      assert.equal(lines.length, 2, stderr);
-      assert.match(lines[0] ?? '', /^hoshikage: [A-Z]/);
-      assert.match(lines[1] ?? '', /[ぁ-ん]/);
+      assert.deepEqual([code, stdout], [2, ''], stderr);
+      const [first = '', second = '', usage = '', help = '', ...more] = stderr
+        .trimEnd()
+        .split('\n');
+      assert.equal(first, `hoshikage: Usage error: ${en}`);
+      assert(second.includes(ja), stderr);
+      assert(usage.includes(`Usage: hoshikage ${of ?? '['}`), stderr);
+      assert(help.endsWith(`npx hoshikage ${of ? `${of} ` : ''}--help`), stderr);
+      assert.deepEqual(more, []);
     });
   }
+
+  it('shows the arguments of a command that lacks some', async (context) => {
+    const { stderr } = await commandUser(context).run(['add']);
+    assert(stderr.includes('hoshikage add <PATH> <ALIAS> [STOP…]'), stderr);
+  });
+
+  it('ends with 2 for a port that is none, in one message', async (context) => {
+    const { code, stderr } = await commandUser(context).run(['--port', 'abc']);
+    assert.equal(code, 2);
+    assert.equal(stderr.trimEnd().split('\n').length, 2, stderr);
+  });
 
   it('says a usage error in the chosen language first', async (context) => {
     const { stderr } = await commandUser(context).run(['rm', '--lang', 'ja']);
