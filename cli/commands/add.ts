@@ -2,6 +2,7 @@
  * `hoshikage add PATH ALIAS [STOP…]`: gives a GGUF file a name. Runs in the CLI process. The file is
  * checked here before anything is asked or written.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../../src/config.js';
 import type { ExitCode } from '../fail.js';
 import { print, remark } from '../print.js';
@@ -65,9 +66,30 @@ async function add({ path, alias, stop, force }: Wanted, shell: Shell): Promise<
   const file = toAbsolute(path, process.cwd());
   await readGguf(file);
   const wanted = { path: file, alias, stop, force };
+  const unchanged = await isInMap(config, wanted);
   if (!(await addByServer(config, wanted, shell))) await addToFile(config, wanted);
-  print(shell.say({ ja: `登録しました: ${alias}`, en: `Added model: ${alias}` }));
+  const added = { ja: `登録しました: ${alias}`, en: `Added model: ${alias}` };
+  const same = {
+    ja: `同じ内容で登録済みです(何も変えていません): ${alias}`,
+    en: `Already added like this, nothing changed: ${alias}`,
+  };
+  print(shell.say(unchanged ? same : added));
+  const field = `"model": ${JSON.stringify(alias)}`;
+  print(
+    shell.say({
+      ja: `リクエストに ${field} と書くと使えます`,
+      en: `To use it, write ${field} in a request`,
+    }),
+  );
   return 0;
+}
+
+/** True where the map already says just this; a map that cannot be read says nothing. */
+async function isInMap({ modelMapFile }: Config, { path, alias, stop }: Wanted): Promise<boolean> {
+  const { findEntry, ModelRegistry } = await import('../../src/models/registry.js');
+  const entries = await new ModelRegistry(modelMapFile).read().catch(() => []);
+  const entry = findEntry(entries, alias);
+  return entry?.path === path && isDeepStrictEqual(entry.stop, stop);
 }
 
 async function addByServer(

@@ -5,7 +5,7 @@
 import type { Config } from '../../src/config.js';
 import type { GgufFacts } from '../../src/models/gguf.js';
 import type { ExitCode } from '../fail.js';
-import { formatBytes, print, remark, table } from '../print.js';
+import { formatBytes, ownCommand, print, remark, table } from '../print.js';
 import type { Command, Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -117,8 +117,8 @@ function toText(rows: readonly Row[], { say }: Shell): string[] {
   const lines = table([head, ...body]);
   if (rows.some(({ origin }) => origin !== 'builtin')) return lines;
   const hint = say({
-    ja: '登録されたモデルはありません。hoshikage add <GGUF> <名前> で登録できます',
-    en: 'No models registered; add one with hoshikage add <GGUF> <NAME>',
+    ja: `登録されたモデルはありません。${ownCommand()} add <GGUF> <名前> で登録できます`,
+    en: `No models registered; add one with ${ownCommand()} add <GGUF> <NAME>`,
   });
   return [...lines, '', hint];
 }
