@@ -7,27 +7,14 @@ import { HoshikageError } from '../../src/errors.js';
 import type { ModelEntry } from '../../src/models/registry.js';
 import { FakeEngine, type FakeEngineOptions } from '../helpers/fake-engine.js';
 import { entryNamed, FakeCatalog, FakePool } from '../helpers/fake-pool.js';
+import { engineSettings } from '../helpers/pool-settings.js';
 
 const renderer = new TemplateRenderer();
 after(() => renderer.close());
 
 const config: ChatSettings = {
+  ...engineSettings,
   nCtx: 4096,
-  nGpuLayers: -1,
-  nSlots: 1,
-  nThreads: 0,
-  nBatch: 512,
-  flashAttn: 'auto',
-  cacheTypeK: 'f16',
-  cacheTypeV: 'f16',
-  mainGpu: null,
-  tensorSplit: null,
-  useMmap: true,
-  useMlock: false,
-  nCpuMoe: null,
-  ropeFreqBase: null,
-  ropeFreqScale: null,
-  ropeScaling: null,
   temperature: 0.2,
   topP: 0.8,
   topK: 40,

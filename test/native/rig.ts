@@ -16,6 +16,7 @@ import type {
   NativeRequest,
 } from '../../src/engine/addon.js';
 import { loadAddon } from '../../src/engine/addon.js';
+import { greedy } from '../helpers/engine-options.js';
 import { abi, buildFake, FakeControl, root, within } from './fake.js';
 
 /** A running completion whose news are collected. */
@@ -29,23 +30,15 @@ export interface Run {
 
 /** What a request is where a test says nothing: greedy, no limit, no cache. */
 export function request(prompt: string, over: Partial<NativeRequest> = {}): NativeRequest {
+  const { logitBias, grammar, logprobs, ...sampling } = greedy;
   return {
+    ...sampling,
     prompt: Int32Array.from(Buffer.from(prompt, 'latin1')),
     maxTokens: -1,
     cachePrompt: true,
-    temperature: 0,
-    topK: 0,
-    topP: 1,
-    minP: 0,
-    seed: 1,
-    repeatPenalty: 1,
-    repeatLastN: 0,
-    presencePenalty: 0,
-    frequencyPenalty: 0,
     biasTokens: new Int32Array(0),
     biasValues: new Float32Array(0),
     grammar: null,
-    ignoreEos: false,
     logprobs: -1,
     ...over,
   };
