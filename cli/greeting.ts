@@ -12,14 +12,14 @@ import { ownCommand } from './print.js';
 type Library = Awaited<ReturnType<RunningServer['library']>>;
 
 /** Says where the server listens and what to try next, or what to mend first. */
-export async function greet(
+export function greet(
   config: Config,
   server: RunningServer,
   { version, library }: { readonly version: string; readonly library: Library },
-): Promise<void> {
+): void {
   const url = urlOf(server);
   const lan = lanAddress(server.host);
-  const next = library.error ? repair(library, config) : await invitation(config, url);
+  const next = library.error ? repair(library, config) : invitation(config, server, url);
   write(config, [
     '',
     `  星影 Hoshikage ${version}  ${url}`,
@@ -80,10 +80,10 @@ function remedy(origin: Library['origin'], { libPath, libDir }: Config): string[
   ];
 }
 
-async function invitation(config: Config, url: string): Promise<string[]> {
+function invitation(config: Config, server: RunningServer, url: string): string[] {
   return [
     '  試す / Try:',
-    `    ${await tryCommand(config, url)}`,
+    `    ${tryCommand(config, server, url)}`,
     ...(config.apiKey === null
       ? []
       : ['    (<API_KEY> には設定した鍵を / <API_KEY>: the key from your settings)']),
@@ -106,14 +106,11 @@ function lanAddress(host: string): string | null {
 }
 
 /** A request the reader can paste: a first chat with the first model. */
-async function tryCommand(config: Config, url: string): Promise<string> {
+function tryCommand(config: Config, server: RunningServer, url: string): string {
   const key = config.apiKey === null ? '' : ' -H "Authorization: Bearer <API_KEY>"';
   // cmd.exe quotes in a way of its own.
   if (process.platform === 'win32') return `curl${key} ${url}/v1/models`;
-  const { withLocalModels } = await import('./local-models.js');
-  const model = await withLocalModels(config, async (models) => models.list()[0]?.id).catch(
-    () => undefined,
-  );
+  const [model] = server.models();
   if (model === undefined) return `curl${key} ${url}/v1/models`;
   const body = JSON.stringify({ model, messages: [{ role: 'user', content: 'こんにちは' }] });
   const quoted = `'${body.replaceAll("'", "'\\''")}'`;

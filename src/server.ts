@@ -36,6 +36,8 @@ export interface RunningServer {
   readonly host: string;
   /** The port it got, also where 0 was asked for. */
   readonly port: number;
+  /** Names of the models that can be asked for now. */
+  models(): readonly string[];
   /** True while a request is answered, waits for its turn or has a model loaded. */
   busy(): boolean;
   /** What is known of libllama, after waiting `limitMs` at most for the running check. */
@@ -160,6 +162,7 @@ function runningServer(config: Config, rooms: Rooms, port: number): RunningServe
   return {
     host: config.host,
     port,
+    models: () => rooms.catalog.list().map(({ id }) => id),
     busy: () => isBusy(rooms.pool),
     library: async (limitMs) => {
       // A refusal is in the status too.

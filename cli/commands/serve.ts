@@ -72,7 +72,7 @@ async function runServer(
   const crash = firstUncaught(log);
   const ending = Promise.race([signal, crash]);
   const library = await Promise.race([server.library(VERDICT_MS), ending.then(() => null)]);
-  if (library) await greet(config, server, { version, library });
+  if (library) greet(config, server, { version, library });
   const end = await ending;
   const crashed = end instanceof Error;
   const graceMs = crashed ? 0 : config.shutdownGraceMs;

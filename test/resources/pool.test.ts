@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { HoshikageError } from '../../src/errors.js';
+import type { ModelEntry } from '../../src/models/registry.js';
 import { type Lease, ModelPool, type PoolSettings } from '../../src/resources/pool.js';
 import { FakeEngines } from '../helpers/fake-engines.js';
 import { entry, poolSettings } from '../helpers/pool-settings.js';
@@ -14,14 +15,18 @@ function patient(): { signal: AbortSignal } {
   return { signal: new AbortController().signal };
 }
 
-function setUp(changes: Partial<PoolSettings> = {}, automatic = true) {
+function setUp(
+  changes: Partial<PoolSettings> = {},
+  automatic = true,
+  locate = async (model: ModelEntry) => model.path,
+) {
   const engines = new FakeEngines(automatic);
   const log = recordingLog();
   const pool = new ModelPool({
     settings: { ...poolSettings, ...changes },
     log,
     startEngine: engines.start,
-    locate: async (model) => model.path,
+    locate,
   });
   return { engines, pool, log };
 }
@@ -63,15 +68,9 @@ test('nothing is in memory until the first request', async () => {
 });
 
 test('a model whose file is broken does not cost the one that works', async () => {
-  const engines = new FakeEngines(true);
-  const pool = new ModelPool({
-    settings: poolSettings,
-    log: recordingLog(),
-    startEngine: engines.start,
-    locate: async (model) => {
-      if (model.id === 'b') throw new HoshikageError('model_file_missing', { path: model.path });
-      return model.path;
-    },
+  const { pool, engines } = setUp({}, true, async (model) => {
+    if (model.id === 'b') throw new HoshikageError('model_file_missing', { path: model.path });
+    return model.path;
   });
   (await pool.acquire(a, patient())).release();
   await assert.rejects(pool.acquire(b, patient()), { code: 'model_file_missing' });
