@@ -77,10 +77,11 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   config: [],
   models: [],
   engine: [],
+  library: ['engine', 'models'],
   resources: ['models', 'engine'],
   chat: ['resources', 'engine', 'models'],
   http: ['chat', 'resources', 'models', 'config'],
-  server: ['http', 'chat', 'resources', 'engine', 'models', 'config'],
+  server: ['http', 'chat', 'resources', 'library', 'engine', 'models', 'config'],
   cli: ['models', 'config'],
 };
 /** Only as a type, because it is passed by hand. */
@@ -91,7 +92,7 @@ const TYPES: Readonly<Record<string, readonly string[]>> = {
 };
 /** Only when a command runs. */
 const WHEN_IT_RUNS: Readonly<Record<string, readonly string[]>> = {
-  cli: ['server', 'engine', 'chat'],
+  cli: ['server', 'library', 'engine', 'chat'],
 };
 
 /** Packages that belong to one place. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { findLibrary } from '../../src/engine/find.js';
+import { findLibrary } from '../../src/library/find.js';
 import { TEXT, talker } from '../helpers/models.js';
 import { hasProc, mappedFiles } from '../helpers/proc.js';
 import {

@@ -3,8 +3,8 @@
  * Main thread of its own process: a library that crashes when it is opened takes only this one along.
  * It must never be imported by anything else.
  */
-import { loadAddon, readAbi } from './addon.js';
-import { type LibraryFiles, toWire } from './protocol.js';
+import { loadAddon, readAbi } from '../engine/addon.js';
+import { type LibraryFiles, toWire } from '../engine/protocol.js';
 import type { Verdict } from './verdict.js';
 
 async function identify(files: LibraryFiles): Promise<Verdict> {

@@ -4,10 +4,11 @@
  * Server's main thread. It owns the running check; it must never load libllama nor the addon.
  */
 import { isAbsolute, join } from 'node:path';
+import { addonPath, readAbiText } from '../engine/addon.js';
+import type { LibraryIdentity } from '../engine/engine.js';
+import { fromWire, type LibraryFiles, type WireError } from '../engine/protocol.js';
 import { type ErrorCode, type ErrorDetails, HoshikageError, toHoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
-import { addonPath, readAbiText } from './addon.js';
-import type { LibraryIdentity } from './engine.js';
 import {
   type FoundLibrary,
   findLibrary,
@@ -16,7 +17,6 @@ import {
   withSiblings,
 } from './find.js';
 import { type Identification, type IdentifyInput, identifyLibrary } from './identify.js';
-import { fromWire, type LibraryFiles, type WireError } from './protocol.js';
 import { recallVerdict, rememberVerdict, type Verdict, verdictKey } from './verdict.js';
 
 /** What /v1/status shows of the library. */

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { LibraryIdentity } from '../../src/engine/engine.js';
-import type { Identification, IdentifyInput } from '../../src/engine/identify.js';
-import { LibraryService } from '../../src/engine/library.js';
 import type { WireError } from '../../src/engine/protocol.js';
+import type { Identification, IdentifyInput } from '../../src/library/identify.js';
+import { LibraryService } from '../../src/library/service.js';
 import { writeElf } from '../helpers/elf-file.js';
 import { recordingLog } from '../helpers/recording-log.js';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { identifyLibrary } from '../../src/engine/identify.js';
+import { identifyLibrary } from '../../src/library/identify.js';
 
 const entry = new URL('../helpers/fake-probe.ts', import.meta.url);
 
@@ -39,7 +39,7 @@ test('a probe that says nothing is ended at its deadline', async () => {
 });
 
 test('a probe that cannot be started is a verdict for now, and ends no server', () => {
-  const source = fileURLToPath(new URL('../../src/engine/identify.ts', import.meta.url));
+  const source = fileURLToPath(new URL('../../src/library/identify.ts', import.meta.url));
   const script = `
     import { openSync } from 'node:fs';
     const { identifyLibrary } = await import(${JSON.stringify(source)});

@@ -16,7 +16,7 @@ import {
   rememberVerdict,
   type Verdict,
   verdictKey,
-} from '../../src/engine/verdict.js';
+} from '../../src/library/verdict.js';
 
 let root = '';
 beforeEach(() => {

@@ -6,8 +6,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import type { LibraryIdentity } from './engine.js';
-import type { WireError } from './protocol.js';
+import type { LibraryIdentity } from '../engine/engine.js';
+import type { WireError } from '../engine/protocol.js';
 
 /** How the identification of a library ended. */
 export type Verdict =

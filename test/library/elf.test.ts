@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { readElf } from '../../src/engine/elf.js';
+import { readElf } from '../../src/library/elf.js';
 import { elfImage, writeElf } from '../helpers/elf-file.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'hoshikage-elf-'));

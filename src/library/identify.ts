@@ -3,9 +3,10 @@
  * Server's main thread. It owns the probe from fork to exit; it must never open a library itself, and
  * never wait without a deadline.
  */
+
+import { endOf, entryBeside, forkNode, Tail } from '../engine/fork.js';
+import { type LibraryFiles, toWire } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
-import { endOf, entryBeside, forkNode, Tail } from './fork.js';
-import { type LibraryFiles, toWire } from './protocol.js';
 import type { Verdict } from './verdict.js';
 
 /** A probe that says nothing for this long never will, ms. */

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { findLibrary, type SearchPlaces, withSiblings } from '../../src/engine/find.js';
+import { findLibrary, type SearchPlaces, withSiblings } from '../../src/library/find.js';
 import { writeElf } from '../helpers/elf-file.js';
 
 let root = '';

@@ -6,9 +6,9 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
+import type { LibraryFiles } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
 import { readElf } from './elf.js';
-import type { LibraryFiles } from './protocol.js';
 
 /** Which step of the search order found it. */
 export type LibraryOrigin = 'HOSHIKAGE_LIB_PATH' | 'config' | 'package' | 'system';
