@@ -104,6 +104,7 @@ const PLACES: readonly (readonly [packages: RegExp, place: RegExp])[] = [
   [/^@huggingface\/jinja$/, /^src\/chat\//],
   [/^winston/, /^src\/log\.ts$/],
   [/^dotenv$/, /^src\/config\.ts$/],
+  [/^(undici|ini|tar)$/, /^src\/library\//],
   [/^(yargs|picocolors)(\/.*)?$/, /^cli\//],
 ];
 
