@@ -27,6 +27,8 @@ export interface AbiTable {
   readonly contextParams: readonly AbiLayout[];
   /** Rows `[symbol, build it appeared in, build it was gone in]`. */
   readonly symbols: readonly (readonly [string, number, number])[];
+  /** Other functions of libllama that are known; a name in neither list is newer than the table. */
+  readonly alwaysThere: readonly string[];
 }
 
 /** Errors thrown by the addon carry one of our codes in `code` and an English reason in `message`. */

@@ -18,7 +18,13 @@ import type {
   NativeRequest,
 } from '../../src/engine/addon.js';
 
-export const emptyAbi: AbiTable = { floor: 0, modelParams: [], contextParams: [], symbols: [] };
+export const emptyAbi: AbiTable = {
+  floor: 0,
+  modelParams: [],
+  contextParams: [],
+  symbols: [],
+  alwaysThere: [],
+};
 
 export const fakeFacts: NativeModelFacts = {
   description: 'fake 1B F16',
