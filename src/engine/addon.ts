@@ -43,12 +43,16 @@ export interface NativeAddon {
   onLog(callback: (level: 'debug' | 'info' | 'warn' | 'error', text: string) => void): void;
   /**
    * [async, own thread] Opens and identifies the one library of this process. `preload`: siblings by
-   * absolute path, in order. `backends`: load the compute backends beside it (false: identify only).
+   * absolute path, in order. `unknownSymbols`: llama_* names it exports that the table lacks.
+   * `allowUnknown`: drive an unknown layout in the minimal mode instead of refusing it. `backends`:
+   * load the compute backends beside it (false: identify only).
    * Codes: library_not_found, library_incompatible.
    */
   openLibrary(options: {
     readonly path: string;
     readonly preload: readonly string[];
+    readonly unknownSymbols: readonly string[];
+    readonly allowUnknown: boolean;
     readonly abi: AbiTable;
     readonly backends: boolean;
   }): Promise<NativeLibrary>;
@@ -70,6 +74,9 @@ export interface NativeLibrary {
   readonly ggmlCommit: string | null;
   readonly layout: { readonly model: string; readonly context: string };
   readonly bracket: readonly [number, number];
+  readonly minimal: boolean;
+  readonly unknownSymbols: readonly string[];
+  readonly samplers: { readonly penalties: 4 | 5 | null; readonly dry: 7 | 8 | null };
   readonly devices: readonly Device[];
 }
 

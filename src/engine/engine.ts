@@ -68,6 +68,12 @@ export interface LibraryIdentity {
   readonly layout: { readonly model: string; readonly context: string };
   /** Build numbers the exported symbols allow: [first, first that is too new). */
   readonly bracket: readonly [number, number];
+  /** Driven in the minimal mode: its layouts are unknown, their ids `minimal`. */
+  readonly minimal: boolean;
+  /** llama_* functions it exports that the table does not know. */
+  readonly unknownSymbols: readonly string[];
+  /** Numbers of arguments of its penalties and DRY samplers, proved by behaviour; null = unproved. */
+  readonly samplers: { readonly penalties: 4 | 5 | null; readonly dry: 7 | 8 | null };
   readonly devices: readonly Device[];
 }
 

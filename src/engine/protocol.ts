@@ -20,10 +20,15 @@ import type {
   TokenBatch,
 } from './engine.js';
 
-/** The library to open: absolute path (or a bare name) and the siblings to open before it, in order. */
+/** The library to open: absolute path (or a bare name), and what is known of the file before that. */
 export interface LibraryFiles {
   readonly path: string;
+  /** Siblings to open before it, in order. */
   readonly preload: readonly string[];
+  /** llama_* functions it exports that the table does not know: newer than we are. */
+  readonly unknownSymbols: readonly string[];
+  /** Drive an unknown layout in the minimal mode instead of refusing it. */
+  readonly allowUnknown: boolean;
 }
 
 /** Server to engine. `id` numbers calls and completions, each in its own series. */

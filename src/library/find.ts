@@ -147,7 +147,7 @@ async function kindOf(path: string): Promise<'file' | 'directory' | null> {
 export async function withSiblings(path: string): Promise<LibraryFiles> {
   // A bare name is looked for by the system, never in the current directory; so neither here.
   const facts = isAbsolute(path) ? await factsOf(path) : null;
-  if (!facts) return { path, preload: [] };
+  if (!facts) return { path, preload: [], unknownSymbols: [], allowUnknown: false };
   const directory = dirname(path);
   const byName = await siblingsByName(directory);
   const preload: string[] = [];
@@ -162,7 +162,7 @@ export async function withSiblings(path: string): Promise<LibraryFiles> {
     }
   };
   await visit(facts.needed);
-  return { path, preload };
+  return { path, preload, unknownSymbols: [], allowUnknown: false };
 }
 
 /** Real paths of a directory's ggml libraries by file name and by the name they call themselves. */

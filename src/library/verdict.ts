@@ -17,7 +17,7 @@ export type Verdict =
 /** Devices come and go (a driver, an eGPU), so even a fitting verdict is renewed now and then. */
 const MAX_AGE_MS = 24 * 60 * 60 * 1000;
 const MAX_VERDICTS = 16;
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** Variables that change what a library finds or loads. */
 const TELLING_VARIABLES = /^(LD_|DYLD_|GGML_|CUDA_|HIP_|HSA_|ROCR_|VK_|ONEAPI_|SYCL_)/;

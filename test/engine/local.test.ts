@@ -12,7 +12,7 @@ import {
   type FakeBehaviour,
 } from '../helpers/fake-addon.js';
 
-const library = { path: '/lib/libllama.so', preload: [] };
+const library = { path: '/lib/libllama.so', preload: [], unknownSymbols: [], allowUnknown: false };
 
 async function open(
   behaviour: FakeBehaviour = {},

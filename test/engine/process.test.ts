@@ -6,7 +6,7 @@ import { engineOptions, request } from '../helpers/engine-options.js';
 import { recordingLog } from '../helpers/recording-log.js';
 
 const entry = new URL('../helpers/fake-host.ts', import.meta.url);
-const library = { path: '/lib/libllama.so', preload: [] };
+const library = { path: '/lib/libllama.so', preload: [], unknownSymbols: [], allowUnknown: false };
 
 function start(modelPath: string, changes: Partial<Parameters<typeof startEngineProcess>[0]> = {}) {
   const log = recordingLog();

@@ -44,7 +44,7 @@ export function openRealEngine(modelPath: string, changes: Partial<EngineOptions
   return openLocalEngine({
     addon: loadAddon(),
     abi,
-    library: { path: libraryPath() ?? '', preload: [] },
+    library: { path: libraryPath() ?? '', preload: [], unknownSymbols: [], allowUnknown: false },
     options: engineOptions({ modelPath, contextTokens: 4096, batchTokens: 512, ...changes }),
   });
 }

@@ -284,6 +284,9 @@ export function createFakeAddon(behaviour: FakeBehaviour = {}): FakeAddon {
         ggmlCommit: null,
         layout: { model: 'M0', context: 'C0' },
         bracket: [1, 2],
+        minimal: false,
+        unknownSymbols: [],
+        samplers: { penalties: null, dry: null },
         devices: [],
       };
     },

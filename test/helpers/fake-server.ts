@@ -4,7 +4,7 @@ import { silentLog } from '../../src/log.js';
 import { engineOptions } from './engine-options.js';
 
 const engine = await startEngineProcess({
-  library: { path: '/lib/libllama.so', preload: [] },
+  library: { path: '/lib/libllama.so', preload: [], unknownSymbols: [], allowUnknown: false },
   options: engineOptions({ modelPath: 'stalled' }),
   env: process.env,
   log: silentLog,

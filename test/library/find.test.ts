@@ -165,14 +165,29 @@ test('a bare name is the system’s to find, whatever lies in the current direct
   const before = process.cwd();
   process.chdir(root);
   try {
-    assert.deepEqual(await withSiblings('libllama.so'), { path: 'libllama.so', preload: [] });
+    assert.deepEqual(await withSiblings('libllama.so'), {
+      path: 'libllama.so',
+      preload: [],
+      unknownSymbols: [],
+      allowUnknown: false,
+    });
   } finally {
     process.chdir(before);
   }
 });
 
 test('a bare name and what is no ELF file have nothing to open before them', async () => {
-  assert.deepEqual(await withSiblings('libllama.so'), { path: 'libllama.so', preload: [] });
+  assert.deepEqual(await withSiblings('libllama.so'), {
+    path: 'libllama.so',
+    preload: [],
+    unknownSymbols: [],
+    allowUnknown: false,
+  });
   const dylib = file('libllama.dylib');
-  assert.deepEqual(await withSiblings(dylib), { path: dylib, preload: [] });
+  assert.deepEqual(await withSiblings(dylib), {
+    path: dylib,
+    preload: [],
+    unknownSymbols: [],
+    allowUnknown: false,
+  });
 });

@@ -8,7 +8,7 @@ const entry = new URL('../helpers/fake-probe.ts', import.meta.url);
 
 function identify(path: string, changes: { deadlineMs?: number; signal?: AbortSignal } = {}) {
   return identifyLibrary({
-    files: { path, preload: [] },
+    files: { path, preload: [], unknownSymbols: [], allowUnknown: false },
     env: process.env,
     entry,
     signal: AbortSignal.timeout(20_000),
@@ -44,7 +44,7 @@ test('a probe that cannot be started is a verdict for now, and ends no server', 
     import { openSync } from 'node:fs';
     const { identifyLibrary } = await import(${JSON.stringify(source)});
     try { for (;;) openSync('/dev/null'); } catch {}
-    const files = { path: '/lib/good', preload: [] };
+    const files = { path: '/lib/good', preload: [], unknownSymbols: [], allowUnknown: false };
     const { signal } = new AbortController();
     const { verdict, certain } = await identifyLibrary({ files, env: {}, signal });
     console.log(certain, verdict.error.details.reason);

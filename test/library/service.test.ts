@@ -26,6 +26,9 @@ const identity: LibraryIdentity = {
   ggmlCommit: null,
   layout: { model: 'M10', context: 'C11' },
   bracket: [1, 2],
+  minimal: false,
+  unknownSymbols: [],
+  samplers: { penalties: null, dry: null },
   devices: [],
 };
 

@@ -58,6 +58,9 @@ describe('the identification of a libllama', { skip: skipReason, concurrency: 2 
       ggmlCommit: 'fake',
       layout: { model: 'M10', context: 'C11' },
       bracket: library?.bracket,
+      minimal: false,
+      unknownSymbols: [],
+      samplers: { penalties: null, dry: null },
       devices: [
         {
           name: 'CPU',

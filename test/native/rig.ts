@@ -111,6 +111,8 @@ export class Rig {
     const library = await addon.openLibrary({
       path: buildFake(),
       preload: [],
+      unknownSymbols: [],
+      allowUnknown: false,
       abi,
       backends: true,
     });

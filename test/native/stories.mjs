@@ -16,8 +16,16 @@ const abi = JSON.parse(fs.readFileSync(new URL('../../native/abi/llama.json', im
 const tell = (line) => fs.writeSync(1, `${JSON.stringify(line)}\n`);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const open = ({ library, preload = [] }) =>
-  addon.openLibrary({ path: library, preload, abi, backends: true });
+const open = ({ library, ...options }) =>
+  addon.openLibrary({
+    preload: [],
+    unknownSymbols: [],
+    allowUnknown: false,
+    backends: true,
+    abi,
+    ...options,
+    path: library,
+  });
 
 const request = (prompt) => ({
   prompt: Int32Array.from(Buffer.from(prompt)),

@@ -2,142 +2,17 @@
 
 #include <cmath>
 #include <cstring>
-#include <limits>
+
+#include "values.h"
 
 namespace hoshikage {
 namespace {
-
-[[noreturn]] void Refuse(const std::string& name, const char* wanted) {
-  throw Error("invalid_argument", name + " must be " + wanted);
-}
-
-bool IsAbsent(const Napi::Value& value) { return value.IsUndefined() || value.IsNull(); }
-
-double ToNumber(const Napi::Value& value, const std::string& name, double least, double most) {
-  if (!value.IsNumber()) Refuse(name, "a number");
-  const double number = value.As<Napi::Number>().DoubleValue();
-  if (!(number >= least && number <= most)) {  // also false for NaN
-    throw Error("invalid_argument", name + " is out of range");
-  }
-  return number;
-}
-
-double GetNumber(const Napi::Object& object, const char* name, double least, double most) {
-  return ToNumber(object.Get(name), name, least, most);
-}
-
-int64_t GetInt(const Napi::Object& object, const char* name, double least, double most) {
-  const double number = GetNumber(object, name, least, most);
-  if (number != std::floor(number)) Refuse(name, "a whole number");
-  return static_cast<int64_t>(number);
-}
-
-constexpr double kInt32Max = std::numeric_limits<int32_t>::max();
-constexpr double kInt32Min = std::numeric_limits<int32_t>::min();
-constexpr double kUint32Max = std::numeric_limits<uint32_t>::max();
-constexpr double kFloatMax = std::numeric_limits<float>::max();
-
-std::optional<int32_t> OptionalInt(const Napi::Object& object, const char* name, double least,
-                                   double most) {
-  if (IsAbsent(object.Get(name))) return std::nullopt;
-  return static_cast<int32_t>(GetInt(object, name, least, most));
-}
-
-std::optional<float> OptionalFloat(const Napi::Object& object, const char* name) {
-  if (IsAbsent(object.Get(name))) return std::nullopt;
-  return static_cast<float>(GetNumber(object, name, -kFloatMax, kFloatMax));
-}
-
-std::optional<bool> OptionalBool(const Napi::Object& object, const char* name) {
-  const Napi::Value value = object.Get(name);
-  if (IsAbsent(value)) return std::nullopt;
-  if (!value.IsBoolean()) Refuse(name, "a boolean");
-  return value.As<Napi::Boolean>().Value();
-}
-
-bool GetBool(const Napi::Object& object, const char* name) {
-  const std::optional<bool> value = OptionalBool(object, name);
-  if (!value) Refuse(name, "a boolean");
-  return *value;
-}
-
-std::string ToText(const Napi::Value& value, const std::string& name) {
-  if (!value.IsString()) Refuse(name, "a string");
-  return value.As<Napi::String>().Utf8Value();
-}
-
-Napi::Array ToArray(const Napi::Value& value, const std::string& name) {
-  if (!value.IsArray()) Refuse(name, "an array");
-  return value.As<Napi::Array>();
-}
-
-std::vector<Token> ToTokens(const Napi::Value& value, const std::string& name) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) {
-    Refuse(name, "an Int32Array");
-  }
-  const auto array = value.As<Napi::Int32Array>();
-  return std::vector<Token>(array.Data(), array.Data() + array.ElementLength());
-}
-
-AbiLayout ToLayout(const Napi::Value& value) {
-  if (!value.IsObject()) Refuse("abi layout", "an object");
-  const auto object = value.As<Napi::Object>();
-  constexpr double kLargestStruct = sizeof(ParamBlock::bytes);
-  AbiLayout layout;
-  layout.id = ToText(object.Get("id"), "abi id");
-  layout.size = static_cast<int>(GetInt(object, "size", 1, kLargestStruct));
-  layout.from = static_cast<int>(GetInt(object, "from", 0, kInt32Max));
-  layout.to = static_cast<int>(GetInt(object, "to", 0, kInt32Max));
-  const Napi::Array fields = ToArray(object.Get("fields"), "abi fields");
-  for (uint32_t i = 0; i < fields.Length(); i++) {
-    const Napi::Array row = ToArray(fields.Get(i), "abi field");
-    AbiField field;
-    field.name = ToText(row.Get(0u), "abi field name");
-    field.offset = static_cast<int>(ToNumber(row.Get(1u), "abi offset", 0, kLargestStruct - 8));
-    field.size = static_cast<int>(ToNumber(row.Get(2u), "abi size", 1, 8));
-    const Napi::Array defaults = ToArray(row.Get(3u), "abi defaults");
-    for (uint32_t k = 0; k < defaults.Length(); k++) {
-      const double bits = ToNumber(defaults.Get(k), "abi default", 0, 9007199254740991.0);
-      field.defaults.push_back(static_cast<uint64_t>(bits));
-    }
-    layout.fields.push_back(std::move(field));
-  }
-  return layout;
-}
-
-std::vector<AbiLayout> ToLayouts(const Napi::Value& value, const char* name) {
-  const Napi::Array array = ToArray(value, name);
-  std::vector<AbiLayout> layouts;
-  for (uint32_t i = 0; i < array.Length(); i++) layouts.push_back(ToLayout(array.Get(i)));
-  return layouts;
-}
-
-AbiTable ToAbiTable(const Napi::Value& value) {
-  if (!value.IsObject()) Refuse("abi", "an object");
-  const auto object = value.As<Napi::Object>();
-  AbiTable table;
-  table.floor = static_cast<int>(GetInt(object, "floor", 0, kInt32Max));
-  table.model_params = ToLayouts(object.Get("modelParams"), "modelParams");
-  table.context_params = ToLayouts(object.Get("contextParams"), "contextParams");
-  const Napi::Array symbols = ToArray(object.Get("symbols"), "symbols");
-  for (uint32_t i = 0; i < symbols.Length(); i++) {
-    const Napi::Array row = ToArray(symbols.Get(i), "symbol");
-    table.symbols.push_back({ToText(row.Get(0u), "symbol name"),
-                             static_cast<int>(ToNumber(row.Get(1u), "symbol from", 0, kInt32Max)),
-                             static_cast<int>(ToNumber(row.Get(2u), "symbol gone", 0, kInt32Max))});
-  }
-  return table;
-}
 
 template <class Array, class Value>
 Array FromVector(Napi::Env env, const std::vector<Value>& values) {
   Array array = Array::New(env, values.size());
   if (!values.empty()) std::memcpy(array.Data(), values.data(), values.size() * sizeof(Value));
   return array;
-}
-
-Napi::Value TextOrNull(Napi::Env env, const std::string& text) {
-  return text.empty() ? env.Null() : Napi::String::New(env, text);
 }
 
 const char* ReasonName(DoneReason reason) {
@@ -209,18 +84,6 @@ std::vector<TextSegment> ToSegments(const Napi::Value& value) {
     segments.push_back({ToText(object.Get("text"), "text"), GetBool(object, "special")});
   }
   return segments;
-}
-
-LibraryOptions ToLibraryOptions(const Napi::Object& object) {
-  LibraryOptions options;
-  options.path = ToText(object.Get("path"), "path");
-  const Napi::Array preload = ToArray(object.Get("preload"), "preload");
-  for (uint32_t i = 0; i < preload.Length(); i++) {
-    options.preload.push_back(ToText(preload.Get(i), "preload"));
-  }
-  options.abi = ToAbiTable(object.Get("abi"));
-  options.backends = GetBool(object, "backends");
-  return options;
 }
 
 ModelOptions ToModelOptions(const Napi::Object& object) {
@@ -305,35 +168,6 @@ CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
   sampling.logprobs = static_cast<int32_t>(GetInt(object, "logprobs", -1, 1000));
   if (sampling.logprobs > vocabulary_size) sampling.logprobs = vocabulary_size;
   return request;
-}
-
-Napi::Object FromLibrary(Napi::Env env, const Library& library) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("path", library.path());
-  object.Set("version", TextOrNull(env, library.Version()));
-  object.Set("ggmlVersion", TextOrNull(env, library.GgmlVersion()));
-  object.Set("ggmlCommit", TextOrNull(env, library.GgmlCommit()));
-  Napi::Object layout = Napi::Object::New(env);
-  layout.Set("model", library.abi().model_params.id);
-  layout.Set("context", library.abi().context_params.id);
-  object.Set("layout", layout);
-  Napi::Array bracket = Napi::Array::New(env, 2);
-  bracket.Set(0u, library.abi().bracket_from);
-  bracket.Set(1u, library.abi().bracket_to);
-  object.Set("bracket", bracket);
-  const std::vector<DeviceFacts> devices = library.Devices();
-  Napi::Array list = Napi::Array::New(env, devices.size());
-  for (uint32_t i = 0; i < devices.size(); i++) {
-    Napi::Object device = Napi::Object::New(env);
-    device.Set("name", devices[i].name);
-    device.Set("description", devices[i].description);
-    device.Set("type", devices[i].type);
-    device.Set("totalBytes", static_cast<double>(devices[i].total_bytes));
-    device.Set("freeBytes", static_cast<double>(devices[i].free_bytes));
-    list.Set(i, device);
-  }
-  object.Set("devices", list);
-  return object;
 }
 
 Napi::Object FromModel(Napi::Env env, const Model& model) {

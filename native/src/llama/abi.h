@@ -47,6 +47,7 @@ struct AbiVerdict {
   AbiLayout context_params;
   int bracket_from = 0;
   int bracket_to = 0;
+  bool minimal = false;  // the layouts are unknown, only their oldest fields are in them
 };
 
 // Identifies the library behind `handle`. Throws library_incompatible with the evidence.

@@ -103,6 +103,7 @@ void Library::Load(const LibraryOptions& options) {
   Bind(handle);
   abi_ = IdentifyAbi(handle, options.abi);
   path_ = options.path;
+  unknown_symbols_ = options.unknown_symbols;
   const std::string file = FileOfAddress(reinterpret_cast<void*>(api_.llama_decode));
   directory_ = Directory(file.empty() ? options.path : file);
   CheckOneDirectory();

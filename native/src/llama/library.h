@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,9 +33,17 @@ struct DeviceFacts {
   size_t free_bytes = 0;
 };
 
+// Numbers of arguments that samplers take, proved by behaviour; nothing where unproved.
+struct SamplerArities {
+  std::optional<int> penalties;
+  std::optional<int> dry;
+};
+
 struct LibraryOptions {
   std::string path;
-  std::vector<std::string> preload;  // siblings by absolute path, dependencies first
+  std::vector<std::string> preload;          // siblings by absolute path, dependencies first
+  std::vector<std::string> unknown_symbols;  // llama_* it exports that the table lacks
+  bool allow_unknown = false;                // drive an unknown layout in the minimal mode
   AbiTable abi;
   bool backends = true;  // load the compute backends beside it
 };
@@ -49,6 +58,8 @@ class Library {
 
   const Api& api() const { return api_; }
   const AbiVerdict& abi() const { return abi_; }
+  const SamplerArities& samplers() const { return samplers_; }
+  const std::vector<std::string>& unknown_symbols() const { return unknown_symbols_; }
   const std::string& path() const { return path_; }
   std::string Version() const;
   std::string GgmlVersion() const;
@@ -65,6 +76,8 @@ class Library {
 
   Api api_;
   AbiVerdict abi_;
+  SamplerArities samplers_;
+  std::vector<std::string> unknown_symbols_;
   std::string path_;
   std::string directory_;
 };
