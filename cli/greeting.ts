@@ -6,16 +6,25 @@ import { networkInterfaces } from 'node:os';
 import type { Config } from '../src/config.js';
 import { words } from '../src/errors.js';
 import type { RunningServer } from '../src/server.js';
-import { ownCommand } from './print.js';
+import type { GpuOffer } from './offer.js';
+import { ownCommand, plain } from './print.js';
 
 /** What RunningServer tells of its libllama. */
 type Library = Awaited<ReturnType<RunningServer['library']>>;
+
+/** What the greeting is made of. */
+export interface Greeted {
+  readonly version: string;
+  readonly library: Library;
+  /** A GPU that the library in use leaves idle. */
+  readonly offer: GpuOffer | null;
+}
 
 /** Says where the server listens and what to try next, or what to mend first. */
 export function greet(
   config: Config,
   server: RunningServer,
-  { version, library }: { readonly version: string; readonly library: Library },
+  { version, library, offer }: Greeted,
 ): void {
   const url = urlOf(server);
   const lan = lanAddress(server.host);
@@ -26,6 +35,7 @@ export function greet(
     ...(lan ? [`  ほかの機械から / From other machines: http://${lan}:${server.port}`] : []),
     '',
     ...next,
+    ...(offer ? idleGpu(offer) : []),
     '  終了 / Stop: Ctrl-C(2 回で今すぐ / twice: at once)',
     '',
   ]);
@@ -89,6 +99,13 @@ function invitation(config: Config, server: RunningServer, url: string): string[
       : ['    (<API_KEY> には設定した鍵を / <API_KEY>: the key from your settings)']),
     '  モデルを追加 / Add a model:',
     `    ${ownCommand()} add ./model.gguf my-model`,
+  ];
+}
+
+function idleGpu({ build, evidence }: GpuOffer): string[] {
+  return [
+    `  GPU を使うには / To use the GPU (${plain(evidence)}):`,
+    `    ${ownCommand()} lib install ${build}`,
   ];
 }
 

@@ -113,21 +113,42 @@ export function chooseLanguage(sources: ConfigSources = {}): Language {
   return /^ja/i.test(Intl.DateTimeFormat().resolvedOptions().locale) ? 'ja' : 'en';
 }
 
+/** All settings, what is wrong with them, and how each was written. */
+export interface ExaminedConfig {
+  /** Where a value does not fit, the default stands in. */
+  readonly config: Config;
+  /** All of the code `setting_invalid`; empty where the settings are sound. */
+  readonly problems: readonly HoshikageError[];
+  /** Each setting as its source writes it; a secret as `***`. */
+  readonly texts: Readonly<Record<SettingKey, string>>;
+}
+
 /** Reads all settings. Throws `setting_invalid`. */
 export function loadConfig(sources: ConfigSources = {}): Config {
+  const { config, problems } = examineConfig(sources);
+  if (problems[0]) throw problems[0];
+  return config;
+}
+
+/** Reads all settings, with defaults in the place of what is wrong, for whoever reports it. */
+export function examineConfig(sources: ConfigSources = {}): ExaminedConfig {
   const from = complete(sources);
   const paths = configPaths(from);
   const named = Boolean(from.env.HOSHIKAGE_CONFIG_PATH?.trim());
-  const text = readEnvFile(paths.envFile, named);
+  const problems: HoshikageError[] = [];
+  const text = attempt(problems, () => readEnvFile(paths.envFile, named)) ?? '';
   const file = parseDotenv(text);
   const values: Record<string, unknown> = {};
   const origins: Record<string, Origin> = {};
-  for (const setting of SETTINGS) {
+  const texts: Record<string, string> = {};
+  for (const setting of SETTINGS as readonly Setting[]) {
     const found = find(setting, from, file, paths);
-    values[setting.property] = read(setting, found);
+    const value = attempt(problems, () => read(setting, found));
+    values[setting.property] = value === undefined ? read(setting, usual(setting, from)) : value;
     origins[setting.key] = found.origin;
+    texts[setting.key] = setting.secret && found.raw !== '' ? '***' : found.raw.trim();
   }
-  return Object.freeze({
+  const config = Object.freeze({
     // The loop above filled every property by its own kind; the compiler cannot follow that.
     ...(values as unknown as SettingValues),
     ...paths,
@@ -140,6 +161,18 @@ export function loadConfig(sources: ConfigSources = {}): Config {
       ...unusedHints(values),
     ]),
   });
+  return { config, problems, texts: texts as Record<SettingKey, string> }; // the same loop
+}
+
+/** What `work` gives; undefined where it throws a HoshikageError, which joins the problems. */
+function attempt<T>(problems: HoshikageError[], work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof HoshikageError)) throw error;
+    problems.push(error);
+    return undefined;
+  }
 }
 
 /** The text of the .env file; a file that was named must exist. */
@@ -213,8 +246,13 @@ function find(
     const source = { en: paths.envFile, ja: paths.envFile };
     return { raw: line, origin: 'file', source, place: { baseDir: dirname(paths.envFile), home } };
   }
+  return usual(setting, from);
+}
+
+/** The default of a setting. */
+function usual(setting: Setting, from: Sources): Found {
   const source = { en: 'the default', ja: '既定値' };
-  const place = { baseDir: paths.configDir, home };
+  const place = { baseDir: configPaths(from).configDir, home: from.home };
   return { raw: setting.default, origin: 'default', source, place };
 }
 

@@ -81,6 +81,7 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   resources: ['models', 'engine'],
   chat: ['resources', 'engine', 'models'],
   http: ['chat', 'resources', 'models', 'config'],
+  doctor: ['config', 'models', 'library', 'engine'],
   server: ['http', 'chat', 'resources', 'library', 'engine', 'models', 'config'],
   cli: ['models', 'config'],
 };
@@ -88,11 +89,11 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
 const TYPES: Readonly<Record<string, readonly string[]>> = {
   resources: ['config'],
   http: ['engine'],
-  cli: ['server'],
+  cli: ['server', 'library', 'doctor'],
 };
 /** Only when a command runs. */
 const WHEN_IT_RUNS: Readonly<Record<string, readonly string[]>> = {
-  cli: ['server', 'library', 'engine', 'chat'],
+  cli: ['server', 'library', 'engine', 'chat', 'doctor'],
 };
 
 /** Packages that belong to one place. */

@@ -6,6 +6,7 @@ import type { Config } from '../../src/config.js';
 import type { Log } from '../../src/log.js';
 import type { ExitCode } from '../fail.js';
 import { greet, sayStopping } from '../greeting.js';
+import { gpuOffer } from '../offer.js';
 import type { Command } from '../shell.js';
 import { packageVersion } from '../version.js';
 
@@ -72,7 +73,10 @@ async function runServer(
   const crash = firstUncaught(log);
   const ending = Promise.race([signal, crash]);
   const library = await Promise.race([server.library(VERDICT_MS), ending.then(() => null)]);
-  if (library) greet(config, server, { version, library });
+  if (library) {
+    const offer = await gpuOffer(config, library).catch(() => null);
+    greet(config, server, { version, library, offer });
+  }
   const end = await ending;
   const crashed = end instanceof Error;
   const graceMs = crashed ? 0 : config.shutdownGraceMs;
