@@ -55,6 +55,16 @@ export const CATALOGUE = {
     ja: 'チャットテンプレートがこの会話を受け付けません: {reason}',
     en: 'The chat template refused this conversation: {reason}',
   },
+  model_not_generative: {
+    ...bad,
+    ja: 'このモデルは文章を生成できません(埋め込み専用です): {model}',
+    en: 'This model cannot generate text (it only makes embeddings): {model}',
+  },
+  model_not_embedding: {
+    ...bad,
+    ja: 'このモデルでは埋め込みを作れません: {reason}',
+    en: 'This model cannot make embeddings: {reason}',
+  },
   grammar_invalid: {
     ...bad,
     ja: '文法を読めません: {reason}',
@@ -218,6 +228,13 @@ export const CATALOGUE = {
     exit: 1,
     ja: '内部エラーが起きました。ログを確かめてください',
     en: 'An internal error occurred; see the log',
+  },
+  state_unwritable: {
+    status: 500,
+    type: 'server_error',
+    exit: 1,
+    ja: 'キャッシュの状態を保存できません: {path}({reason})',
+    en: 'The cached state cannot be saved: {path} ({reason})',
   },
   map_broken: {
     status: 500,

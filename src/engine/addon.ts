@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HoshikageError } from '../errors.js';
-import type { Device } from './engine.js';
+import type { Device, PoolingType } from './engine.js';
 
 /** A layout of one struct: field rows `[name, offset, size, defaults]`, defaults as unsigned bit patterns. */
 export interface AbiLayout {
@@ -107,7 +107,13 @@ export interface NativeModel {
    * JavaScript thread when some completion has news. Code: model_load_failed.
    */
   createContext(options: NativeContextOptions, onWake: () => void): Promise<NativeContext>;
-  /** [async] Closes its contexts, then frees. Idempotent. */
+  /**
+   * [sync] What makes embeddings with this model, on a thread of its own; its context is made with the
+   * first input. `contextTokens` is the limit for one input; `slots` and `batchTokens` have no effect.
+   * Code: model_not_embedding.
+   */
+  createEmbedder(options: NativeContextOptions): NativeEmbedder;
+  /** [async] Closes its contexts and embedders, then frees. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -131,6 +137,7 @@ export interface NativeModelFacts {
   readonly hasEncoder: boolean;
   readonly isRecurrent: boolean;
   readonly isDiffusion: boolean;
+  readonly poolingType?: PoolingType;
 }
 
 /** Values for llama_context_params; what is absent stays at the library's default. */
@@ -181,7 +188,37 @@ export interface NativeContext {
     readonly generatedTokens: number;
     readonly rings: number;
   };
+  /**
+   * [async] What an idle slot's cache holds, as the library writes it; null where nothing is cached or
+   * the slot is busy. Done between two decode steps. Codes: closed, invalid_argument (no such slot),
+   * decode_failed.
+   */
+  saveState(slot: number): Promise<NativeState | null>;
+  /**
+   * [async] Puts a state into the idle slot that was unused for longest; the slot's number, or null
+   * where none is idle or the library says that it does not fit. The arrays must not change meanwhile.
+   * Codes: closed, invalid_argument (empty, too long, or a bad id).
+   */
+  restoreState(state: NativeState): Promise<number | null>;
   /** [async] Cancels all completions, joins the decode thread, frees. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** One sequence of a context: its tokens, and the library's own bytes for them. */
+export interface NativeState {
+  readonly tokens: Int32Array;
+  readonly data: Uint8Array;
+}
+
+/** Makes embeddings, one input after the other. */
+export interface NativeEmbedder {
+  /**
+   * [async] One vector per input. Codes: closed, invalid_argument (empty, or a bad id),
+   * context_length_exceeded, model_load_failed (no context could be made), decode_failed,
+   * model_not_embedding.
+   */
+  embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]>;
+  /** [async] Ends what runs, joins the thread, frees. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -200,6 +237,11 @@ export interface NativeRequest {
   readonly repeatLastN: number;
   readonly presencePenalty: number;
   readonly frequencyPenalty: number;
+  readonly dryMultiplier: number;
+  readonly dryBase: number;
+  readonly dryAllowedLength: number;
+  readonly dryPenaltyLastN: number;
+  readonly drySequenceBreakers: readonly string[];
   readonly biasTokens: Int32Array;
   readonly biasValues: Float32Array;
   readonly grammar: string | null;

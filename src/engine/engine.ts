@@ -31,6 +31,11 @@ export interface EngineOptions {
   readonly ropeFreqBase?: number;
   readonly ropeFreqScale?: number;
   readonly ropeScaling?: 'none' | 'linear' | 'yarn';
+  /**
+   * What the model is loaded for; `generate` unless said. `embed` makes no generating context: for
+   * models that have no memory (encoders such as BERT). `info.slots` is then 0 and start() refuses.
+   */
+  readonly purpose?: 'generate' | 'embed';
 }
 
 /** KV cache element types by their ggml names. */
@@ -110,7 +115,12 @@ export interface ModelFacts {
   readonly hasEncoder: boolean;
   readonly isRecurrent: boolean;
   readonly isDiffusion: boolean;
+  /** How the model itself says its embeddings are made of its tokens; absent where it says nothing. */
+  readonly poolingType?: PoolingType;
 }
+
+/** How one vector is made of a text's tokens. `rank` is a reranker's score, no embedding. */
+export type PoolingType = 'none' | 'mean' | 'cls' | 'last' | 'rank';
 
 /** One stretch of prompt text; `special` says whether control tokens in it are parsed as such. */
 export interface TextSegment {
@@ -118,7 +128,7 @@ export interface TextSegment {
   readonly special: boolean;
 }
 
-/** How to choose the next token. Applied in this order: logit bias, penalties, grammar, top-k, top-p, min-p, temperature. */
+/** How to choose the next token. Applied in this order: logit bias, penalties, DRY, grammar, top-k, top-p, min-p, temperature. */
 export interface SamplingOptions {
   /** 0 = greedy. */
   readonly temperature: number;
@@ -137,6 +147,16 @@ export interface SamplingOptions {
   /** Over the output only. */
   readonly presencePenalty: number;
   readonly frequencyPenalty: number;
+  /** DRY: how much a token loses that would repeat a sequence; 0 or absent = off. */
+  readonly dryMultiplier?: number;
+  /** How fast that grows with the length of what is repeated; 1.75 where absent, below 1 = off. */
+  readonly dryBase?: number;
+  /** Repeats up to this length cost nothing; 2 where absent. */
+  readonly dryAllowedLength?: number;
+  /** How many of the last tokens of prompt and output are searched; 0 = off, -1 or absent = all. */
+  readonly dryPenaltyLastN?: number;
+  /** Texts that no repeated sequence reaches across; line feed, `:`, `"` and `*` where absent. */
+  readonly drySequenceBreakers?: readonly string[];
   /** Pairs of token id and addition to its logit. */
   readonly logitBias: readonly (readonly [token: number, bias: number])[];
   /** GBNF text with the start symbol `root`. */
@@ -228,9 +248,35 @@ export interface Engine {
   tokenize(segments: readonly TextSegment[], addSpecial: boolean): Promise<Int32Array>;
   /** The tokens' bytes, special tokens rendered. */
   detokenize(tokens: Int32Array): Promise<Uint8Array>;
-  /** Never waits: the caller has a lease on a slot. Errors come by the iteration and `result`. */
+  /**
+   * Never waits: the caller has a lease on a slot. Errors come by the iteration and `result`, also
+   * model_not_generative where it was loaded for embeddings only.
+   */
   start(request: CompletionRequest): EngineCompletion;
   slots(): Promise<readonly SlotState[]>;
+  /**
+   * One vector of `embeddingLength` values per input, as the model gives it: not normalised. A model
+   * that names no pooling of its own gets the mean over its tokens. Runs beside completions.
+   * Codes: invalid_value (an empty input), context_length_exceeded, model_not_embedding,
+   * invalid_argument (an id out of range), decode_failed.
+   */
+  embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]>;
+  /**
+   * Writes what an idle slot's cache holds to a file, replacing it at once and whole. Null where
+   * nothing is cached or the slot is busy. `bytes` is the file's size. Code: state_unwritable.
+   */
+  saveState(
+    slot: number,
+    path: string,
+  ): Promise<{ readonly tokens: Int32Array; readonly bytes: number } | null>;
+  /**
+   * Fills the idle slot that was unused for longest with a saved state; a prompt that begins with its
+   * tokens need not compute them. Null, and a line in the log, where the file is missing, damaged or
+   * of another model, library or context, or where no slot is idle.
+   */
+  restoreState(
+    path: string,
+  ): Promise<{ readonly slot: number; readonly tokens: Int32Array } | null>;
   /** Cancels what runs, frees everything, then resolves. Idempotent. */
   close(): Promise<void>;
   /** Resolves once, however it ended. */

@@ -36,6 +36,8 @@ const GGML_TYPES: Readonly<Record<CacheType, number>> = {
 
 const FLASH_ATTENTION = { auto: -1, off: 0, on: 1 } as const;
 const ROPE_SCALING = { none: 0, linear: 1, yarn: 2 } as const;
+/** Where nothing else is asked for, no repeated sequence reaches across these. */
+const DRY_BREAKERS: readonly string[] = ['\n', ':', '"', '*'];
 const UNQUANTISED: readonly CacheType[] = ['f32', 'f16', 'bf16'];
 
 /** Beyond this many threads a decode step waits more than it computes. */
@@ -121,6 +123,11 @@ export function nativeRequest(request: CompletionRequest, maxTokens: number): Na
     repeatLastN: sampling.repeatLastN,
     presencePenalty: sampling.presencePenalty,
     frequencyPenalty: sampling.frequencyPenalty,
+    dryMultiplier: sampling.dryMultiplier ?? 0,
+    dryBase: sampling.dryBase ?? 1.75,
+    dryAllowedLength: sampling.dryAllowedLength ?? 2,
+    dryPenaltyLastN: sampling.dryPenaltyLastN ?? -1,
+    drySequenceBreakers: sampling.drySequenceBreakers ?? DRY_BREAKERS,
     biasTokens: Int32Array.from(sampling.logitBias, ([token]) => token),
     biasValues: Float32Array.from(sampling.logitBias, ([, bias]) => bias),
     grammar: sampling.grammar ?? null,

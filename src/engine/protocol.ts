@@ -42,12 +42,40 @@ export type Command =
     }
   | { readonly type: 'detokenize'; readonly id: number; readonly tokens: Int32Array }
   | { readonly type: 'slots'; readonly id: number }
+  | { readonly type: 'embed'; readonly id: number; readonly inputs: readonly Int32Array[] }
+  | {
+      readonly type: 'saveState';
+      readonly id: number;
+      readonly slot: number;
+      readonly path: string;
+    }
+  | { readonly type: 'restoreState'; readonly id: number; readonly path: string }
   | { readonly type: 'start'; readonly id: number; readonly request: CompletionRequest }
   | { readonly type: 'cancel'; readonly id: number; readonly keepTokens: number }
   | { readonly type: 'close' };
 
+/** What a saved state was made of. */
+export interface SavedState {
+  readonly tokens: Int32Array;
+  /** Size of the file. */
+  readonly bytes: number;
+}
+
+/** Where a state was put, and what is in it. */
+export interface RestoredState {
+  readonly slot: number;
+  readonly tokens: Int32Array;
+}
+
 /** What a call answers; the caller knows which of them it asked for. */
-export type ReplyValue = Int32Array | Uint8Array | readonly SlotState[];
+export type ReplyValue =
+  | Int32Array
+  | Uint8Array
+  | readonly SlotState[]
+  | readonly Float32Array[]
+  | SavedState
+  | RestoredState
+  | null;
 
 /** News of one completion: tokens, its end, or both. */
 export interface CompletionNews {

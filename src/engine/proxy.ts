@@ -14,10 +14,23 @@ import type {
   SlotState,
   TextSegment,
 } from './engine.js';
-import { type Command, fromWire, type Message, type ReplyValue } from './protocol.js';
+import {
+  type Command,
+  fromWire,
+  type Message,
+  type ReplyValue,
+  type RestoredState,
+  type SavedState,
+} from './protocol.js';
 
 /** How long a call or a cancel may stay unanswered before the engine counts as hung, ms. */
 const ANSWER_LIMIT_MS = 60_000;
+/** How much longer per token of all inputs that are being embedded, ms: a slow machine's pace. */
+const EMBED_MS_PER_TOKEN = 250;
+/** What setTimeout can wait for. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** How much longer a state may take than other calls: gigabytes to and from a disk. */
+const STATE_FACTOR = 10;
 
 interface PendingCall {
   resolve(value: ReplyValue): void;
@@ -51,6 +64,8 @@ export class EngineProxy implements Engine {
   #exit: EngineExit | null = null;
   #closing: Promise<void> | null = null;
   #lastId = 0;
+  /** Of all unanswered embed calls: they run one after the other. */
+  #embeddingTokens = 0;
 
   constructor(link: EngineLink, info: EngineInfo, slots: readonly SlotState[]) {
     this.#link = link;
@@ -85,7 +100,34 @@ export class EngineProxy implements Engine {
 
   async slots(): Promise<readonly SlotState[]> {
     const value = await this.#call((id) => ({ type: 'slots', id }));
-    if (value instanceof Int32Array || value instanceof Uint8Array) throw wrongAnswer('slots');
+    if (!isSlots(value)) throw wrongAnswer('slots');
+    return value;
+  }
+
+  async embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+    const tokens = inputs.reduce((sum, input) => sum + input.length, 0);
+    this.#embeddingTokens += tokens;
+    try {
+      const extraMs = this.#embeddingTokens * EMBED_MS_PER_TOKEN;
+      const value = await this.#call((id) => ({ type: 'embed', id, inputs }), extraMs);
+      if (!isVectors(value, inputs.length)) throw wrongAnswer('embed');
+      return value;
+    } finally {
+      this.#embeddingTokens -= tokens;
+    }
+  }
+
+  async saveState(slot: number, path: string): Promise<SavedState | null> {
+    const extraMs = this.#answerLimitMs * (STATE_FACTOR - 1);
+    const value = await this.#call((id) => ({ type: 'saveState', id, slot, path }), extraMs);
+    if (value !== null && !('bytes' in value)) throw wrongAnswer('saveState');
+    return value;
+  }
+
+  async restoreState(path: string): Promise<RestoredState | null> {
+    const extraMs = this.#answerLimitMs * (STATE_FACTOR - 1);
+    const value = await this.#call((id) => ({ type: 'restoreState', id, path }), extraMs);
+    if (value !== null && !('slot' in value)) throw wrongAnswer('restoreState');
     return value;
   }
 
@@ -148,13 +190,13 @@ export class EngineProxy implements Engine {
     }
   }
 
-  #call(command: (id: number) => Command): Promise<ReplyValue> {
+  #call(command: (id: number) => Command, extraMs = 0): Promise<ReplyValue> {
     const refusal = this.#refusal();
     if (refusal) return Promise.reject(refusal);
     const id = this.#nextId();
     return new Promise((resolve, reject) => {
       this.#calls.set(id, { resolve, reject });
-      this.#expectAnswer(id);
+      this.#expectAnswer(id, extraMs);
       this.#link.post(command(id));
     });
   }
@@ -167,9 +209,13 @@ export class EngineProxy implements Engine {
   }
 
   /** Whoever waits holds a lease: an engine that hangs must not hold it for ever. */
-  #expectAnswer(id: number): void {
-    const limitMs = this.#link.answerLimitMs ?? ANSWER_LIMIT_MS;
+  #expectAnswer(id: number, extraMs = 0): void {
+    const limitMs = Math.min(this.#answerLimitMs + extraMs, LONGEST_TIMER_MS);
     this.#deadlines.set(id, setTimeout(() => this.#link.abandon(), limitMs).unref());
+  }
+
+  get #answerLimitMs(): number {
+    return this.#link.answerLimitMs ?? ANSWER_LIMIT_MS;
   }
 
   #answered(id: number): void {
@@ -192,6 +238,18 @@ export class EngineProxy implements Engine {
     this.#lastId += 1;
     return this.#lastId;
   }
+}
+
+function isSlots(value: ReplyValue): value is readonly SlotState[] {
+  return Array.isArray(value) && value.every((one) => !(one instanceof Float32Array));
+}
+
+function isVectors(value: ReplyValue, count: number): value is readonly Float32Array[] {
+  return (
+    Array.isArray(value) &&
+    value.length === count &&
+    value.every((one) => one instanceof Float32Array)
+  );
 }
 
 function wrongAnswer(call: string): HoshikageError {

@@ -3,20 +3,25 @@
  * JavaScript thread of the engine process (or of the caller, in-process). It owns the native objects;
  * it must never wait inside a doorbell, and never knows about text policy.
  */
+import { basename } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import type {
   AbiTable,
   NativeAddon,
   NativeCompletion,
   NativeContext,
+  NativeContextOptions,
+  NativeEmbedder,
   NativeLibrary,
   NativeModel,
 } from './addon.js';
 import type { CompletionRequest, EngineInfo, EngineOptions, SlotState } from './engine.js';
 import {
+  decodeThreads,
   nativeContextOptions,
   nativeModelOptions,
   nativeRequest,
+  physicalCores,
   requestTokens,
   toNews,
 } from './native.js';
@@ -27,8 +32,11 @@ import {
   type LogLine,
   type Message,
   type ReplyValue,
+  type RestoredState,
+  type SavedState,
   toWire,
 } from './protocol.js';
+import { readState, stateKey, writeState } from './state-file.js';
 
 /** How often at most a ring carries the slots' picture, ms; an ended completion always brings one. */
 const SLOTS_EVERY_MS = 25;
@@ -52,6 +60,11 @@ export class Session {
   readonly #running = new Map<number, Running>();
   #model: NativeModel | null = null;
   #context: NativeContext | null = null;
+  #embedder: NativeEmbedder | null = null;
+  #contextOptions: NativeContextOptions | null = null;
+  /** What a saved state must belong to; null where that cannot be said. */
+  #stateKey: string | null = null;
+  #modelPath = '';
   #tokensPerRequest = 0;
   #cancelLoad: (() => void) | null = null;
   #opening: Promise<void> | null = null;
@@ -77,6 +90,15 @@ export class Session {
         break;
       case 'slots':
         this.#answer(command.id, async () => this.#slots());
+        break;
+      case 'embed':
+        this.#answer(command.id, () => this.#embed(command.inputs));
+        break;
+      case 'saveState':
+        this.#answer(command.id, () => this.#saveState(command.slot, command.path));
+        break;
+      case 'restoreState':
+        this.#answer(command.id, () => this.#restoreState(command.path));
         break;
       case 'start':
         this.#start(command.id, command.request);
@@ -108,7 +130,7 @@ export class Session {
       this.#model = await loading.promise;
       this.#cancelLoad = null;
       if (this.#closing) throw new HoshikageError('cancelled');
-      const info = await this.#createContext(this.#model, identity, options);
+      const info = await this.#prepare(this.#model, identity, options);
       if (this.#closing) throw new HoshikageError('cancelled');
       emit({ type: 'ready', info, slots: this.#slots() });
     } catch (error) {
@@ -116,7 +138,8 @@ export class Session {
     }
   }
 
-  async #createContext(
+  /** Makes what the model is loaded for. */
+  async #prepare(
     model: NativeModel,
     library: NativeLibrary,
     options: EngineOptions,
@@ -126,24 +149,88 @@ export class Session {
     if (tokens < options.contextTokens) {
       this.#log('warn', `N_CTX ${options.contextTokens} is capped at the model's ${tokens} tokens`);
     }
-    this.#context = await model.createContext(nativeContextOptions(options, tokens), () =>
-      this.#ring(),
-    );
-    const { info } = this.#context;
-    this.#tokensPerRequest = Math.min(tokens, info.contextTokensPerSlot);
-    return {
-      library,
-      model: facts,
-      contextTokens: this.#tokensPerRequest,
-      slots: info.slots,
-      batchTokens: info.batchTokens,
-      threads: info.threads,
+    const native = nativeContextOptions(options, tokens);
+    this.#contextOptions = native;
+    this.#modelPath = options.modelPath;
+    this.#tokensPerRequest = tokens;
+    const common = { library, model: facts };
+    if (options.purpose === 'embed') {
+      const threads = decodeThreads(options.threads, physicalCores());
+      return { ...common, contextTokens: tokens, slots: 0, batchTokens: 0, threads };
+    }
+    this.#context = await model.createContext(native, () => this.#ring());
+    const { contextTokensPerSlot, slots, batchTokens, threads } = this.#context.info;
+    this.#tokensPerRequest = Math.min(tokens, contextTokensPerSlot);
+    const { modelPath } = options;
+    const tokensPerSlot = contextTokensPerSlot;
+    this.#stateKey = await stateKey({ modelPath, library, context: native, tokensPerSlot });
+    return { ...common, contextTokens: this.#tokensPerRequest, slots, batchTokens, threads };
+  }
+
+  async #embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+    const model = this.#loadedModel();
+    const options = this.#contextOptions;
+    if (!options) throw new HoshikageError('closed', { what: 'model' });
+    for (const [index, { length }] of inputs.entries()) {
+      if (length === 0) {
+        throw new HoshikageError('invalid_value', {
+          param: 'input',
+          reason: `the text at index ${index} has no tokens`,
+          reason_ja: `${index} 番目の文がトークンになりません`,
+        });
+      }
+      if (length > this.#tokensPerRequest) {
+        const details = { n_prompt_tokens: length, n_ctx: this.#tokensPerRequest };
+        throw new HoshikageError('context_length_exceeded', details);
+      }
+    }
+    const contextTokens = this.#tokensPerRequest;
+    this.#embedder ??= model.createEmbedder({ ...options, contextTokens, slots: 1 });
+    return this.#embedder.embed(inputs);
+  }
+
+  async #saveState(slot: number, path: string): Promise<SavedState | null> {
+    const context = this.#openContext();
+    const key = this.#stateKey;
+    if (key === null) {
+      this.#log('warn', 'no state is saved: the model or library file is gone');
+      return null;
+    }
+    const state = await context.saveState(slot);
+    if (!state) return null;
+    return { tokens: state.tokens, bytes: await writeState(path, key, state) };
+  }
+
+  async #restoreState(path: string): Promise<RestoredState | null> {
+    const context = this.#openContext();
+    const ignored = (why: string): null => {
+      this.#log('warn', `the saved state ${path} is not used: ${why}`);
+      return null;
     };
+    if (this.#stateKey === null) return ignored('the model or library file is gone');
+    const read = await readState(path, this.#stateKey);
+    if ('problem' in read) return ignored(read.problem);
+    const { tokens } = read.state;
+    if (tokens.length === 0 || tokens.length > this.#tokensPerRequest) {
+      return ignored('it does not fit into a slot');
+    }
+    const slot = await context.restoreState(read.state);
+    return slot === null ? ignored('no slot is idle, or it does not fit') : { slot, tokens };
+  }
+
+  #openContext(): NativeContext {
+    if (this.#context && !this.#closing) return this.#context;
+    if (this.#model && !this.#closing) throw this.#notGenerative();
+    throw new HoshikageError('closed', { what: 'context' });
+  }
+
+  #notGenerative(): HoshikageError {
+    return new HoshikageError('model_not_generative', { model: basename(this.#modelPath) });
   }
 
   #start(id: number, request: CompletionRequest): void {
     try {
-      if (!this.#context) throw new HoshikageError('closed', { what: 'context' });
+      const context = this.#openContext();
       const limit = this.#tokensPerRequest;
       const room = limit - request.prompt.length;
       if (room < 1) {
@@ -152,7 +239,7 @@ export class Session {
       }
       const roomBound = request.maxTokens < 0 || request.maxTokens > room;
       const native = nativeRequest(request, roomBound ? room : request.maxTokens);
-      this.#running.set(id, { completion: this.#context.start(native), roomBound });
+      this.#running.set(id, { completion: context.start(native), roomBound });
     } catch (error) {
       const end = { error: toWire(error, 'internal_error') };
       this.#deps.emit({ type: 'ring', news: [{ id, batch: null, end }], slots: null });
@@ -217,6 +304,7 @@ export class Session {
     try {
       await this.#context?.close();
       this.#ring();
+      await this.#embedder?.close();
       await this.#model?.close();
     } catch (error) {
       this.#log('error', `closing failed: ${error instanceof Error ? error.message : error}`);

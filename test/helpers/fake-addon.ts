@@ -11,11 +11,13 @@ import type {
   NativeContext,
   NativeContextOptions,
   NativeDone,
+  NativeEmbedder,
   NativeLibrary,
   NativeModel,
   NativeModelFacts,
   NativeModelOptions,
   NativeRequest,
+  NativeState,
 } from '../../src/engine/addon.js';
 
 export const emptyAbi: AbiTable = {
@@ -52,6 +54,7 @@ export interface FakeAddon extends NativeAddon {
   readonly calls: string[];
   readonly modelOptions: NativeModelOptions[];
   readonly contextOptions: NativeContextOptions[];
+  readonly embedderOptions: NativeContextOptions[];
   readonly requests: NativeRequest[];
 }
 
@@ -61,6 +64,8 @@ export interface FakeBehaviour {
   readonly onLoad?: (options: NativeModelOptions, cancelled: Promise<void>) => Promise<void> | void;
   /** Called in createContext. */
   readonly onContext?: () => void;
+  /** Called in embed; may wait or throw. */
+  readonly onEmbed?: () => Promise<void> | void;
   /** Called before each step; may throw an error with a code, or end the process. */
   readonly onStep?: (step: number) => void;
   /** Never steps while this is true. */
@@ -137,6 +142,8 @@ class FakeContext implements NativeContext {
   readonly #fake: FakeAddon;
   readonly #behaviour: FakeBehaviour;
   readonly #onWake: () => void;
+  /** What the one slot that ever caches holds: the last prompt. */
+  #cached = new Int32Array();
   #steps = 0;
   #ticking = false;
   #closed = false;
@@ -165,6 +172,7 @@ class FakeContext implements NativeContext {
     this.#fake.requests.push(request);
     const completion = new FakeCompletion(request);
     this.#running.add(completion);
+    this.#cached = request.prompt.slice();
     this.#tick();
     return completion;
   }
@@ -182,6 +190,19 @@ class FakeContext implements NativeContext {
 
   counters(): ReturnType<NativeContext['counters']> {
     return { steps: this.#steps, promptTokens: 0, generatedTokens: 0, rings: this.#steps };
+  }
+
+  async saveState(slot: number): Promise<NativeState | null> {
+    if (this.#closed) throw coded('closed', 'the context is closed');
+    if (slot !== 0 || this.#running.size > 0 || this.#cached.length === 0) return null;
+    return { tokens: this.#cached, data: Uint8Array.from(this.#cached, (token) => 255 - token) };
+  }
+
+  async restoreState(state: NativeState): Promise<number | null> {
+    if (this.#closed) throw coded('closed', 'the context is closed');
+    if (this.#running.size > 0 || state.data.length !== state.tokens.length) return null;
+    this.#cached = state.tokens.slice();
+    return 0;
   }
 
   async close(): Promise<void> {
@@ -255,6 +276,24 @@ class FakeModel implements NativeModel {
     return new FakeContext(this.#fake, this.#behaviour, options, onWake);
   }
 
+  createEmbedder(options: NativeContextOptions): NativeEmbedder {
+    if (this.#closed) throw coded('closed', 'the model is closed');
+    this.#fake.embedderOptions.push(options);
+    let closed = false;
+    return {
+      embed: async (inputs) => {
+        await this.#behaviour.onEmbed?.();
+        if (closed) throw coded('closed', 'the embedder is closed');
+        const { embeddingLength } = this.facts();
+        return inputs.map((input) => new Float32Array(embeddingLength).fill(input.length));
+      },
+      close: async () => {
+        if (!closed) this.#fake.calls.push('embedder.close');
+        closed = true;
+      },
+    };
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -269,6 +308,7 @@ export function createFakeAddon(behaviour: FakeBehaviour = {}): FakeAddon {
     calls: [],
     modelOptions: [],
     contextOptions: [],
+    embedderOptions: [],
     requests: [],
     tryLock: () => true,
     dieWithParent: () => true,

@@ -59,6 +59,18 @@ export class FakeEngine implements ResidentEngine {
     return new Uint8Array();
   }
 
+  async embed(): Promise<readonly Float32Array[]> {
+    return [];
+  }
+
+  async saveState(): Promise<null> {
+    return null;
+  }
+
+  async restoreState(): Promise<null> {
+    return null;
+  }
+
   start(): never {
     throw new Error('the pool starts no completion');
   }

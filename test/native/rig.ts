@@ -33,6 +33,11 @@ export function request(prompt: string, over: Partial<NativeRequest> = {}): Nati
   const { logitBias, grammar, logprobs, ...sampling } = greedy;
   return {
     ...sampling,
+    dryMultiplier: 0,
+    dryBase: 1.75,
+    dryAllowedLength: 2,
+    dryPenaltyLastN: -1,
+    drySequenceBreakers: [],
     prompt: Int32Array.from(Buffer.from(prompt, 'latin1')),
     maxTokens: -1,
     cachePrompt: true,

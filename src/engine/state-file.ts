@@ -1,0 +1,195 @@
+/**
+ * The file of a saved sequence: magic, version, sizes, identity key, token ids, the library's bytes,
+ * and at the end a SHA-256 of all before it. Engine process, JavaScript thread, in small pieces, so
+ * that tokens of other slots flow meanwhile. It must never hand out a state whose every byte and whose
+ * whole key it has not compared: a foreign state makes wrong text.
+ */
+import { constants } from 'node:buffer';
+import { createHash, type Hash, randomUUID } from 'node:crypto';
+import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { endianness } from 'node:os';
+import { dirname } from 'node:path';
+import { HoshikageError } from '../errors.js';
+import type { NativeContextOptions, NativeLibrary, NativeState } from './addon.js';
+
+/** `HKSTATE\n` */
+const MAGIC = Buffer.from('HKSTATE\n', 'latin1');
+const VERSION = 1;
+/** Magic, version, key bytes, token count, zero, data bytes; little endian. */
+const HEADER_BYTES = 32;
+const DIGEST_BYTES = 32;
+const MOST_KEY_BYTES = 64 * 1024;
+/** Written, read and hashed at once: some milliseconds of work. */
+const CHUNK_BYTES = 4 * 1024 * 1024;
+
+/** What a state belongs to. */
+export interface StateOwner {
+  readonly modelPath: string;
+  readonly library: NativeLibrary;
+  readonly context: NativeContextOptions;
+  /** As the library made it. */
+  readonly tokensPerSlot: number;
+}
+
+/**
+ * The identity of a state as text: model file and library file by real path, size and time of change,
+ * what the library says of itself, and the settings that shape the cache. Null where a file is gone.
+ */
+export async function stateKey(owner: StateOwner): Promise<string | null> {
+  const { library, context } = owner;
+  try {
+    return JSON.stringify({
+      byteOrder: endianness(),
+      model: await fileIdentity(owner.modelPath),
+      library: await fileIdentity(library.path),
+      version: [library.version, library.ggmlVersion, library.ggmlCommit],
+      layout: [library.layout.model, library.layout.context],
+      tokensPerSlot: owner.tokensPerSlot,
+      cache: [context.typeK ?? null, context.typeV ?? null, context.flashAttention ?? null],
+      rope: [
+        context.ropeScaling ?? null,
+        context.ropeFreqBase ?? null,
+        context.ropeFreqScale ?? null,
+      ],
+    });
+  } catch {
+    return null;
+  }
+}
+
+async function fileIdentity(path: string): Promise<readonly string[]> {
+  const real = await realpath(path);
+  const { size, mtimeNs } = await stat(real, { bigint: true });
+  return [real, String(size), String(mtimeNs)];
+}
+
+/**
+ * Writes a state beside `path` and renames it there: a reader finds the old file or the whole new one.
+ * Readable by its owner only: what a conversation was about can be read out of it. Gives the file's
+ * size in bytes. Code: state_unwritable.
+ */
+export async function writeState(path: string, key: string, state: NativeState): Promise<number> {
+  const temporary = `${path}.${process.pid}.${randomUUID().slice(0, 8)}.tmp`;
+  try {
+    const file = await open(temporary, 'wx', 0o600);
+    let bytes: number;
+    try {
+      bytes = await writeParts(file, key, state);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+    return bytes;
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => {});
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new HoshikageError('state_unwritable', { path, reason }, { cause });
+  }
+}
+
+async function writeParts(file: FileHandle, key: string, state: NativeState): Promise<number> {
+  const keyBytes = Buffer.from(key, 'utf8');
+  const { tokens, data } = state;
+  const header = Buffer.alloc(HEADER_BYTES);
+  MAGIC.copy(header);
+  header.writeUInt32LE(VERSION, 8);
+  header.writeUInt32LE(keyBytes.length, 12);
+  header.writeUInt32LE(tokens.length, 16);
+  header.writeBigUInt64LE(BigInt(data.length), 24);
+  const tokenBytes = Buffer.from(tokens.buffer, tokens.byteOffset, tokens.byteLength);
+  const hash = createHash('sha256');
+  let written = 0;
+  for (const part of [header, keyBytes, tokenBytes, data]) {
+    for (let at = 0; at < part.length; at += CHUNK_BYTES) {
+      const chunk = part.subarray(at, at + CHUNK_BYTES);
+      hash.update(chunk);
+      written += await writeAll(file, chunk);
+    }
+  }
+  return written + (await writeAll(file, hash.digest()));
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<number> {
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, at);
+    at += bytesWritten;
+  }
+  return bytes.length;
+}
+
+/** Not every system can; the rename itself has happened. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r').catch(() => null);
+  try {
+    await folder?.sync().catch(() => {});
+  } finally {
+    await folder?.close();
+  }
+}
+
+/** A state read back, or why there is none. */
+export type StateRead = { readonly state: NativeState } | { readonly problem: string };
+
+/** Reads a state that was saved under exactly this key. Every number is bounded by the file's size. */
+export async function readState(path: string, key: string): Promise<StateRead> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      return await readParts(file, key);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function readParts(file: FileHandle, key: string): Promise<StateRead> {
+  const { size } = await file.stat();
+  if (size < HEADER_BYTES + DIGEST_BYTES) return { problem: 'the file is too short' };
+  const hash = createHash('sha256');
+  const header = await readHashed(file, HEADER_BYTES, hash);
+  if (!header.subarray(0, MAGIC.length).equals(MAGIC)) return { problem: 'not a saved state' };
+  if (header.readUInt32LE(8) !== VERSION) return { problem: 'another version of the format' };
+  const keyBytes = header.readUInt32LE(12);
+  const tokenCount = header.readUInt32LE(16);
+  const dataBytes = header.readBigUInt64LE(24);
+  const wanted = BigInt(HEADER_BYTES + keyBytes + tokenCount * 4 + DIGEST_BYTES) + dataBytes;
+  if (keyBytes > MOST_KEY_BYTES || wanted !== BigInt(size) || header.readUInt32LE(20) !== 0) {
+    return { problem: 'the file is damaged: its sizes do not add up' };
+  }
+  // Not more than the file's size, so a number without loss; but perhaps more than Node can hold.
+  if (dataBytes > BigInt(constants.MAX_LENGTH)) return { problem: 'the state is too large' };
+  const savedKey = await readHashed(file, keyBytes, hash);
+  if (savedKey.toString('utf8') !== key) {
+    return { problem: 'it belongs to another model, library or context' };
+  }
+  const tokenBytes = await readHashed(file, tokenCount * 4, hash);
+  const data = await readHashed(file, Number(dataBytes), hash);
+  const digest = Buffer.alloc(DIGEST_BYTES);
+  await readAll(file, digest);
+  if (!digest.equals(hash.digest())) return { problem: 'the file is damaged: wrong checksum' };
+  // A copy of its own: a typed array wants an aligned offset.
+  const tokens = new Int32Array(Uint8Array.from(tokenBytes).buffer);
+  return { state: { tokens, data } };
+}
+
+async function readHashed(file: FileHandle, length: number, hash: Hash): Promise<Buffer> {
+  const bytes = Buffer.from(new ArrayBuffer(length));
+  for (let at = 0; at < length; at += CHUNK_BYTES) {
+    const chunk = bytes.subarray(at, at + CHUNK_BYTES);
+    await readAll(file, chunk);
+    hash.update(chunk);
+  }
+  return bytes;
+}
+
+async function readAll(file: FileHandle, into: Buffer): Promise<void> {
+  for (let at = 0; at < into.length; ) {
+    const { bytesRead } = await file.read(into, at, into.length - at);
+    if (bytesRead === 0) throw new Error('the file ended while it was read');
+    at += bytesRead;
+  }
+}
