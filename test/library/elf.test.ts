@@ -3,52 +3,111 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { readElf } from '../../src/library/elf.js';
-import { elfImage, writeElf } from '../helpers/elf-file.js';
+import type { BinaryFacts } from '../../src/library/binary.js';
+import { readBinary } from '../../src/library/formats.js';
+import { type ElfContent, elfImage, writeElf } from '../helpers/elf-file.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'hoshikage-elf-'));
 after(() => rmSync(directory, { recursive: true }));
 const path = join(directory, 'lib.so');
 
-test('the needed libraries and the own name are read in order', async () => {
-  writeElf(path, ['libggml.so', 'libc.so.6'], 'libllama.so.0');
-  assert.deepEqual(await readElf(path), {
-    needed: ['libggml.so', 'libc.so.6'],
-    soname: 'libllama.so.0',
+const WHOLE: ElfContent = {
+  needed: ['libggml.so', 'libc.so.6'],
+  soname: 'libllama.so.0',
+  runpath: '$ORIGIN',
+  exports: ['llama_decode', 'other', 'ggml_init'],
+  imports: ['ggml_free', 'malloc'],
+  versions: {
+    'libc.so.6': ['GLIBC_2.9', 'GLIBC_2.34', 'GLIBC_PRIVATE', 'GLIBC_2.2.5'],
+    'libstdc++.so.6': ['GLIBCXX_3.4.29', 'CXXABI_1.3.9'],
+  },
+  provides: ['LIB_1.2', 'LIB_1.10'],
+};
+
+async function read(content: ElfContent): Promise<BinaryFacts> {
+  writeFileSync(path, elfImage(content));
+  const facts = await readBinary(path);
+  assert.ok(!('problem' in facts), JSON.stringify(facts));
+  return facts;
+}
+
+async function problemOf(content: Buffer | string): Promise<string> {
+  writeFileSync(path, content);
+  const facts = await readBinary(path);
+  assert.ok('problem' in facts);
+  return facts.problem;
+}
+
+for (const bits of [64, 32] as const) {
+  for (const hash of ['gnu', 'sysv'] as const) {
+    test(`names, needs, versions and functions are read (${bits} bits, ${hash} hash)`, async () => {
+      assert.deepEqual(await read({ ...WHOLE, bits, hash }), {
+        format: 'elf',
+        bits,
+        machine: 'x64',
+        soname: 'libllama.so.0',
+        needed: ['libggml.so', 'libc.so.6'],
+        runpath: '$ORIGIN',
+        exports: ['llama_decode', 'ggml_init'],
+        imports: ['ggml_free'],
+        versions: { GLIBC: '2.34', GLIBCXX: '3.4.29', CXXABI: '1.3.9' },
+        provides: { LIB: '1.10' },
+      });
+    });
+  }
+}
+
+test('a library without a name, needs or functions has none', async () => {
+  const facts = await read({});
+  assert.deepEqual([facts.soname, facts.needed, facts.exports], [null, [], []]);
+});
+
+test('the relative relocations of glibc 2.36 count as that version', async () => {
+  const versions = { 'libc.so.6': ['GLIBC_2.4', 'GLIBC_ABI_DT_RELR'] };
+  assert.deepEqual((await read({ versions })).versions, { GLIBC: '2.36' });
+});
+
+test('machines have the names that Node gives them', async () => {
+  assert.equal((await read({ machine: 183 })).machine, 'arm64');
+  assert.equal((await read({ machine: 3, bits: 32 })).machine, 'ia32');
+});
+
+test('a program, an object file and a big-endian library are told apart', async () => {
+  assert.match(await problemOf(elfImage({ type: 2 })), /not a shared library/);
+  assert.match(await problemOf(elfImage({ type: 1 })), /not a shared library/);
+  assert.match(await problemOf(elfImage({ flags1: 0x08000000 })), /not a shared library/);
+  const big = elfImage();
+  big[5] = 2;
+  assert.match(await problemOf(big), /big-endian/);
+});
+
+for (const bits of [64, 32] as const) {
+  test(`a file cut off anywhere is a problem, never an exception (${bits} bits)`, async () => {
+    const image = elfImage({ ...WHOLE, bits });
+    for (let length = 0; length < image.length; length += 1) {
+      const problem = await problemOf(image.subarray(0, length));
+      if (length >= 20) assert.match(problem, /cut off|damaged/, `cut at ${length}`);
+    }
   });
-});
 
-test('a library without a name of its own has none', async () => {
-  writeElf(path, ['libm.so.6']);
-  assert.deepEqual(await readElf(path), { needed: ['libm.so.6'], soname: null });
-});
+  test(`a damaged byte anywhere never throws (${bits} bits)`, async () => {
+    const image = elfImage({ ...WHOLE, bits });
+    for (let at = 0; at < image.length; at += 1) {
+      for (const value of [0xff, 0, 0x80]) {
+        const damaged = Buffer.from(image);
+        damaged[at] = value;
+        writeFileSync(path, damaged);
+        const facts = await readBinary(path);
+        assert.ok('problem' in facts || Array.isArray(facts.needed), `byte ${at}`);
+      }
+    }
+  });
+}
 
-test('what is no ELF file has no facts', async () => {
-  for (const content of ['', 'MZ', '#!/bin/sh\necho hello to everybody\n', '\x7fELF']) {
-    writeFileSync(path, content, 'latin1');
-    assert.equal(await readElf(path), null);
-  }
-});
-
-test('a file cut off anywhere gives null, never an exception', async () => {
-  const image = elfImage(['libggml.so'], 'libllama.so');
-  for (let length = 0; length < image.length; length += 1) {
-    writeFileSync(path, image.subarray(0, length));
-    assert.equal(await readElf(path), null, `cut at ${length}`);
-  }
-});
-
-test('a damaged byte anywhere never throws', async () => {
-  const image = elfImage(['libggml.so'], 'libllama.so');
-  for (let at = 0; at < image.length; at += 1) {
-    const damaged = Buffer.from(image);
-    damaged[at] = 0xff;
-    writeFileSync(path, damaged);
-    const facts = await readElf(path);
-    assert.ok(facts === null || Array.isArray(facts.needed), `byte ${at}`);
-  }
-});
-
-test('a missing file is an error of its own', async () => {
-  await assert.rejects(readElf(join(directory, 'none.so')), { code: 'ENOENT' });
+test('version rows that lead in circles come to an end', async () => {
+  // One entry whose own list of 4000 rows is entered again and again.
+  const names = Array.from({ length: 4000 }, (_, index) => `X_${index}`);
+  const versions = Object.fromEntries([1, 2, 3].map((one) => [`lib${one}.so`, names]));
+  writeElf(path, [], null, { versions });
+  assert.ok('problem' in (await readBinary(path)));
 });

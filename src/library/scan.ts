@@ -1,0 +1,105 @@
+/**
+ * Looks at a library's file and its directory without loading it, and says what can be said: format,
+ * machine, which builds of llama.cpp it can be, what is missing around it.
+ * Any process. It must never open a library, never read a whole file, and never throw for what a file
+ * holds. What it accepts is not proved yet: that is the probe's part.
+ */
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, isAbsolute } from 'node:path';
+import type { AbiTable } from '../engine/addon.js';
+import type { LibraryFiles } from '../engine/protocol.js';
+import { HoshikageError } from '../errors.js';
+import type { BinaryFacts } from './binary.js';
+import { bracketOf, unknownNames } from './bracket.js';
+import { readBinary } from './formats.js';
+import { foreignTo, type Host } from './host.js';
+import { because, type Reason } from './reasons.js';
+import { type Family, familyOf } from './siblings.js';
+
+/** What a scan found. */
+export interface ScanReport {
+  readonly path: string;
+  readonly facts: BinaryFacts | null;
+  /** Builds of llama.cpp whose functions it has: [first, first that is too new]. */
+  readonly bracket: readonly [number, number] | null;
+  /** llama_* functions that the table does not know: it is newer than the table. */
+  readonly unknownSymbols: readonly string[];
+  /** The libggml files beside it, in the order in which they are to be opened before it. */
+  readonly preload: readonly string[];
+  /** library_incompatible with the evidence, or null where nothing speaks against loading it. */
+  readonly refusal: HoshikageError | null;
+  /** What it will do without, in words. */
+  readonly notes: readonly Reason[];
+}
+
+/** Scans the library at `path`. A bare name is the system's to find, so nothing is known of it. */
+export async function scanLibrary(path: string, abi: AbiTable, host: Host): Promise<ScanReport> {
+  const nothing: ScanReport = {
+    path,
+    facts: null,
+    bracket: null,
+    unknownSymbols: [],
+    preload: [],
+    refusal: null,
+    notes: [],
+  };
+  if (!isAbsolute(path)) return nothing;
+  const facts = await readBinary(path, { symbols: true, arch: host.arch });
+  if ('problem' in facts) {
+    const { problem: reason, problem_ja: reason_ja } = facts;
+    return { ...nothing, refusal: refuse({ reason, reason_ja }) };
+  }
+  const file = basename(path);
+  const foreign = foreignTo(file, facts, host);
+  if (foreign) return { ...nothing, facts, refusal: refuse(foreign) };
+  const other = await otherThanLlama(path, facts);
+  if (other) return { ...nothing, facts, refusal: refuse(other) };
+  const { bracket, refusal } = bracketOf(file, facts, abi);
+  const unknownSymbols = unknownNames(facts, abi);
+  const known = { ...nothing, facts, bracket, unknownSymbols };
+  if (refusal) return { ...known, refusal: refuse(refusal) };
+  const family = await familyOf(path, facts, { symbols: true });
+  const preload = facts.format === 'elf' ? family.siblings.map((one) => one.path) : [];
+  const gap = gapIn(path, family);
+  return { ...known, preload, refusal: gap && refuse(gap) };
+}
+
+/** What an engine needs to know of a scanned library to open it. */
+export function filesOf(
+  { path, preload, unknownSymbols }: ScanReport,
+  allowUnknown: boolean,
+): LibraryFiles {
+  return { path, preload, unknownSymbols, allowUnknown };
+}
+
+function refuse(why: Reason): HoshikageError {
+  return new HoshikageError('library_incompatible', why);
+}
+
+/** What a library is that has no function of libllama's at all. */
+async function otherThanLlama(path: string, { exports, soname }: BinaryFacts) {
+  if (exports.some((name) => name.startsWith('llama_'))) return null;
+  const names: readonly string[] = await readdir(dirname(path)).catch(() => []);
+  const llama = names.find((name) => /^(lib)?llama\.(.*\.)?(so|dylib|dll)$/.test(name));
+  const file = basename(path);
+  const beside =
+    llama === undefined || llama === file
+      ? {}
+      : { beside: `; ${llama} is beside it`, beside_ja: `(${llama} は同じ場所にあります)` };
+  const called = `${soname ?? ''} ${file}`;
+  if (/llama-common/.test(called)) return because('is_common', { file, ...beside });
+  const isGgml = /ggml/.test(called) || exports.some((name) => name.startsWith('ggml_'));
+  return because(isGgml ? 'is_ggml' : 'is_other', { file, ...beside });
+}
+
+/** What is missing or broken in a family. */
+function gapIn(path: string, { missing, broken }: Family): Reason | null {
+  const [problem] = broken;
+  if (problem) {
+    return { reason: problem.problem.problem, reason_ja: problem.problem.problem_ja };
+  }
+  const [gap] = missing;
+  if (!gap) return null;
+  const directory = dirname(path);
+  return because('missing_sibling', { needer: gap.needer, missing: gap.name, directory });
+}
