@@ -3,16 +3,19 @@
  * Any process. It only looks at the file system; it must never open a library, and never fall through
  * a place that the user named.
  */
-import { readdir, realpath, stat } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, isAbsolute, join } from 'node:path';
 import type { LibraryFiles } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
+import { type Choice, readActive } from './active.js';
 import { readBinary } from './formats.js';
+import { kindOf, libraryIn, namesOf } from './place.js';
 import { familyOf } from './siblings.js';
+import { findInstalled } from './store.js';
 
 /** Which step of the search order found it. */
-export type LibraryOrigin = 'HOSHIKAGE_LIB_PATH' | 'config' | 'package' | 'system';
+export type LibraryOrigin = 'HOSHIKAGE_LIB_PATH' | 'active' | 'config' | 'package' | 'system';
 
 /** A libllama to open: a real, absolute path, or (system only) a bare name. */
 export interface FoundLibrary {
@@ -20,6 +23,8 @@ export interface FoundLibrary {
   readonly origin: LibraryOrigin;
   /** In words, for the log: which place it was found in. */
   readonly reason: string;
+  /** The choice it follows from; only with the origin `active`. */
+  readonly choice?: Choice;
 }
 
 /** Where to look. */
@@ -35,16 +40,6 @@ export interface SearchPlaces {
   /** node_modules directories, nearest first; absent = as Node would look from here. */
   readonly packageRoots?: readonly string[];
 }
-
-/** Exact names in order of preference, then a pattern for versioned ones. libllama-common is another. */
-const NAMES: Readonly<Record<string, { exact: readonly string[]; versioned: RegExp }>> = {
-  darwin: { exact: ['libllama.dylib'], versioned: /^libllama\..*dylib$/ },
-  win32: { exact: ['llama.dll', 'libllama.dll'], versioned: /^(lib)?llama\..*\.dll$/i },
-};
-const ELF_NAMES = {
-  exact: ['libllama.so', 'libllama.so.0'],
-  versioned: /^libllama\.(.*\.)?so(\.[\w.]+)?$/,
-};
 
 const PACKAGE_BY_PLATFORM: Readonly<Record<string, string>> = {
   'linux-x64': 'linux-x64',
@@ -62,10 +57,18 @@ const MULTIARCH: Readonly<Record<string, string>> = {
   arm: 'arm-linux-gnueabihf',
 };
 
-/** The first libllama in the search order. Code: library_not_found, only for a named place. */
-export async function findLibrary(places: SearchPlaces): Promise<FoundLibrary> {
+/**
+ * The first libllama in the search order. `choice`: as if this were chosen (null: nothing) instead of
+ * what active.json says. Code: library_not_found, only for a named or chosen place.
+ */
+export async function findLibrary(
+  places: SearchPlaces,
+  choice?: Choice | null,
+): Promise<FoundLibrary> {
   const { libPath, libDir, platform } = places;
   if (libPath !== null) return findNamed(libPath, platform);
+  const chosen = choice === undefined ? (await readActive(libDir)).active : choice;
+  if (chosen) return findChosen(chosen, libDir, platform);
   const own = await libraryIn(libDir, platform);
   if (own) return { path: own, origin: 'config', reason: `found in ${libDir}` };
   const packaged = await findPackaged(places);
@@ -89,6 +92,26 @@ async function findNamed(libPath: string, platform: NodeJS.Platform): Promise<Fo
   throw new HoshikageError('library_not_found', { reason: `${origin}=${libPath} ${what}` });
 }
 
+/** Whoever chose a library must not get another one without a word. */
+async function findChosen(
+  choice: Choice,
+  libDir: string,
+  platform: NodeJS.Platform,
+): Promise<FoundLibrary> {
+  const installed = await findInstalled(libDir, choice.id, platform);
+  if (installed?.path) {
+    const reason = `chosen by hoshikage lib use ${choice.id}`;
+    return { path: installed.path, origin: 'active', reason, choice };
+  }
+  const { en, ja } = installed
+    ? { en: 'holds no libllama', ja: 'に libllama がありません' }
+    : { en: 'is not installed any more', ja: 'はもうありません' };
+  throw new HoshikageError('library_not_found', {
+    reason: `the chosen ${choice.id} ${en}; choose another with hoshikage lib use or lib rollback`,
+    reason_ja: `選ばれている ${choice.id} ${ja}。hoshikage lib use か lib rollback で選び直せます`,
+  });
+}
+
 async function findPackaged(places: SearchPlaces): Promise<FoundLibrary | null> {
   const id = PACKAGE_BY_PLATFORM[`${places.platform}-${places.arch}`];
   if (!id) return null;
@@ -110,35 +133,6 @@ function systemDirectories({ platform, arch, searchPath }: SearchPlaces): string
   const triplet = MULTIARCH[arch];
   const multiarch = triplet ? [`/usr/lib/${triplet}`] : [];
   return [...listed, '/usr/local/lib', ...multiarch, '/usr/lib64', '/usr/lib'];
-}
-
-/** The real path of the best libllama in a directory, or null. */
-async function libraryIn(directory: string, platform: NodeJS.Platform): Promise<string | null> {
-  const names: readonly string[] = await readdir(directory).catch(() => []);
-  const { exact, versioned } = namesOf(platform);
-  const newestFirst = names
-    .filter((name) => versioned.test(name) && !exact.includes(name))
-    .sort((one, other) => other.localeCompare(one, 'en', { numeric: true }));
-  for (const name of [...exact.filter((one) => names.includes(one)), ...newestFirst]) {
-    const path = join(directory, name);
-    // A link that leads nowhere is passed over.
-    if ((await kindOf(path)) === 'file') return realpath(path);
-  }
-  return null;
-}
-
-function namesOf(platform: NodeJS.Platform): { exact: readonly string[]; versioned: RegExp } {
-  return NAMES[platform] ?? ELF_NAMES;
-}
-
-async function kindOf(path: string): Promise<'file' | 'directory' | null> {
-  try {
-    const facts = await stat(path);
-    if (facts.isFile()) return 'file';
-    return facts.isDirectory() ? 'directory' : null;
-  } catch {
-    return null;
-  }
 }
 
 /**

@@ -79,22 +79,28 @@ function isRecord(value: unknown): value is RawEntry {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/**
- * Replaces the map whole or not at all, and on the disk before it counts: temporary file, fsync,
- * rename, fsync of the directory. Throws what the file system says.
- */
+/** Replaces the map whole or not at all. Throws what the file system says. */
 export async function writeMapFile(target: string, raw: RawMap): Promise<void> {
+  // fromEntries defines own properties, so an alias like __proto__ stays an alias.
+  await replaceFile(target, `${JSON.stringify(Object.fromEntries(raw), null, 2)}\n`);
+}
+
+/**
+ * Replaces a file whole or not at all, and on the disk before it counts: temporary file, fsync,
+ * rename, fsync of the directory. The mode stays; `mode` is a new file's. Throws what the file system
+ * says.
+ */
+export async function replaceFile(target: string, text: string, mode = 0o666): Promise<void> {
   const directory = dirname(target);
   const prefix = `.${basename(target)}.`;
   await removeStaleTemporaries(directory, prefix);
   const temporary = join(directory, `${prefix}${randomBytes(6).toString('hex')}.tmp`);
   const before = await stat(target).catch(() => null);
   try {
-    const handle = await open(temporary, 'wx');
+    const handle = await open(temporary, 'wx', mode);
     try {
       if (before) await handle.chmod(before.mode & 0o777);
-      // fromEntries defines own properties, so an alias like __proto__ stays an alias.
-      await handle.writeFile(`${JSON.stringify(Object.fromEntries(raw), null, 2)}\n`);
+      await handle.writeFile(text);
       await handle.sync();
     } finally {
       await handle.close();

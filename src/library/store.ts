@@ -1,0 +1,354 @@
+/**
+ * The libraries that are installed: directories in the lib directory, each with an id, its name.
+ * Any process. It must never take a path for an id, never write over what is there, and never delete
+ * what it did not make itself.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  unlink,
+} from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
+import { HoshikageError } from '../errors.js';
+import type { TryLock } from '../models/lock.js';
+import { replaceFile } from '../models/map-file.js';
+import { isAlive } from '../models/pid-file.js';
+import {
+  type Active,
+  type Choice,
+  changeActive,
+  isLibraryId,
+  readActive,
+  underLock,
+  unwritable,
+} from './active.js';
+import { kindOf, libraryIn } from './place.js';
+
+/** One installed library. */
+export interface Installed {
+  readonly id: string;
+  readonly dir: string;
+  /** The libllama in it (real, absolute); null where there is none any more. */
+  readonly path: string | null;
+  /** `npm`: lib install put it there; `link`: lib use PATH; `user`: somebody put it there by hand. */
+  readonly source: 'npm' | 'user' | 'link';
+  readonly variant?: string;
+  readonly version?: string;
+  readonly sizeBytes: number;
+  /** Epoch time in ms. */
+  readonly installedAt?: number;
+}
+
+/** What an installation knows of itself. */
+export interface Manifest {
+  readonly variant: string;
+  readonly version: string;
+  /** What it was made of. */
+  readonly packages: readonly { readonly name: string; readonly integrity: string }[];
+  /** The files it put there, relative to its directory. */
+  readonly files: readonly string[];
+}
+
+const FORMAT = 1;
+const MANIFEST = 'installed.json';
+const LINK = 'link.json';
+/** Where archives of llama.cpp keep their libraries. */
+const SUBDIRECTORIES = ['', 'build/bin', 'bin', 'lib'];
+const STAGING = /^\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}$/;
+/** A staging directory this old is nobody's, whatever its number says. */
+const OLDEST_STAGING_MS = 7 * 24 * 60 * 60 * 1000;
+const MAX_FILES = 4096;
+
+/** The installed library of that id, or null. Whatever is not an id is not installed. */
+export async function findInstalled(
+  libDir: string,
+  id: string,
+  platform: NodeJS.Platform = process.platform,
+): Promise<Installed | null> {
+  if (!isLibraryId(id)) return null;
+  // By the listing, since a file system that ignores case would find it by other names too.
+  const names: readonly string[] = await readdir(libDir).catch(() => []);
+  const dir = join(libDir, id);
+  if (!names.includes(id) || (await kindOf(dir)) !== 'directory') return null;
+  const manifest = await readManifest(dir);
+  if (manifest) {
+    const { variant, version, installedAt } = manifest;
+    const path = await libraryIn(dir, platform);
+    const sizeBytes = await sizeOf(dir);
+    return { id, dir, path, source: 'npm', variant, version, sizeBytes, installedAt };
+  }
+  const target = await readLink(dir);
+  if (target !== null) {
+    const path = await libraryAt(target, platform);
+    const sizeBytes = path === null ? 0 : await sizeOf(dirname(path), /^(lib)?(llama|ggml)/);
+    return { id, dir, path, source: 'link', sizeBytes };
+  }
+  const path = await libraryAt(dir, platform);
+  return { id, dir, path, source: 'user', sizeBytes: await sizeOf(dir) };
+}
+
+/** The libllama that a file or a directory means, or null. */
+export async function libraryAt(path: string, platform: NodeJS.Platform): Promise<string | null> {
+  const kind = await kindOf(path);
+  if (kind === 'file') return realpath(path);
+  if (kind === null) return null;
+  for (const name of SUBDIRECTORIES) {
+    const found = await libraryIn(join(path, name), platform);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+interface KnownManifest extends Manifest {
+  readonly installedAt: number;
+}
+
+async function readManifest(dir: string): Promise<KnownManifest | null> {
+  const value = await readJson(join(dir, MANIFEST));
+  if (value?.format !== FORMAT) return null;
+  const { variant, version, installedAt, packages, files } = value;
+  if (typeof variant !== 'string' || typeof version !== 'string') return null;
+  if (!Array.isArray(files) || !Array.isArray(packages)) return null;
+  const names = files.filter((name): name is string => typeof name === 'string');
+  return {
+    variant,
+    version,
+    installedAt: typeof installedAt === 'number' ? installedAt : 0,
+    packages: packages.filter(isPackage),
+    files: names,
+  };
+}
+
+function isPackage(value: unknown): value is { name: string; integrity: string } {
+  if (typeof value !== 'object' || value === null) return false;
+  const { name, integrity } = value as Record<string, unknown>; // each is checked here
+  return typeof name === 'string' && typeof integrity === 'string';
+}
+
+async function readLink(dir: string): Promise<string | null> {
+  const value = await readJson(join(dir, LINK));
+  const path = value?.format === FORMAT ? value.path : null;
+  return typeof path === 'string' && isAbsolute(path) ? path : null;
+}
+
+async function readJson(path: string): Promise<Readonly<Record<string, unknown>> | null> {
+  try {
+    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as Record<string, unknown>) : null; // an object has string keys
+  } catch {
+    return null;
+  }
+}
+
+/** Bytes of the files in a directory and below, links not followed. */
+async function sizeOf(dir: string, names = /^/): Promise<number> {
+  let bytes = 0;
+  let left = MAX_FILES;
+  const visit = async (directory: string): Promise<void> => {
+    const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) {
+      left -= 1;
+      if (left < 0 || !names.test(entry.name)) continue;
+      const path = join(directory, entry.name);
+      if (entry.isDirectory()) await visit(path);
+      else if (entry.isFile()) bytes += (await lstat(path).catch(() => null))?.size ?? 0;
+    }
+  };
+  await visit(dir);
+  return bytes;
+}
+
+/** What is installed and what is chosen of it. */
+export class LibraryStore {
+  readonly #libDir: string;
+  readonly #platform: NodeJS.Platform;
+  readonly #tryLock: TryLock | undefined;
+
+  /** `tryLock`: used where fs-ext is not installed. */
+  constructor(
+    libDir: string,
+    options: { readonly platform?: NodeJS.Platform; readonly tryLock?: TryLock } = {},
+  ) {
+    this.#libDir = libDir;
+    this.#platform = options.platform ?? process.platform;
+    this.#tryLock = options.tryLock;
+  }
+
+  /** All of them by id; a directory without a libllama that nobody but a user made is none. */
+  async list(): Promise<Installed[]> {
+    const names: readonly string[] = await readdir(this.#libDir).catch(() => []);
+    const found: Installed[] = [];
+    for (const name of [...names].sort()) {
+      const one = await this.get(name);
+      if (one && (one.path !== null || one.source !== 'user')) found.push(one);
+    }
+    return found;
+  }
+
+  /** The one of that id, or null. */
+  get(id: string): Promise<Installed | null> {
+    return findInstalled(this.#libDir, id, this.#platform);
+  }
+
+  /** What is chosen. Code: library_not_found where active.json cannot be read. */
+  active(): Promise<Active> {
+    return readActive(this.#libDir);
+  }
+
+  /**
+   * Chooses an installed library, or with null lets the search order decide; what was chosen before
+   * is remembered. On the disk when it resolves.
+   * Codes: library_unknown, library_locked, library_unwritable.
+   */
+  async activate(id: string | null, { minimal = false } = {}): Promise<void> {
+    const change = async (before: Active): Promise<Active> => {
+      if (id !== null && !(await this.get(id))) throw new HoshikageError('library_unknown', { id });
+      const active: Choice | null = id === null ? null : { id, minimal };
+      if (active?.id !== before.active?.id) return { active, previous: before.active };
+      return { ...before, active };
+    };
+    await changeActive(this.#libDir, change, this.#tryLock);
+  }
+
+  /**
+   * The id under which a path is linked; made now where it is not. A path inside an installed
+   * directory is that one's. Codes: library_not_found, library_locked, library_unwritable.
+   */
+  async link(path: string): Promise<{ readonly id: string; readonly created: boolean }> {
+    const found = await libraryAt(path, this.#platform);
+    if (found === null) throw noLibraryAt(path);
+    const same = (await this.list()).find((one) => one.path === found);
+    if (same) return { id: same.id, created: false };
+    const id = linkId(path, found);
+    return underLock(
+      this.#libDir,
+      async () => {
+        const dir = join(this.#libDir, id);
+        await mkdir(dir, { recursive: true }).catch((cause) => unwritable(dir, cause));
+        const text = `${JSON.stringify({ format: FORMAT, path }, null, 2)}\n`;
+        await replaceFile(join(dir, LINK), text).catch((cause) => unwritable(dir, cause));
+        return { id, created: true };
+      },
+      this.#tryLock,
+    );
+  }
+
+  /** An empty directory of this process beside the installed ones; what dead processes left goes. */
+  async stage(): Promise<string> {
+    await mkdir(this.#libDir, { recursive: true }).catch((c) => unwritable(this.#libDir, c));
+    await this.#sweep();
+    const name = `.tmp-${hostKey()}-${process.pid}-${randomBytes(4).toString('hex')}`;
+    const path = join(this.#libDir, name);
+    await mkdir(path).catch((cause) => unwritable(path, cause));
+    return path;
+  }
+
+  async #sweep(): Promise<void> {
+    for (const name of await readdir(this.#libDir)) {
+      const [, host, pid] = STAGING.exec(name) ?? [];
+      if (host === undefined) continue;
+      const path = join(this.#libDir, name);
+      const facts = await lstat(path).catch(() => null);
+      if (!facts?.isDirectory()) continue;
+      const lives = host !== hostKey() || isAlive(Number(pid));
+      if (lives && Date.now() - facts.mtimeMs < OLDEST_STAGING_MS) continue;
+      // Whatever stays is swept the next time.
+      await rm(path, { recursive: true, force: true }).catch(() => {});
+    }
+  }
+
+  /**
+   * Makes a staged directory the installed library `id`, with its manifest; all of it or nothing.
+   * Codes: library_exists, library_locked, library_unwritable.
+   */
+  async place(staged: string, id: string, manifest: Manifest): Promise<Installed> {
+    const dir = join(this.#libDir, id);
+    const facts = { format: FORMAT, ...manifest, installedAt: Date.now() };
+    const text = `${JSON.stringify(facts, null, 2)}\n`;
+    await underLock(
+      this.#libDir,
+      async () => {
+        const isThere = await lstat(dir).catch(() => null);
+        if (isThere) throw new HoshikageError('library_exists', { id, path: dir });
+        await replaceFile(join(staged, MANIFEST), text).catch((cause) => unwritable(dir, cause));
+        await rename(staged, dir).catch((cause) => unwritable(dir, cause));
+      },
+      this.#tryLock,
+    );
+    const installed = await this.get(id);
+    if (!installed) throw new HoshikageError('library_unknown', { id });
+    return installed;
+  }
+
+  /**
+   * Deletes what `place` or `link` made; a link's target stays, and files that somebody added stay
+   * with their directory. True where nothing is left.
+   * Codes: library_unknown, library_in_use, library_not_ours, library_locked, library_unwritable.
+   */
+  async remove(id: string): Promise<boolean> {
+    let gone = false;
+    const change = async (before: Active): Promise<Active> => {
+      const installed = await this.get(id);
+      if (!installed) throw new HoshikageError('library_unknown', { id });
+      const { dir, source } = installed;
+      if (before.active?.id === id) throw new HoshikageError('library_in_use', { id });
+      if (source === 'user') throw new HoshikageError('library_not_ours', { id, path: dir });
+      const files = source === 'link' ? [LINK] : await installedFiles(dir);
+      for (const name of files) await removeFile(dir, name);
+      gone = await rmdir(dir).then(
+        () => true,
+        () => false,
+      );
+      return before.previous?.id === id ? { active: before.active } : before;
+    };
+    await changeActive(this.#libDir, change, this.#tryLock);
+    return gone;
+  }
+}
+
+/** The manifest's files, the manifest last: a removal that was cut off can be done again. */
+async function installedFiles(dir: string): Promise<readonly string[]> {
+  const manifest = await readManifest(dir);
+  const files = manifest?.files ?? [];
+  const inside = files.filter((name) => !relative(dir, join(dir, name)).startsWith('..'));
+  const directories = new Set(inside.map((name) => dirname(name)).filter((name) => name !== '.'));
+  return [...inside, ...[...directories].sort().reverse(), MANIFEST];
+}
+
+async function removeFile(dir: string, name: string): Promise<void> {
+  const path = join(dir, ...name.split(/[\\/]/));
+  if (!path.startsWith(dir + sep)) return;
+  const facts = await lstat(path).catch(() => null);
+  if (!facts) return;
+  // A directory that still holds somebody's files stays.
+  if (facts.isDirectory()) await rmdir(path).catch(() => {});
+  else await unlink(path).catch((cause) => unwritable(path, cause));
+}
+
+/** Tells what its directory was for, and stays the same for the same path. */
+function linkId(path: string, found: string): string {
+  const name = basename(dirname(found)).replace(/[^A-Za-z0-9._-]/g, '') || 'libllama';
+  const start = name.replace(/^[^A-Za-z0-9]+/, '').slice(0, 40) || 'libllama';
+  return `${start}-${createHash('sha256').update(path).digest('hex').slice(0, 8)}`;
+}
+
+/** library_not_found for a place that was named. */
+export function noLibraryAt(path: string): HoshikageError {
+  return new HoshikageError('library_not_found', {
+    reason: `there is none at ${path}`,
+    reason_ja: `${path} にはありません`,
+  });
+}
+
+function hostKey(): string {
+  return createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+}
