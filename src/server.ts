@@ -17,6 +17,7 @@ import { answerUnreadable, createApp } from './http/app.js';
 import { LibraryService, type LibraryStatus } from './library/service.js';
 import type { Log } from './log.js';
 import { ModelCatalog } from './models/catalog.js';
+import type { TryLock } from './models/lock.js';
 import { locateModel } from './resources/locate.js';
 import { ModelPool } from './resources/pool.js';
 
@@ -84,8 +85,9 @@ async function buildRooms(config: Config, { log, version }: ServerOptions): Prom
   // The addon is loaded only where fs-ext is missing; loading it opens no libllama.
   const tryLock = (fd: number): boolean => loadAddon().tryLock(fd);
   const catalog = await ModelCatalog.open({ modelMapFile, modelDir, cacheDir, log, tryLock });
-  const library = makeLibrary(config, log);
+  const library = makeLibrary(config, log, tryLock);
   const pool = makePool(config, log, library);
+  library.onChange(() => pool.renew());
   catalog.onChange(() => pool.refresh((id) => catalog.get(id)));
   const renderer = new TemplateRenderer();
   const token = randomBytes(32).toString('hex');
@@ -99,13 +101,13 @@ async function buildRooms(config: Config, { log, version }: ServerOptions): Prom
   return { server, catalog, library, pool, renderer, token };
 }
 
-function makeLibrary(config: Config, log: Log): LibraryService {
+function makeLibrary(config: Config, log: Log, tryLock: TryLock): LibraryService {
   const env = engineEnvironmentOf(config);
   const { libPath, libDir, cacheDir } = config;
   const { platform, arch } = process;
   const searchPath = (platform === 'darwin' ? env.DYLD_LIBRARY_PATH : env.LD_LIBRARY_PATH) ?? '';
   const places = { libPath, libDir, platform, arch, searchPath };
-  return new LibraryService({ places, cacheDir, env, log });
+  return new LibraryService({ places, cacheDir, env, log, tryLock });
 }
 
 function makePool(config: Config, log: Log, library: LibraryService): ModelPool {

@@ -1,5 +1,5 @@
 /**
- * /admin/*: changes to the list of models and to what is resident, for the CLI and for people with
+ * /admin/*: changes to the list of models, to what is resident and to the library, for the CLI and for people with
  * the key. Runs in the server, behind adminGuard. It must never answer before the change is on disk.
  */
 import type { Context } from 'hono';
@@ -7,10 +7,11 @@ import { HoshikageError } from '../errors.js';
 import type { ModelEntry } from '../models/registry.js';
 import { readJson } from './body.js';
 import { ignoredHeader } from './chat-shape.js';
-import type { AppDeps, AppEnv } from './deps.js';
+import type { AppDeps, AppEnv, LibraryReport } from './deps.js';
 import { entryOf } from './models.js';
 import { json } from './response.js';
-import { parseAdd } from './schema/admin.js';
+import { parseAdd, parseUse } from './schema/admin.js';
+import { libraryOf } from './status.js';
 
 /** An entry on the wire: the catalogue's, its settings by their names in the map. */
 function wireEntry({ id, path, stop, origin, settings }: ModelEntry): object {
@@ -98,4 +99,40 @@ function untilGone<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     signal.addEventListener('abort', leave, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
   });
+}
+
+/** GET /admin/library: which library is used and why, and which are installed. */
+export async function adminLibrary({ library }: AppDeps): Promise<Response> {
+  const installed = (await library.store.list()).map((one) => ({
+    id: one.id,
+    path: one.path,
+    source: one.source,
+    variant: one.variant ?? null,
+    version: one.version ?? null,
+    size: one.sizeBytes,
+  }));
+  const count = installed.length;
+  const message = `${count} 個の libllama が入っています / ${count} libllama(s) installed`;
+  return json({ success: true, message, library: wireLibrary(library.status()), installed });
+}
+
+/**
+ * POST /admin/library: the next engine is made of another library; the one that runs finishes first.
+ * Codes: those of parseUse and LibraryService.use.
+ */
+export async function adminUse(
+  c: Context<AppEnv>,
+  { config, library }: AppDeps,
+): Promise<Response> {
+  const body = await readJson(c.req.raw, config.maxBodyBytes);
+  const { id, ignored } = parseUse(body, config.strictFields);
+  const status = await library.use(id, c.req.raw.signal);
+  const name = id ?? 'default';
+  const message = `次のエンジンから ${name} を使います / The next engine uses ${name}`;
+  return json({ success: true, message, library: wireLibrary(status) }, ignoredHeader(ignored));
+}
+
+function wireLibrary(report: LibraryReport): object {
+  const { id, reason } = report;
+  return { id, reason, ...libraryOf(report) };
 }

@@ -9,7 +9,16 @@ import { HTTPException } from 'hono/http-exception';
 import { requestId } from 'hono/request-id';
 import { describe, HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
-import { adminAdd, adminList, adminLoad, adminReload, adminRemove, adminUnload } from './admin.js';
+import {
+  adminAdd,
+  adminLibrary,
+  adminList,
+  adminLoad,
+  adminReload,
+  adminRemove,
+  adminUnload,
+  adminUse,
+} from './admin.js';
 import { handleChat } from './chat.js';
 import type { AppDeps, AppEnv } from './deps.js';
 import { errorResponse, failureOf } from './error.js';
@@ -60,6 +69,8 @@ const TABLE: readonly Route[] = [
   },
   { method: 'POST', path: '/admin/reload', handle: (_, deps) => adminReload(deps) },
   { method: 'POST', path: '/admin/unload', handle: (c, deps) => adminUnload(deps, c.req.raw) },
+  { method: 'GET', path: '/admin/library', handle: (_, deps) => adminLibrary(deps) },
+  { method: 'POST', path: '/admin/library', handle: adminUse },
 ];
 
 /** Every route there is, e.g. `{ method: 'GET', path: '/v1/models/{id}' }`. */

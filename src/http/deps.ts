@@ -16,6 +16,27 @@ export interface LibraryReport {
   readonly origin: string | null;
   readonly identity: NonNullable<NonNullable<PoolStatus['resident']>['info']>['library'] | null;
   readonly error: { readonly code: ErrorCode; readonly details: ErrorDetails } | null;
+  readonly reason: string | null;
+  /** The installed library it is, where one was chosen. */
+  readonly id: string | null;
+}
+
+/** An installed library; LibraryStore gives it. */
+export interface InstalledReport {
+  readonly id: string;
+  readonly path: string | null;
+  readonly source: string;
+  readonly variant?: string;
+  readonly version?: string;
+  readonly sizeBytes: number;
+}
+
+/** What the routes need of LibraryService. */
+export interface LibraryDeps {
+  status(): LibraryReport;
+  /** Codes: library_pinned, library_unknown, library_unproved, library_*, addon_missing, cancelled. */
+  use(id: string | null, signal: AbortSignal): Promise<LibraryReport>;
+  readonly store: { list(): Promise<readonly InstalledReport[]> };
 }
 
 /** The rooms below and the facts of this server. */
@@ -27,7 +48,7 @@ export interface AppDeps {
     'list' | 'get' | 'add' | 'remove' | 'reload' | 'facts' | 'problem'
   >;
   readonly pool: Pick<ModelPool, 'acquire' | 'status' | 'load' | 'unload'>;
-  readonly library: { status(): LibraryReport };
+  readonly library: LibraryDeps;
   readonly renderer: ChatDeps['renderer'];
   /** The token in run.json. */
   readonly adminToken: string;

@@ -31,7 +31,8 @@ export function statusOf(deps: AppDeps): object {
   };
 }
 
-function libraryOf({ state, path, origin, identity, error }: LibraryReport): object {
+/** The library as an answer shows it. */
+export function libraryOf({ state, path, origin, identity, error }: LibraryReport): object {
   return {
     state,
     path: identity?.path ?? path,

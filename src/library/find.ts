@@ -3,7 +3,7 @@
  * Any process. It only looks at the file system; it must never open a library, and never fall through
  * a place that the user named.
  */
-import { readdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, isAbsolute, join } from 'node:path';
 import type { LibraryFiles } from '../engine/protocol.js';

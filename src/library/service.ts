@@ -3,27 +3,29 @@
  * a process of its own, remembered.
  * Server's main thread. It owns the running check; it must never load libllama nor the addon.
  */
-import { isAbsolute, join } from 'node:path';
-import { addonPath, readAbiText } from '../engine/addon.js';
+import { isAbsolute } from 'node:path';
 import type { LibraryIdentity } from '../engine/engine.js';
 import { fromWire, type LibraryFiles, type WireError } from '../engine/protocol.js';
 import { type ErrorCode, type ErrorDetails, HoshikageError, toHoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
-import {
-  type FoundLibrary,
-  findLibrary,
-  type LibraryOrigin,
-  type SearchPlaces,
-  withSiblings,
-} from './find.js';
-import { type Identification, type IdentifyInput, identifyLibrary } from './identify.js';
-import { recallVerdict, rememberVerdict, type Verdict, verdictKey } from './verdict.js';
+import type { TryLock } from '../models/lock.js';
+import type { Choice } from './active.js';
+import { type FoundLibrary, findLibrary, type LibraryOrigin, type SearchPlaces } from './find.js';
+import type { Identification, IdentifyInput } from './identify.js';
+import { knownVerdict, libraryFiles } from './known.js';
+import { recallProof } from './proofs.js';
+import { LibraryStore } from './store.js';
+import type { Verdict } from './verdict.js';
 
 /** What /v1/status shows of the library. */
 export interface LibraryStatus {
   readonly state: 'checking' | 'ok' | 'refused' | 'missing';
   readonly path: string | null;
   readonly origin: LibraryOrigin | null;
+  /** In words, which place it was found in. */
+  readonly reason: string | null;
+  /** The installed library it is, where one was chosen. */
+  readonly id: string | null;
   readonly identity: LibraryIdentity | null;
   readonly error: { readonly code: ErrorCode; readonly details: ErrorDetails } | null;
 }
@@ -35,6 +37,9 @@ export interface LibraryDeps {
   /** The environment that engine processes will have. */
   readonly env: NodeJS.ProcessEnv;
   readonly log: Log;
+  /** ALLOW_UNKNOWN_LIBLLAMA: drive unknown layouts in the minimal mode. */
+  readonly allowUnknown?: boolean;
+  readonly tryLock?: TryLock;
   /** Another way to identify a library than by a probe process. */
   readonly identify?: (input: IdentifyInput) => Promise<Identification>;
   /** 5 s by default. */
@@ -48,6 +53,8 @@ const CHECKING: LibraryStatus = {
   state: 'checking',
   path: null,
   origin: null,
+  reason: null,
+  id: null,
   identity: null,
   error: null,
 };
@@ -55,13 +62,32 @@ const CHECKING: LibraryStatus = {
 /** The one library of this server. Starts checking when it is made. */
 export class LibraryService {
   readonly #deps: LibraryDeps;
+  readonly #store: LibraryStore;
+  readonly #listeners: (() => void)[] = [];
   #status: LibraryStatus = CHECKING;
+  #choice: Choice | null = null;
   #refusedAt = 0;
+  /** Ends when the last `use` has; they come one after the other. */
+  #uses: Promise<unknown> = Promise.resolve();
+  readonly #closing = new AbortController();
   #check: { readonly abort: AbortController; readonly done: Promise<void> };
 
   constructor(deps: LibraryDeps) {
     this.#deps = deps;
+    const { tryLock, places } = deps;
+    const { platform } = places;
+    this.#store = new LibraryStore(places.libDir, { platform, ...(tryLock && { tryLock }) });
     this.#check = this.#begin();
+  }
+
+  /** What is installed, with the choice. Only to be read. */
+  get store(): Pick<LibraryStore, 'list' | 'get' | 'active'> {
+    return this.#store;
+  }
+
+  /** Calls `listener` after every switch to another library. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
   }
 
   /** What is known now, at once. */
@@ -90,7 +116,44 @@ export class LibraryService {
   async files(signal: AbortSignal): Promise<LibraryFiles> {
     const { path } = await this.ready(signal);
     if (path === null) throw new HoshikageError('library_not_found', { reason: 'no path' });
-    return withSiblings(path);
+    return libraryFiles(path, this.#allowsUnknown(this.#choice));
+  }
+
+  /**
+   * Switches to an installed library that passed the canary; with null to what the search order finds
+   * without a choice. It is identified first; where that fails, nothing has changed.
+   * Codes: library_pinned, library_unknown, library_unproved, library_not_found,
+   * library_incompatible, addon_missing, library_locked, library_unwritable, cancelled.
+   */
+  async use(id: string | null, signal: AbortSignal): Promise<LibraryStatus> {
+    const turn = this.#uses.then(() => this.#use(id, signal));
+    this.#uses = turn.catch(() => {});
+    return turn;
+  }
+
+  async #use(id: string | null, caller: AbortSignal): Promise<LibraryStatus> {
+    const { places, cacheDir, log } = this.#deps;
+    const signal = AbortSignal.any([caller, this.#closing.signal]);
+    if (signal.aborted) throw new HoshikageError('cancelled');
+    const { libPath } = places;
+    if (libPath !== null) throw new HoshikageError('library_pinned', { path: libPath });
+    if (id !== null && !(await this.#store.get(id)))
+      throw new HoshikageError('library_unknown', { id });
+    const found = await findLibrary(places, id === null ? null : { id, minimal: false });
+    const proof = id === null ? null : await recallProof(cacheDir, found.path);
+    if (id !== null && !proof) throw new HoshikageError('library_unproved', { id });
+    const choice: Choice | null = id === null ? null : { id, minimal: proof?.minimal === true };
+    const { identity, error } = await this.#verdict(found.path, choice, signal);
+    if (signal.aborted) throw new HoshikageError('cancelled');
+    if (error) throw refusal(error, found, places.libDir);
+    await this.#store.activate(id, { minimal: choice?.minimal === true });
+    // Whatever a running check is about, it is not about this one.
+    this.#check.abort.abort();
+    this.#choice = choice;
+    this.#status = { ...statusOf(found), id, state: 'ok', identity };
+    log.start('libllama switched', { id: id ?? 'default', path: found.path });
+    for (const listener of this.#listeners) listener();
+    return this.#status;
   }
 
   /** Looks again: another file may be there now. */
@@ -100,10 +163,11 @@ export class LibraryService {
     this.#check = this.#begin();
   }
 
-  /** Ends a running check and its process. */
+  /** Ends a running check or switch and its process. */
   async close(): Promise<void> {
+    this.#closing.abort();
     this.#check.abort.abort();
-    await this.#check.done;
+    await Promise.all([this.#check.done, this.#uses]);
   }
 
   #begin(): { readonly abort: AbortController; readonly done: Promise<void> } {
@@ -119,9 +183,11 @@ export class LibraryService {
     const { log, places } = this.#deps;
     const found = await findLibrary(places);
     if (signal.aborted) return;
-    this.#status = { ...CHECKING, path: found.path, origin: found.origin };
+    const choice = found.choice ?? null;
+    this.#choice = choice;
+    this.#status = statusOf(found);
     log.start('libllama', { path: found.path, origin: found.origin, reason: found.reason });
-    const { identity, error } = await this.#verdict(found.path, signal);
+    const { identity, error } = await this.#verdict(found.path, choice, signal);
     if (signal.aborted) return;
     if (error) {
       this.#settle(refusal(error, found, places.libDir));
@@ -135,21 +201,14 @@ export class LibraryService {
     });
   }
 
-  async #verdict(path: string, signal: AbortSignal): Promise<Verdict> {
-    const { cacheDir, env, log, identify = identifyLibrary } = this.#deps;
-    const file = join(cacheDir, 'library-verdicts.json');
-    const ours = { abiText: readAbiText(), addonPath: addonPath() };
-    const key = await verdictKey(path, ours, env);
-    const known = key && (await recallVerdict(file, key));
-    if (known) return known;
-    const files = await withSiblings(path);
-    const { verdict, certain } = await identify({ files, env, signal });
-    if (key && certain) {
-      await rememberVerdict(file, key, verdict).catch((error: unknown) =>
-        log.warn('the verdict on libllama could not be kept', { error }),
-      );
-    }
-    return verdict;
+  #verdict(path: string, choice: Choice | null, signal: AbortSignal): Promise<Verdict> {
+    const { cacheDir, env, log, identify } = this.#deps;
+    const allowUnknown = this.#allowsUnknown(choice);
+    return knownVerdict({ path, allowUnknown, cacheDir, env, log, identify, signal });
+  }
+
+  #allowsUnknown(choice: Choice | null): boolean {
+    return this.#deps.allowUnknown === true || choice?.minimal === true;
   }
 
   #settle(error: HoshikageError): void {
@@ -159,6 +218,11 @@ export class LibraryService {
     this.#status = { ...this.#status, state, identity: null, error: { code, details } };
     this.#deps.log.error('libllama cannot be used', { code, reason: details.reason });
   }
+}
+
+/** A library that was found and is being checked. */
+function statusOf({ path, origin, reason, choice }: FoundLibrary): LibraryStatus {
+  return { ...CHECKING, path, origin, reason, id: choice?.id ?? null };
 }
 
 /**

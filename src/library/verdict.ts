@@ -30,11 +30,15 @@ interface StoredVerdict {
 
 /**
  * A digest of everything a verdict depends on: the files of the library, what we know of its
- * interface, our addon, and the variables it looks at. Null for a bare name.
+ * interface and whether we insist on it, our addon, and the variables it looks at. Null for a bare name.
  */
 export async function verdictKey(
   path: string,
-  ours: { readonly abiText: string; readonly addonPath: string },
+  ours: {
+    readonly abiText: string;
+    readonly addonPath: string;
+    readonly allowUnknown?: boolean;
+  },
   env: NodeJS.ProcessEnv,
 ): Promise<string | null> {
   if (!isAbsolute(path)) return null;
@@ -44,7 +48,9 @@ export async function verdictKey(
   const facts = await Promise.all(files.map(fileFacts));
   const variables = Object.entries(env).filter(([name]) => TELLING_VARIABLES.test(name));
   return createHash('sha256')
-    .update(JSON.stringify([FORMAT, facts, ours.abiText, variables.sort()]))
+    .update(
+      JSON.stringify([FORMAT, facts, ours.abiText, variables.sort(), ours.allowUnknown === true]),
+    )
     .digest('hex');
 }
 

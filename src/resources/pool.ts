@@ -146,6 +146,17 @@ export class ModelPool {
     return true;
   }
 
+  /**
+   * Tells the pool that engines are made of another library now: what is resident goes after its
+   * running requests, what is being loaded is loaded anew. Requests that wait get a new engine.
+   */
+  renew(): void {
+    const resident = this.#resident;
+    if (!resident) return;
+    resident.retired = true;
+    if (resident.leases === 0) resident.end();
+  }
+
   /** Tells the pool that the registry changed: what is resident goes when its entry did. */
   refresh(lookup: (id: string) => ModelEntry | undefined): void {
     const resident = this.#resident;

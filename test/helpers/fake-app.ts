@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TemplateRenderer } from '../../src/chat/template.js';
 import { loadConfig } from '../../src/config.js';
+import { HoshikageError } from '../../src/errors.js';
 import { createApp } from '../../src/http/app.js';
 import type { LibraryReport } from '../../src/http/deps.js';
 import type { ErrorBody } from '../../src/http/error.js';
@@ -46,16 +47,8 @@ export function fakeApp(options: FakeAppOptions = {}) {
   const lines: LogLine[] = [];
   const pool = new FakePool(options.engine ?? new FakeEngine());
   const catalog = options.catalog ?? new FakeCatalog();
-  const library: { report: LibraryReport; status(): LibraryReport } = {
-    report: {
-      state: 'ok',
-      path: '/lib/libllama.so',
-      origin: 'package',
-      identity: null,
-      error: null,
-    },
-    status: () => library.report,
-  };
+  const library = new FakeLibrary();
+
   const app = createApp({
     config,
     log: recorder(lines),
@@ -81,6 +74,34 @@ export function fakeApp(options: FakeAppOptions = {}) {
       ...more,
     });
   return { app, ask, post, chat, pool, catalog, library, lines, engine: pool.engine };
+}
+
+/** A library of which one other is installed and proved. */
+export class FakeLibrary {
+  report: LibraryReport = {
+    state: 'ok',
+    path: '/lib/libllama.so',
+    origin: 'package',
+    reason: 'the package',
+    id: null,
+    identity: null,
+    error: null,
+  };
+  readonly store = {
+    list: async () => [
+      { id: 'other', path: '/lib/other/libllama.so', source: 'npm', version: '1.0', sizeBytes: 5 },
+    ],
+  };
+
+  status(): LibraryReport {
+    return this.report;
+  }
+
+  async use(id: string | null): Promise<LibraryReport> {
+    if (id !== null && id !== 'other') throw new HoshikageError('library_unknown', { id });
+    this.report = { ...this.report, id };
+    return this.report;
+  }
 }
 
 /** Headers that open /admin. */

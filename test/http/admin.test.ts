@@ -138,3 +138,56 @@ describe('admin: what is resident', () => {
     assert.equal(catalog.reloads, 1);
   });
 });
+
+describe('admin: the library', () => {
+  it('is shown with the installed ones', async () => {
+    const { ask } = fakeApp();
+    const response = await ask('/admin/library', { headers: ADMIN });
+    const body = (await response.json()) as Record<string, unknown>;
+    assert.deepEqual(body.installed, [
+      {
+        id: 'other',
+        path: '/lib/other/libllama.so',
+        source: 'npm',
+        variant: null,
+        version: '1.0',
+        size: 5,
+      },
+    ]);
+    const { id, origin, reason } = body.library as Record<string, unknown>;
+    assert.deepEqual([id, origin, reason], [null, 'package', 'the package']);
+  });
+
+  it('is switched by the id of an installed one, and back by null', async () => {
+    const { post, library } = fakeApp();
+    const switched = await post('/admin/library', { id: 'other' }, ADMIN);
+    const { success, message } = await answerOf(switched);
+    assert.deepEqual(
+      [success, message],
+      [true, '次のエンジンから other を使います / The next engine uses other'],
+    );
+    assert.equal(library.report.id, 'other');
+    await answerOf(await post('/admin/library', { id: null }, ADMIN));
+    assert.equal(library.report.id, null);
+  });
+
+  it('is never named by a path, and must be installed', async () => {
+    const { post, library } = fakeApp();
+    for (const id of ['/usr/lib/libllama.so', '../other', 'a/b', '..', '', 'other\n', 7]) {
+      const response = await post('/admin/library', { id }, ADMIN);
+      assert.equal(response.status, 400);
+      assert.deepEqual((await errorOf(response)).param, 'id');
+    }
+    const missing = await errorOf(await post('/admin/library', {}, ADMIN));
+    assert.equal(missing.code, 'missing_required_parameter');
+    const unknown = await post('/admin/library', { id: 'cuda-1.2.3' }, ADMIN);
+    assert.deepEqual([unknown.status, (await errorOf(unknown)).code], [404, 'library_unknown']);
+    assert.equal(library.report.id, null);
+  });
+
+  it('is nobody else’s to switch', async () => {
+    const { post, ask } = fakeApp();
+    assert.equal((await post('/admin/library', { id: 'other' })).status, 403);
+    assert.equal((await ask('/admin/library')).status, 403);
+  });
+});

@@ -6,7 +6,9 @@ import { afterEach, beforeEach, test } from 'node:test';
 import type { LibraryIdentity } from '../../src/engine/engine.js';
 import type { WireError } from '../../src/engine/protocol.js';
 import type { Identification, IdentifyInput } from '../../src/library/identify.js';
+import { recordProof } from '../../src/library/proofs.js';
 import { LibraryService } from '../../src/library/service.js';
+import { LibraryStore } from '../../src/library/store.js';
 import { writeElf } from '../helpers/elf-file.js';
 import { recordingLog } from '../helpers/recording-log.js';
 
@@ -178,4 +180,107 @@ test('waiting for the verdict ends with its signal, and with the service', async
   const other = service.ready(patient());
   await service.close();
   await assert.rejects(other, { code: 'cancelled' });
+});
+
+/** Puts a libllama of its own into `lib/<id>` and gives its path. */
+function putInstalled(id: string): string {
+  mkdirSync(join(root, 'lib', id));
+  writeElf(join(root, 'lib', id, 'libllama.so'));
+  return join(root, 'lib', id, 'libllama.so');
+}
+
+/** Lets it pass, as `lib use` would. */
+const prove = (path: string, minimal = false) =>
+  recordProof(join(root, 'cache'), path, { minimal });
+
+test('use switches to a proved library, remembers it and tells who listens', async () => {
+  const other = putInstalled('other');
+  await prove(other);
+  const { service } = setUp(async () => good);
+  await service.ready(patient());
+  let changes = 0;
+  service.onChange(() => {
+    changes += 1;
+  });
+  const status = await service.use('other', patient());
+  assert.deepEqual([status.id, status.path, status.origin], ['other', other, 'active']);
+  assert.equal((await service.files(patient())).path, other);
+  assert.equal(changes, 1);
+  assert.deepEqual((await service.store.active()).active, { id: 'other', minimal: false });
+  await service.close();
+  // The next server starts with it, and from there the way back is open.
+  const next = setUp(async () => good).service;
+  assert.equal((await next.ready(patient())).path, other);
+  const back = await next.use(null, patient());
+  assert.deepEqual([back.id, back.origin], [null, 'config']);
+  assert.deepEqual((await next.store.active()).active, null);
+  await next.close();
+});
+
+test('use refuses what did not pass, is not there or cannot be identified, and nothing changes', async () => {
+  const unproved = putInstalled('unproved');
+  const broken = putInstalled('broken');
+  await prove(broken);
+  const { service } = setUp(async ({ files }) =>
+    files.path === broken ? bad('library_incompatible', true) : good,
+  );
+  await service.ready(patient());
+  service.onChange(() => assert.fail('nothing has changed'));
+  await assert.rejects(service.use('unproved', patient()), { code: 'library_unproved' });
+  await assert.rejects(service.use('nothing', patient()), { code: 'library_unknown' });
+  await assert.rejects(service.use('../lib/broken', patient()), { code: 'library_unknown' });
+  await assert.rejects(service.use('broken', patient()), { code: 'library_incompatible' });
+  // A proof belongs to files: another file in the same place has none.
+  await prove(unproved);
+  writeElf(unproved, ['libm.so.6']);
+  await assert.rejects(service.use('unproved', patient()), { code: 'library_unproved' });
+  assert.equal(service.status().path, join(root, 'lib', 'libllama.so'));
+  assert.deepEqual(await new LibraryStore(join(root, 'lib')).active(), { active: null });
+  await service.close();
+});
+
+test('use refuses where HOSHIKAGE_LIB_PATH decides', async () => {
+  const other = putInstalled('other');
+  await prove(other);
+  const { service } = setUp(async () => good, join(root, 'lib'));
+  await assert.rejects(service.use('other', patient()), { code: 'library_pinned' });
+  await service.close();
+});
+
+test('a library that passed in the minimal mode is used in it, and only it', async () => {
+  const other = putInstalled('other');
+  await prove(other, true);
+  const { service, asked } = setUp(async () => good);
+  await service.ready(patient());
+  assert.equal((await service.files(patient())).allowUnknown, false);
+  await service.use('other', patient());
+  assert.deepEqual(
+    asked.map(({ files }) => files.allowUnknown),
+    [false, true],
+  );
+  assert.equal((await service.files(patient())).allowUnknown, true);
+  await service.close();
+  const next = setUp(async () => good).service;
+  await next.ready(patient());
+  assert.equal((await next.files(patient())).allowUnknown, true);
+  await next.close();
+});
+
+test('switches come one after the other, and a closing service ends the one that runs', async () => {
+  for (const id of ['one', 'two']) await prove(putInstalled(id));
+  const { service } = setUp(
+    ({ files, signal }) =>
+      new Promise((resolve, reject) => {
+        if (!files.path.includes('two')) resolve(good);
+        if (signal.aborted) reject(new Error('aborted'));
+        signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+      }),
+  );
+  await service.ready(patient());
+  const [one, two] = [service.use('one', patient()), service.use('two', patient())];
+  assert.equal((await one).id, 'one');
+  const ended = assert.rejects(two);
+  await service.close();
+  await ended;
+  assert.equal((await service.store.active()).active?.id, 'one');
 });

@@ -698,3 +698,38 @@ test('an engine that came up after it was given up is closed', async () => {
   await stopping;
   assert.equal(engines.last.engine.closed, true);
 });
+
+test('renew lets running requests finish on the old engine; the next one gets a new engine', async () => {
+  const { pool, engines } = setUp({ nSlots: 2 });
+  const running = await pool.acquire(a, patient());
+  pool.renew();
+  const next = watch(pool.acquire(a, patient()));
+  await settle();
+  assert.equal(next.lease(), null);
+  assert.equal(engines.starts.length, 1);
+  running.release();
+  await settle();
+  assert.equal(engines.starts.length, 2);
+  assert.notEqual(next.lease()?.engine, running.engine);
+  await pool.stop(0);
+});
+
+test('renew ends an engine that nobody uses, and loads anew what was being loaded', async () => {
+  const idle = setUp();
+  (await idle.pool.acquire(a, patient())).release();
+  idle.pool.renew();
+  await settle();
+  assert.equal(idle.pool.status().resident, null);
+  const { pool, engines } = setUp({}, false);
+  const waiting = watch(pool.acquire(a, patient()));
+  await settle();
+  assert.equal(engines.starts.length, 1);
+  pool.renew();
+  await settle();
+  assert.equal(engines.starts.length, 2);
+  engines.last.succeed();
+  await settle();
+  assert.ok(waiting.lease());
+  pool.renew();
+  await pool.stop(0);
+});

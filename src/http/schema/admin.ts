@@ -1,7 +1,7 @@
 /**
- * The body of POST /admin/models, as the earlier versions had it: `{name, path, stop?, force?, …}`
- * with an entry's settings beside. Runs in the server; pure. What the values may be is the registry's
- * to say, so that the CLI keeps the same rules.
+ * The bodies of POST /admin/models, as the earlier versions had it (`{name, path, stop?, force?, …}`
+ * with an entry's settings beside), and of POST /admin/library. Runs in the server; pure. What a
+ * model's values may be is the registry's to say, so that the CLI keeps the same rules.
  */
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
@@ -63,4 +63,32 @@ export function parseAdd(body: unknown, strict: boolean): AddCall {
     },
     ignored: ignored.names,
   };
+}
+
+/** A library to switch to; null = what the search order finds. */
+export interface UseCall {
+  readonly id: string | null;
+  readonly ignored: readonly string[];
+}
+
+const useBody = z.looseObject({
+  // The name of an installed one and never a path: who may ask the server may not choose its files.
+  id: z
+    .string()
+    .refine(
+      (id) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(id),
+      because(
+        '入っている libllama の名前か null にしてください(パスは使えません)',
+        'must be the id of an installed libllama or null, never a path',
+      ),
+    )
+    .nullable(),
+});
+
+/** Reads the body. Codes: missing_required_parameter, invalid_value, unknown_parameter. */
+export function parseUse(body: unknown, strict: boolean): UseCall {
+  const { id } = parseWith(useBody, body);
+  const ignored = new IgnoredFields(strict);
+  ignored.check(body, { id: 'honoured' });
+  return { id, ignored: ignored.names };
 }
