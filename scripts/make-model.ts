@@ -4,8 +4,8 @@
  */
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { type RandomModelOptions, writeRandom } from '../src/models/random.js';
 import { writeScripted } from '../src/models/scripted.js';
-import { type RandomModelOptions, writeRandom } from './random-model.js';
 
 const USAGE = `usage: npm run make-model -- random OUT [options]     random weights from a seed
        npm run make-model -- scripted OUT [options]   says given texts under greedy decoding

@@ -8,18 +8,14 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type RandomModelOptions, writeRandom } from '../../scripts/random-model.js';
+import { type RandomModelOptions, writeRandom } from '../../src/models/random.js';
 import { type ScriptedOptions, writeScripted } from '../../src/models/scripted.js';
 
-const MAKERS = ['../../src/models/', '../../scripts/'].flatMap((folder) => {
-  const path = fileURLToPath(new URL(folder, import.meta.url));
-  return readdirSync(path)
-    .filter((name) =>
-      /^(scripted|script|vocabulary|codes|prng|random-model|gguf-write)\.ts$/.test(name),
-    )
-    .sort()
-    .map((name) => join(path, name));
-});
+const MODELS = fileURLToPath(new URL('../../src/models/', import.meta.url));
+const MAKERS = readdirSync(MODELS)
+  .filter((name) => /^(scripted|script|vocabulary|codes|prng|random|gguf-write)\.ts$/.test(name))
+  .sort()
+  .map((name) => join(MODELS, name));
 
 /** Changes whenever a maker changes, so that no stale model is ever used. */
 const makersVersion = createHash('sha256')

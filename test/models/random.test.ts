@@ -4,9 +4,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { writeRandom } from '../../scripts/random-model.js';
 import type { TokenLogprob } from '../../src/engine/engine.js';
 import { readGguf } from '../../src/models/gguf.js';
+import { writeRandom } from '../../src/models/random.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
 import { greedy } from '../helpers/engine-options.js';
 

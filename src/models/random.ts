@@ -1,10 +1,11 @@
 /**
- * Makes llama-architecture models with random weights from a seed, for tests of numbers and for
+ * Makes llama-architecture models with random weights from a seed, for comparing numbers and for
  * benchmarks. What they say is noise, and they practically never end by themselves.
- * It must never be used by the product.
+ * Any thread. It must never run anything, nor be offered to users as a model.
  */
-import { HoshikageError } from '../src/errors.js';
+import { HoshikageError } from '../errors.js';
 import {
+  type GgufContent,
   type GgufTensor,
   type GgufValue,
   halfBits,
@@ -12,9 +13,9 @@ import {
   tensorBytes,
   vector,
   writeGguf,
-} from '../src/models/gguf-write.js';
-import { randomBits } from '../src/models/prng.js';
-import { CHAT_TEMPLATE, CONTROL, Vocabulary } from '../src/models/vocabulary.js';
+} from './gguf-write.js';
+import { randomBits } from './prng.js';
+import { CHAT_TEMPLATE, CONTROL, Vocabulary } from './vocabulary.js';
 
 /** Sizes of a random model; whatever is absent gives one of about 5 MB. */
 export interface RandomModelOptions {
@@ -27,13 +28,20 @@ export interface RandomModelOptions {
   readonly feedForward?: number;
   /** Tokens at least; filled up with tokens of made-up text. */
   readonly vocabulary?: number;
+  /** Kana, kanji and words in the vocabulary; absent = true. Without them it has 260 tokens or more. */
+  readonly commonWords?: boolean;
+  /**
+   * How much the context decides: standard deviation of the attention scores, nats. Absent = 1, where
+   * hundreds of tokens are mixed nearly evenly; from 3 on a few of them prevail.
+   */
+  readonly attention?: number;
   /** Trained context length in tokens. */
   readonly contextLength?: number;
   readonly template?: string;
   readonly addBos?: boolean;
 }
 
-type Sizes = Required<Omit<RandomModelOptions, 'template' | 'addBos'>>;
+type Sizes = Required<Omit<RandomModelOptions, 'template' | 'addBos' | 'commonWords'>>;
 
 /** Standard deviation of the logits: enough for a clear best token, little enough for others. */
 const LOGIT_DEVIATION = 3;
@@ -41,6 +49,11 @@ const LEVELS = 4096;
 
 /** Writes the model; the same options give the same bytes. Code: invalid_argument (sizes that don't fit). */
 export async function writeRandom(path: string, options: RandomModelOptions = {}): Promise<void> {
+  await writeGguf(path, randomContent(options));
+}
+
+/** What writeRandom writes. Code: invalid_argument (sizes that don't fit). */
+export function randomContent(options: RandomModelOptions = {}): GgufContent {
   const sizes: Sizes = {
     seed: options.seed ?? 1,
     type: options.type ?? 'f16',
@@ -50,19 +63,20 @@ export async function writeRandom(path: string, options: RandomModelOptions = {}
     kvHeads: options.kvHeads ?? 2,
     feedForward: options.feedForward ?? 512,
     vocabulary: options.vocabulary ?? 0,
+    attention: options.attention ?? 1,
     contextLength: options.contextLength ?? 4096,
   };
   if (sizes.embedding % (2 * sizes.heads) !== 0 || sizes.heads % sizes.kvHeads !== 0) {
     throw new HoshikageError('invalid_argument', { reason: 'heads that do not divide evenly' });
   }
   const vocabulary = new Vocabulary();
-  vocabulary.addCommon();
+  if (options.commonWords ?? true) vocabulary.addCommon();
   for (let i = 0; vocabulary.size < sizes.vocabulary; i++)
     vocabulary.addWord(` w${i.toString(36)}`);
-  await writeGguf(path, {
+  return {
     metadata: metadata(sizes, options, vocabulary),
     tensors: tensors(sizes, vocabulary),
-  });
+  };
 }
 
 function metadata(
@@ -101,7 +115,7 @@ function tensors(sizes: Sizes, vocabulary: Vocabulary): GgufTensor[] {
   const branch = 1 / Math.sqrt(2 * sizes.layers);
   const layers = Array.from({ length: sizes.layers }, (_, i) => `blk.${i}`).flatMap((layer) => [
     norm(`${layer}.attn_norm.weight`),
-    noise(`${layer}.attn_q.weight`, width, width, 1 / Math.sqrt(width)),
+    noise(`${layer}.attn_q.weight`, width, width, sizes.attention / Math.sqrt(width)),
     noise(`${layer}.attn_k.weight`, width, keyWidth, 1 / Math.sqrt(width)),
     noise(`${layer}.attn_v.weight`, width, keyWidth, 1 / Math.sqrt(width)),
     noise(`${layer}.attn_output.weight`, width, width, branch / Math.sqrt(width)),
