@@ -43,12 +43,19 @@ function findCompiler(): string | null {
   return null;
 }
 
-const compiler = findCompiler();
+/** The C++ compiler of these tests; null where there is none. */
+export const compiler = findCompiler();
 
 /** Why these tests can't run here, or false: the value of node:test's `skip`. */
 export const skipReason: string | false = compiler
   ? false
   : 'no C++ compiler (g++ or clang++) to build the fake libllama with';
+
+/** Where what was made of `parts` is kept. */
+export function cacheFolder(parts: readonly string[]): string {
+  const digest = createHash('sha256').update(parts.join('\0')).digest('hex').slice(0, 24);
+  return join(tmpdir(), `hoshikage-fake-${userInfo().uid}`, digest);
+}
 
 /** Compiles C++ to a shared library in a folder of its own, once per content. Returns its path. */
 function compile(source: string, flags: readonly string[], fileName: string): string {
@@ -59,11 +66,7 @@ function compile(source: string, flags: readonly string[], fileName: string): st
     ...(sanitize ? [`-fsanitize=${sanitize}`] : []),
     ...flags,
   ];
-  const digest = createHash('sha256')
-    .update([compiler, fileName, ...all, source].join('\0'))
-    .digest('hex')
-    .slice(0, 24);
-  const folder = join(tmpdir(), `hoshikage-fake-${userInfo().uid}`, digest);
+  const folder = cacheFolder([compiler, fileName, ...all, source]);
   const file = join(folder, fileName);
   if (existsSync(file)) return file;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -80,8 +83,8 @@ function compile(source: string, flags: readonly string[], fileName: string): st
   return file;
 }
 
-/** Names that a libllama of this build exports, as far as the table knows them. */
-function exportedNames(build: number): string[] {
+/** Names that a libllama of this build exports and others do not, as far as the table knows them. */
+export function exportedNames(build: number): string[] {
   return abi.symbols
     .filter(([, from, gone]) => from <= build && build < gone)
     .map(([name]) => name);
@@ -96,9 +99,9 @@ function stubs(names: Iterable<string>): string {
     .join('\n');
 }
 
-/** The full fake, as v0.5.0. */
-export function buildFake(): string {
-  const source = readFileSync(fakeSource, 'utf8');
+/** The full fake, as v0.5.0, or with an edit of its source. */
+export function buildFake(edit: (source: string) => string = (source) => source): string {
+  const source = edit(readFileSync(fakeSource, 'utf8'));
   const names = exportedNames(newestBuild).filter((name) => !source.includes(` ${name}(`));
   return compile(`${source}\n${stubs(names)}\n`, ['-fvisibility=hidden'], 'libllama.so');
 }
@@ -139,7 +142,8 @@ function structSource(name: string, layout: AbiLayout): string {
   return lines.join('\n');
 }
 
-function batchSource(bytes: 56 | 72): string {
+/** llama_batch with its two functions, of this size. */
+export function batchSource(bytes: 56 | 72): string {
   const extra = bytes === 72 ? '  int32_t all_pos_0, all_pos_1, all_seq_id;\n' : '';
   return `struct llama_batch {
   int32_t n_tokens;
@@ -165,7 +169,8 @@ export function symbolNames(kind: 'REQUIRED' | 'OPTIONAL'): string[] {
   );
 }
 
-const HEAD = `#include <cstddef>
+/** The beginning of every generated source. */
+export const HEAD = `#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #define EXPORT extern "C" __attribute__((visibility("default")))

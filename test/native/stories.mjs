@@ -132,6 +132,17 @@ const stories = {
     }
   },
 
+  /** As far as a context, which is where the values that were written are read back. */
+  async load(parameters) {
+    try {
+      const state = await reach({ ...parameters, phase: 'idle' });
+      tell({ info: state.context.info });
+      await ways.end(state);
+    } catch (error) {
+      tell({ code: error.code, message: error.message });
+    }
+  },
+
   async leaveBy(parameters) {
     const state = await reach(parameters);
     tell({ at: parameters.phase });

@@ -10,14 +10,27 @@ namespace {
 // The default of n_gpu_layers became -1 (all) with b7553; older builds want a large number.
 constexpr int32_t kAllLayersNumber = 999;
 
+// One load, as its progress callback finds it: by its thread. Written as user data it would be one
+// more pointer among fields whose defaults are all null, where a library with another order would
+// take it for its own list of overrides.
 struct ProgressState {
+  static thread_local ProgressState* current;
   const std::function<bool(float)>* progress;
   bool fired = false;
   bool cancelled = false;
-};
 
-bool OnProgress(float fraction, void* user_data) {
-  auto* state = static_cast<ProgressState*>(user_data);
+  explicit ProgressState(const std::function<bool(float)>* report) : progress(report) {
+    current = this;
+  }
+  ~ProgressState() { current = nullptr; }
+  ProgressState(const ProgressState&) = delete;
+  ProgressState& operator=(const ProgressState&) = delete;
+};
+thread_local ProgressState* ProgressState::current = nullptr;
+
+bool OnProgress(float fraction, void*) {
+  ProgressState* state = ProgressState::current;
+  if (!state) return true;  // counts as never called
   state->fired = true;
   try {
     if ((*state->progress)(fraction)) return true;
@@ -93,9 +106,8 @@ std::shared_ptr<Model> Model::Load(std::shared_ptr<Library> library, const Model
          static_cast<const LlamaTensorOverride*>(overrides.data()));
   }
 
-  ProgressState state{&progress};
+  ProgressState state(&progress);
   Poke(layout, &params, "progress_callback", static_cast<ProgressCallback>(OnProgress));
-  Poke(layout, &params, "progress_callback_user_data", static_cast<void*>(&state));
 
   llama_model* handle = Guard("model_load_failed", "llama_model_load_from_file", [&] {
     return api.llama_model_load_from_file(options.path.c_str(), params);
