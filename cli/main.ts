@@ -7,6 +7,7 @@
 import yargs, { type Argv } from 'yargs';
 import { chooseLanguage, type Language } from '../src/config.js';
 import { addCommand } from './commands/add.js';
+import { doctorCommand } from './commands/doctor.js';
 import { listCommand } from './commands/list.js';
 import { removeCommand } from './commands/remove.js';
 import { serveCommand } from './commands/serve.js';
@@ -15,7 +16,13 @@ import { type Command, type Common, createShell, markLiterals, type Shell } from
 import { PARSER_MARKS, wrongUsage } from './usage.js';
 import { packageVersion } from './version.js';
 
-const COMMANDS: readonly Command[] = [serveCommand, addCommand, removeCommand, listCommand];
+const COMMANDS: readonly Command[] = [
+  serveCommand,
+  addCommand,
+  removeCommand,
+  listCommand,
+  doctorCommand,
+];
 
 /** A usage error in the marks of usage.ts. */
 class BadUsage extends Error {}

@@ -54,7 +54,7 @@ export function table(rows: readonly (readonly string[])[]): string[] {
 }
 
 const WIDE =
-  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u3000-\u303f\uff01-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\u3000-\u30ff\uff01-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;
 
 /** Terminal columns of a text: two for each wide character, none for a combining mark. */
 export function displayWidth(text: string): number {

@@ -31,8 +31,9 @@ const SYNTAX: Readonly<Record<string, string>> = {
   remove: 'remove <ALIAS>',
   list: 'list [--json]',
   ls: 'ls [--json]',
+  doctor: 'doctor [--json]',
 };
-const OVERVIEW = '[serve | add | rm | list]';
+const OVERVIEW = '[serve | add | rm | list | doctor]';
 const WITH_VALUE = ['--lang', '--port', '-p', '--host'];
 
 /** Puts what the parser said of these arguments into words. */

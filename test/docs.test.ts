@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { CHECKS } from '../src/doctor/check.js';
 import { CATALOGUE } from '../src/errors.js';
 import { ROUTES } from '../src/http/app.js';
 import {
@@ -162,6 +163,13 @@ test('the CLI and docs/user-manual.md know the same commands and options', async
   );
   assert.deepEqual(manual('hoshikage ([a-z]+)'), sorted(commands.flatMap(({ names }) => names)));
   assert.deepEqual(manual('(--[a-z-]+)'), sorted(options));
+});
+
+test('docs/user-manual.md lists every check of the doctor once', () => {
+  const listed = rows(section(read('docs/user-manual.md'), '## 診断')).flatMap(([, ids]) =>
+    ticked(ids).filter((id) => /^[a-z]+\.[a-z_]+$/.test(id)),
+  );
+  assert.deepEqual([...listed].sort(), Object.keys(CHECKS).sort());
 });
 
 /** The CLI's help in English, of a command where one is named. */

@@ -21,7 +21,10 @@ describe('a table', () => {
   });
 
   it('counts two columns for wide characters', () => {
-    assert.deepEqual(['abc', '星影', '🌟', '한', 'ｱ', ''].map(displayWidth), [3, 4, 2, 2, 1, 0]);
+    assert.deepEqual(
+      ['abc', '星影', '🌟', '한', 'ｱ', 'サーバー', ''].map(displayWidth),
+      [3, 4, 2, 2, 1, 8, 0],
+    );
   });
 });
 

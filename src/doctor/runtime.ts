@@ -1,0 +1,101 @@
+/**
+ * Checks of what Hoshikage runs on: Node, the system, its C libraries. Main thread; reads a few files.
+ */
+import { type Finding, finding } from './check.js';
+import type { Machine } from './machine.js';
+import type { Patient } from './patient.js';
+import { isOlder, newestOf } from './versions.js';
+
+/** Platforms that a libllama is published for and that Hoshikage is written for. */
+const KNOWN_PLATFORMS = [
+  'linux-x64',
+  'linux-arm64',
+  'linux-arm',
+  'darwin-arm64',
+  'darwin-x64',
+  'win32-x64',
+  'win32-arm64',
+];
+
+/** The checks `runtime.*`. */
+export async function examineRuntime(patient: Patient): Promise<readonly Finding[]> {
+  const { machine, root } = patient;
+  const findings = [await nodeFinding(machine, root), platformFinding(machine)];
+  if (machine.platform !== 'linux') return findings;
+  return [...findings, libcFinding(machine), await libstdcxxFinding(machine)];
+}
+
+async function nodeFinding(machine: Machine, root: string): Promise<Finding> {
+  const { nodeVersion } = machine;
+  const wanted = await wantedNode(machine, root);
+  const detail = {
+    ja: `v${nodeVersion}(${wanted} 以降が必要)`,
+    en: `v${nodeVersion} (${wanted} or newer is needed)`,
+  };
+  if (!isOlder(nodeVersion, wanted)) return finding('runtime.node', 'ok', detail);
+  return finding('runtime.node', 'broken', detail, {
+    ja: `Node.js を ${wanted} 以降にしてください(https://nodejs.org/)`,
+    en: `Install Node.js ${wanted} or newer (https://nodejs.org/)`,
+  });
+}
+
+/** The oldest version in package.json's `engines`. */
+async function wantedNode(machine: Machine, root: string): Promise<string> {
+  const bytes = await machine.bytes(`${root}/package.json`);
+  const parsed: unknown = JSON.parse(bytes?.toString('utf8') ?? 'null');
+  const range = /"node":"\D*([\d.]+)"/.exec(JSON.stringify(parsed))?.[1];
+  if (range === undefined) throw new Error(`no engines in ${root}/package.json`);
+  return range;
+}
+
+function platformFinding({ platform, arch }: Machine): Finding {
+  const name = `${platform} ${arch}`;
+  if (platform === 'linux' && arch === 'x64') return finding('runtime.platform', 'ok', name);
+  if (KNOWN_PLATFORMS.includes(`${platform}-${arch}`)) {
+    return finding('runtime.platform', 'ok', {
+      ja: `${name}(対応して作ってあるが、実機では確かめていない)`,
+      en: `${name} (written for, but not tried on a real machine)`,
+    });
+  }
+  return finding(
+    'runtime.platform',
+    'warning',
+    {
+      ja: `${name} 向けの libllama は npm にありません`,
+      en: `There is no packaged libllama for ${name}`,
+    },
+    {
+      ja: 'llama.cpp を自分でビルドして置いてください(docs/LIBRARY_GUIDE.md)',
+      en: 'Build llama.cpp yourself and put it in place (docs/LIBRARY_GUIDE.md)',
+    },
+  );
+}
+
+function libcFinding(machine: Machine): Finding {
+  const glibc = machine.glibc();
+  if (glibc !== null) return finding('runtime.libc', 'ok', `glibc ${glibc}`);
+  return finding(
+    'runtime.libc',
+    'warning',
+    {
+      ja: 'glibc ではありません(musl など)。npm の libllama は glibc 用なので使えません',
+      en: 'Not glibc (musl?): the packaged libllama is made for glibc and cannot be used',
+    },
+    {
+      ja: 'この OS の libllama を入れるか(Alpine: apk add llama.cpp-libs)、自分でビルドしてください',
+      en: "Install this system's libllama (Alpine: apk add llama.cpp-libs), or build it yourself",
+    },
+  );
+}
+
+async function libstdcxxFinding(machine: Machine): Promise<Finding> {
+  const path = machine.loaded(/\/libstdc\+\+\.so/);
+  if (path === null) {
+    return finding('runtime.libstdcxx', 'skipped', {
+      ja: 'Node.js に組み込まれていて、版が分かりません',
+      en: 'Built into Node.js; its version is not known',
+    });
+  }
+  const version = newestOf(await machine.bytes(path), 'GLIBCXX');
+  return finding('runtime.libstdcxx', 'ok', version ? `GLIBCXX_${version} (${path})` : path);
+}

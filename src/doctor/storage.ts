@@ -1,0 +1,129 @@
+/**
+ * Checks of the places Hoshikage writes to and reads from. Main thread; nothing is created.
+ */
+import { dirname, resolve } from 'node:path';
+import type { Config } from '../config.js';
+import { type Finding, finding } from './check.js';
+import type { Machine } from './machine.js';
+import { type Patient, shortPath, sizeText } from './patient.js';
+
+/** Below this, saved state, logs and a downloaded library may not fit. */
+const LITTLE_SPACE_BYTES = 1024 ** 3;
+/** Below this, not even the map or the sample model can be written. */
+const NO_SPACE_BYTES = 16 * 1024 ** 2;
+
+/** The checks `storage.*`. */
+export async function examineStorage(patient: Patient): Promise<readonly Finding[]> {
+  return [
+    await directoriesFinding(patient),
+    await spaceFinding(patient),
+    await ramdiskFinding(patient),
+  ];
+}
+
+/** Directories that are written to, with the setting that names each. */
+function written(config: Config): readonly (readonly [path: string, setting: string])[] {
+  return [
+    [config.configDir, 'XDG_CONFIG_HOME'],
+    [config.cacheDir, 'XDG_CACHE_HOME'],
+    [config.libDir, 'XDG_CONFIG_HOME'],
+    [dirname(resolve(config.modelMapFile)), 'MODEL_MAP_FILE'],
+    ...(config.logFilePath ? [[dirname(config.logFilePath), 'LOG_FILE_PATH'] as const] : []),
+  ];
+}
+
+async function directoriesFinding({ machine, settings }: Patient): Promise<Finding> {
+  const { config } = settings;
+  const bad: string[] = [];
+  const names: string[] = [];
+  for (const [path, setting] of written(config)) {
+    const there = await nearest(machine, path);
+    const facts = there === null ? null : await machine.facts(there);
+    const usable = there !== null && facts?.kind === 'directory' && (await machine.writable(there));
+    if (!usable) {
+      bad.push(path);
+      if (!names.includes(setting)) names.push(setting);
+    }
+  }
+  if (bad.length === 0) {
+    const [config_, cache] = [config.configDir, config.cacheDir].map((one) =>
+      shortPath(one, config),
+    );
+    return finding('storage.directories', 'ok', {
+      ja: `書き込めます(設定 ${config_}、キャッシュ ${cache})`,
+      en: `Writable (settings ${config_}, cache ${cache})`,
+    });
+  }
+  const short = bad.map((path) => shortPath(path, config)).join(', ');
+  return finding(
+    'storage.directories',
+    'broken',
+    { ja: `書き込めません: ${short}`, en: `Not writable: ${short}` },
+    {
+      ja: `持ち主と権限を直すか、${names.join('、')} で別の場所にしてください`,
+      en: `Mend owner and permissions, or choose other places with ${names.join(', ')}`,
+    },
+  );
+}
+
+/** The path itself, or the nearest directory above it that is there: what would be made is made in it. */
+async function nearest(machine: Machine, path: string): Promise<string | null> {
+  for (let at = resolve(path); ; at = dirname(at)) {
+    if (await machine.exists(at)) return at;
+    if (dirname(at) === at) return null;
+  }
+}
+
+async function spaceFinding({ machine, settings }: Patient): Promise<Finding> {
+  const { configDir, cacheDir, modelDir } = settings.config;
+  const least = { path: '', freeBytes: Number.POSITIVE_INFINITY, isWritten: false };
+  const parts: string[] = [];
+  for (const path of [...new Set([configDir, cacheDir, modelDir])]) {
+    const there = await nearest(machine, path);
+    const space = there === null ? null : await machine.space(there);
+    if (!space) continue;
+    parts.push(`${shortPath(path, settings.config)} ${sizeText(space.freeBytes)}`);
+    if (path !== modelDir && space.freeBytes < least.freeBytes) {
+      Object.assign(least, { path, freeBytes: space.freeBytes });
+    }
+  }
+  if (parts.length === 0) {
+    return finding('storage.space', 'skipped', {
+      ja: '分かりません',
+      en: 'Not known',
+    });
+  }
+  if (least.freeBytes >= LITTLE_SPACE_BYTES)
+    return finding('storage.space', 'ok', parts.join(', '));
+  const state = least.freeBytes < NO_SPACE_BYTES ? 'broken' : 'warning';
+  const short = shortPath(least.path, settings.config);
+  return finding('storage.space', state, parts.join(', '), {
+    ja: `${short} のあるディスクに空きを作ってください`,
+    en: `Make room on the disk that holds ${short}`,
+  });
+}
+
+async function ramdiskFinding({ machine, settings }: Patient): Promise<Finding> {
+  const path = settings.config.ramdiskPath;
+  if (path === null) {
+    return finding('storage.ramdisk', 'skipped', {
+      ja: 'RAMDISK_PATH は設定されていません',
+      en: 'RAMDISK_PATH is not set',
+    });
+  }
+  const facts = await machine.facts(path);
+  const space = facts?.kind === 'directory' ? await machine.space(path) : null;
+  if (!space) {
+    return finding(
+      'storage.ramdisk',
+      'warning',
+      { ja: `${path} というディレクトリはありません`, en: `There is no directory ${path}` },
+      { ja: 'RAMDISK_PATH を直してください', en: 'Mend RAMDISK_PATH' },
+    );
+  }
+  const [free, total] = [sizeText(space.freeBytes), sizeText(space.totalBytes)];
+  return finding('storage.ramdisk', 'ok', {
+    ja: `${path}(空き ${free} / ${total})。この版ではまだ使いません`,
+    en: `${path} (${free} of ${total} free); not used by this version yet`,
+  });
+}
