@@ -6,6 +6,7 @@
 #include "binding/completion-wrap.h"
 #include "binding/context-wrap.h"
 #include "binding/convert.h"
+#include "binding/embedder-wrap.h"
 #include "binding/model-wrap.h"
 #include "binding/os.h"
 #include "binding/task.h"
@@ -47,6 +48,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ModelWrap::Define(env);
   ContextWrap::Define(env);
   CompletionWrap::Define(env);
+  EmbedderWrap::Define(env);
   Napi::Object build = Napi::Object::New(env);
   build.Set("napiVersion", NAPI_VERSION);
   build.Set("sanitizer", HK_SANITIZER);

@@ -50,6 +50,14 @@ enum Cell {
   kBackendsLoaded,  // out: calls of ggml_backend_load_all_from_path
   kGpuLayers,       // out: n_gpu_layers as it arrived
   kDeafDecode,      // 1: a held decode doesn't ask the abort callback
+  kStateFail,       // 1: states cannot be written, 2: nor read, 3: one reads less, kThrow: throws
+  kInState,         // out: states being written or read
+  kPooling,         // 1 + the model's own pooling type; 0 = its file says nothing
+  kEncoder,         // 1: models have no memory and see a text at once
+  kEmbedCalls,      // out: decodes of contexts for embeddings
+  kNotFinite,       // 1: embeddings hold a NaN
+  kHoldEmbed,       // 1: an embedding waits here, asking the abort callback
+  kInEmbed,         // out
   kCells
 };
 constexpr int64_t kThrow = 100;
@@ -211,6 +219,8 @@ struct llama_context {
   std::vector<std::vector<int32_t>> sequences;
   std::vector<int32_t> asked;  // per batch index: the sequence's last token, or -1
   std::vector<float> logits;
+  std::vector<int32_t> batch;  // contexts for embeddings: the tokens of the last batch
+  std::vector<float> embedding;
   std::atomic<std::thread::id> owner{};
   std::atomic<bool> busy{false};
 
@@ -351,6 +361,21 @@ EXPORT const char* llama_model_chat_template(const llama_model*, const char*) {
 }
 EXPORT bool llama_model_has_encoder(const llama_model*) { return false; }
 EXPORT bool llama_model_is_recurrent(const llama_model*) { return false; }
+EXPORT bool llama_model_has_decoder(const llama_model*) { return true; }
+EXPORT int32_t llama_model_n_embd_out(const llama_model*) { return 64; }
+EXPORT int32_t llama_model_meta_val_str(const llama_model*, const char* key, char* text,
+                                        size_t size) {
+  const std::string name(key);
+  const int64_t pooling = At(kPooling);
+  if (name == "general.architecture") return std::snprintf(text, size, "fake");
+  if (name == "fake.attention.causal" && At(kEncoder) != 0) {
+    return std::snprintf(text, size, "false");
+  }
+  if (name == "fake.pooling_type" && pooling > 0) {
+    return std::snprintf(text, size, "%d", static_cast<int>(pooling) - 1);
+  }
+  return -1;
+}
 EXPORT bool llama_model_is_diffusion(const llama_model*) { return false; }
 
 EXPORT int32_t llama_vocab_n_tokens(const llama_vocab*) { return kVocabulary; }
@@ -436,7 +461,14 @@ EXPORT uint32_t llama_n_ubatch(const llama_context* c) { return c->params.n_ubat
 EXPORT uint32_t llama_n_seq_max(const llama_context* c) { return c->params.n_seq_max; }
 EXPORT int32_t llama_n_threads(llama_context* c) { return c->params.n_threads; }
 EXPORT int32_t llama_n_threads_batch(llama_context* c) { return c->params.n_threads_batch; }
-EXPORT void* llama_get_memory(const llama_context* c) { return const_cast<llama_context*>(c); }
+EXPORT void* llama_get_memory(const llama_context* c) {
+  return At(kEncoder) != 0 ? nullptr : const_cast<llama_context*>(c);
+}
+EXPORT int llama_pooling_type(const llama_context* c) {
+  const int own = At(kPooling) > 0 ? static_cast<int>(At(kPooling)) - 1 : 0;
+  return c->params.pooling_type < 0 ? own : c->params.pooling_type;
+}
+EXPORT void llama_set_embeddings(llama_context* c, bool on) { c->params.embeddings = on; }
 EXPORT void llama_set_abort_callback(llama_context* c, bool (*callback)(void*), void* data) {
   c->params.abort_callback = callback;
   c->params.abort_callback_data = data;
@@ -500,6 +532,29 @@ void Store(llama_context* context, const llama_batch& batch, int32_t count) {
   At(kTokensDecoded) += count;
 }
 
+// A context for embeddings keeps what it was given last; its vectors are made of that.
+int32_t Embed(llama_context* context, const llama_batch& batch) {
+  At(kEmbedCalls)++;
+  At(kInEmbed) = 1;
+  bool aborted = false;
+  while (At(kHoldEmbed) != 0 && !aborted) {
+    aborted = context->Aborted();
+    Nap();
+  }
+  At(kInEmbed) = 0;
+  if (aborted) return 2;
+  // What sees a text at once needs it in one micro batch: an assertion in libllama.
+  if (At(kEncoder) != 0 && batch.n_tokens > static_cast<int32_t>(context->params.n_ubatch)) {
+    At(kViolations)++;
+    return -1;
+  }
+  if (At(kEncoder) != 0) context->sequences[0].clear();
+  if (const int32_t refused = CheckBatch(context, batch)) return refused;
+  Store(context, batch, batch.n_tokens);
+  context->batch.assign(batch.token, batch.token + batch.n_tokens);
+  return 0;
+}
+
 // True once aborted. Waits while held, then as long as the tokens take.
 bool Compute(llama_context* context, const llama_batch& batch) {
   while (At(kHoldDecode) != 0) {
@@ -547,7 +602,79 @@ EXPORT int32_t llama_decode(llama_context* context, llama_batch batch) {
       context->busy = false;
     }
   } leave{context};
-  return Decode(context, batch);
+  return context->params.embeddings ? Embed(context, batch) : Decode(context, batch);
+}
+
+// The vector of token t: t, its square, and the number 1 at t % 62 + 2.
+EXPORT float* llama_get_embeddings_ith(llama_context* context, int32_t index) {
+  context->CheckThread();
+  if (!context->params.embeddings || llama_pooling_type(context) != 0) return nullptr;
+  if (index < 0 || static_cast<size_t>(index) >= context->batch.size()) return nullptr;
+  const int32_t token = context->batch[static_cast<size_t>(index)];
+  context->embedding.assign(64, 0.0f);
+  context->embedding[0] = static_cast<float>(token);
+  context->embedding[1] = static_cast<float>(token * token);
+  context->embedding[static_cast<size_t>(token % 62 + 2)] = 1.0f;
+  if (At(kNotFinite) != 0) context->embedding[5] = std::numeric_limits<float>::quiet_NaN();
+  return context->embedding.data();
+}
+
+// The library's own pooling gives the first token's vector, negated, so that a test can tell.
+EXPORT float* llama_get_embeddings_seq(llama_context* context, int32_t id) {
+  context->CheckThread();
+  if (id != 0 || context->batch.empty() || llama_pooling_type(context) == 0) return nullptr;
+  context->embedding.assign(64, 0.0f);
+  context->embedding[0] = -static_cast<float>(context->batch[0]);
+  return context->embedding.data();
+}
+
+EXPORT int32_t llama_memory_seq_pos_max(void* memory, int32_t id) {
+  auto* context = static_cast<llama_context*>(memory);
+  context->CheckThread();
+  return static_cast<int32_t>(context->sequences.at(static_cast<size_t>(id)).size()) - 1;
+}
+
+// A state is a magic, the number of tokens and the tokens.
+constexpr uint32_t kStateMagic = 0x45544154;
+
+EXPORT size_t llama_state_seq_get_size(llama_context* context, int32_t id) {
+  context->CheckThread();
+  if (At(kStateFail) == 1) return 0;
+  return 8 + 4 * context->sequences.at(static_cast<size_t>(id)).size();
+}
+
+EXPORT size_t llama_state_seq_get_data(llama_context* context, uint8_t* out, size_t size,
+                                       int32_t id) {
+  context->CheckThread();
+  if (context->busy) At(kViolations)++;
+  if (At(kStateFail) == kThrow) throw std::runtime_error("the fake throws from get_data");
+  At(kInState)++;
+  const auto& sequence = context->sequences.at(static_cast<size_t>(id));
+  const uint32_t head[] = {kStateMagic, static_cast<uint32_t>(sequence.size())};
+  const size_t wanted = 8 + 4 * sequence.size();
+  if (size < wanted) return 0;
+  std::memcpy(out, head, 8);
+  std::memcpy(out + 8, sequence.data(), 4 * sequence.size());
+  return wanted;
+}
+
+EXPORT size_t llama_state_seq_set_data(llama_context* context, const uint8_t* data, size_t size,
+                                       int32_t id) {
+  context->CheckThread();
+  if (context->busy) At(kViolations)++;
+  At(kInState)++;
+  uint32_t head[2];
+  if (size < 8) return 0;
+  std::memcpy(head, data, 8);
+  auto& sequence = context->sequences.at(static_cast<size_t>(id));
+  if (!sequence.empty()) At(kViolations)++;  // a caller that has not forgotten it first
+  if (head[0] != kStateMagic || size != 8 + 4 * size_t{head[1]}) return 0;
+  const size_t tokens = At(kStateFail) == 3 ? head[1] / 2 : head[1];
+  sequence.resize(tokens);
+  std::memcpy(sequence.data(), data + 8, 4 * tokens);
+  if (At(kStateFail) == kThrow) throw std::runtime_error("the fake throws from set_data");
+  if (At(kStateFail) == 2) return 0;
+  return size;
 }
 
 EXPORT float* llama_get_logits_ith(llama_context* context, int32_t index) {

@@ -251,6 +251,14 @@ export const CELLS = [
   'backendsLoaded',
   'gpuLayers',
   'deafDecode',
+  'stateFail',
+  'inState',
+  'pooling',
+  'encoder',
+  'embedCalls',
+  'notFinite',
+  'holdEmbed',
+  'inEmbed',
 ] as const;
 export type Cell = (typeof CELLS)[number];
 

@@ -18,6 +18,14 @@ const char* LevelName(LogLevel level) {
   }
 }
 
+template <class Thing>
+void Add(std::vector<std::weak_ptr<Thing>>* list, const std::shared_ptr<Thing>& thing) {
+  list->erase(std::remove_if(list->begin(), list->end(),
+                             [](const std::weak_ptr<Thing>& weak) { return weak.expired(); }),
+              list->end());
+  list->push_back(thing);
+}
+
 }  // namespace
 
 LogQueue::LogQueue(Napi::Env env, Napi::Function callback)
@@ -69,11 +77,10 @@ void AddonData::Install(Napi::Env env) {
 
 AddonData& AddonData::Of(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
 
-void AddonData::AddWorker(const std::shared_ptr<Worker>& worker) {
-  workers.erase(std::remove_if(workers.begin(), workers.end(),
-                               [](const std::weak_ptr<Worker>& w) { return w.expired(); }),
-                workers.end());
-  workers.push_back(worker);
+void AddonData::AddWorker(const std::shared_ptr<Worker>& worker) { Add(&workers, worker); }
+
+void AddonData::AddEmbedder(const std::shared_ptr<Embedder>& embedder) {
+  Add(&embedders, embedder);
 }
 
 void AddonData::Warn(const std::string& line) {
@@ -84,6 +91,9 @@ void AddonData::EndAll() {
   closing->store(true);
   for (const std::weak_ptr<Worker>& weak : workers) {
     if (const std::shared_ptr<Worker> worker = weak.lock()) worker->Close();
+  }
+  for (const std::weak_ptr<Embedder>& weak : embedders) {
+    if (const std::shared_ptr<Embedder> embedder = weak.lock()) embedder->Close();
   }
   for (const std::shared_ptr<TaskBase>& task : tasks) task->Join();
   tasks.clear();

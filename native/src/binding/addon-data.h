@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "../decode/embedder.h"
 #include "../decode/worker.h"
 #include "doorbell.h"
 
@@ -48,12 +49,15 @@ class AddonData {
   const std::shared_ptr<std::atomic<bool>> closing = std::make_shared<std::atomic<bool>>(false);
   std::set<std::shared_ptr<TaskBase>> tasks;
   std::vector<std::weak_ptr<Worker>> workers;
+  std::vector<std::weak_ptr<Embedder>> embedders;
   std::shared_ptr<LogQueue> log;
   Napi::FunctionReference model_class;
   Napi::FunctionReference context_class;
   Napi::FunctionReference completion_class;
+  Napi::FunctionReference embedder_class;
 
   void AddWorker(const std::shared_ptr<Worker>& worker);
+  void AddEmbedder(const std::shared_ptr<Embedder>& embedder);
   void Warn(const std::string& line);
   // Ends loads, cancels completions, joins every thread: at most one decode step long. Idempotent.
   void EndAll();

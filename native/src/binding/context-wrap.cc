@@ -3,6 +3,7 @@
 #include "addon-data.h"
 #include "convert.h"
 #include "task.h"
+#include "values.h"
 
 namespace hoshikage {
 namespace {
@@ -16,6 +17,17 @@ const char* PhaseName(SlotPhase phase) {
   return "idle";
 }
 
+// Moves the bytes to JavaScript: gigabytes perhaps. They are freed with the array.
+Napi::Value FromState(Napi::Env env, SavedState* saved) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("tokens", FromTokens(env, saved->tokens));
+  const size_t size = saved->bytes.size;
+  object.Set("data",
+             Napi::Buffer<uint8_t>::NewOrCopy(env, saved->bytes.data.release(), size,
+                                              [](Napi::Env, uint8_t* data) { delete[] data; }));
+  return object;
+}
+
 }  // namespace
 
 void ContextWrap::Define(Napi::Env env) {
@@ -24,6 +36,8 @@ void ContextWrap::Define(Napi::Env env) {
       {InstanceAccessor<&ContextWrap::Info>("info"), InstanceMethod<&ContextWrap::Start>("start"),
        InstanceMethod<&ContextWrap::Slots>("slots"),
        InstanceMethod<&ContextWrap::Counters>("counters"),
+       InstanceMethod<&ContextWrap::SaveState>("saveState"),
+       InstanceMethod<&ContextWrap::RestoreState>("restoreState"),
        InstanceMethod<&ContextWrap::Close>("close")}));
 }
 
@@ -98,6 +112,44 @@ Napi::Value ContextWrap::Counters(const Napi::CallbackInfo& info) {
     object.Set("generatedTokens", static_cast<double>(counters.generated_tokens));
     object.Set("rings", static_cast<double>(counters.rings));
     return object;
+  });
+}
+
+Napi::Value ContextWrap::SaveState(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    OpenWorker();
+    const std::shared_ptr<Worker> worker = parts_.worker;
+    const int32_t slot = ArgInt(info, 0, "slot");
+    return Task<std::optional<SavedState>>::Start(
+        env, "hoshikage:save", [worker, slot] { return worker->SaveState(slot); },
+        [](Napi::Env e, std::optional<SavedState>& saved) -> Napi::Value {
+          return saved ? FromState(e, &*saved) : e.Null();
+        });
+  });
+}
+
+Napi::Value ContextWrap::RestoreState(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    OpenWorker();
+    const std::shared_ptr<Worker> worker = parts_.worker;
+    const Napi::Object state = ArgObject(info, 0, "state");
+    std::vector<Token> tokens = ToTokens(state.Get("tokens"), "tokens");
+    const Napi::Uint8Array data = ToByteArray(state.Get("data"), "data");
+    const uint8_t* bytes = data.Data();
+    const size_t size = data.ByteLength();
+    // Keeps the bytes where they are while the decode thread reads them; the task is destroyed on
+    // this thread.
+    const auto held = std::make_shared<Napi::ObjectReference>(Napi::Persistent<Napi::Object>(data));
+    return Task<std::optional<int32_t>>::Start(
+        env, "hoshikage:restore",
+        [worker, tokens = std::move(tokens), bytes, size] {
+          return worker->RestoreState(tokens, bytes, size);
+        },
+        [held](Napi::Env e, std::optional<int32_t>& slot) -> Napi::Value {
+          return slot ? Napi::Value(Napi::Number::New(e, *slot)) : e.Null();
+        });
   });
 }
 

@@ -26,6 +26,8 @@ class ContextWrap : public Napi::ObjectWrap<ContextWrap> {
   Napi::Value Start(const Napi::CallbackInfo& info);
   Napi::Value Slots(const Napi::CallbackInfo& info);
   Napi::Value Counters(const Napi::CallbackInfo& info);
+  Napi::Value SaveState(const Napi::CallbackInfo& info);
+  Napi::Value RestoreState(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
   Worker& OpenWorker() const;
 

@@ -15,6 +15,18 @@ Array FromVector(Napi::Env env, const std::vector<Value>& values) {
   return array;
 }
 
+// The words of PoolingType in engine.ts.
+const char* PoolingName(PoolingType type) {
+  switch (type) {
+    case PoolingType::kNone: return "none";
+    case PoolingType::kMean: return "mean";
+    case PoolingType::kCls: return "cls";
+    case PoolingType::kLast: return "last";
+    case PoolingType::kRank: return "rank";
+  }
+  return "none";
+}
+
 const char* ReasonName(DoneReason reason) {
   switch (reason) {
     case DoneReason::kEog: return "eog";
@@ -188,7 +200,7 @@ Napi::Object FromModel(Napi::Env env, const Model& model) {
   object.Set("sizeBytes", static_cast<double>(api.llama_model_size(model.handle())));
   object.Set("parameters", static_cast<double>(api.llama_model_n_params(model.handle())));
   object.Set("trainedContextTokens", api.llama_model_n_ctx_train(model.handle()));
-  object.Set("embeddingLength", api.llama_model_n_embd(model.handle()));
+  object.Set("embeddingLength", model.EmbeddingLength());
   object.Set("layers", api.llama_model_n_layer(model.handle()));
   object.Set("vocabularySize", model.VocabularySize());
   const std::optional<std::string> chat_template = model.ChatTemplate();
@@ -208,6 +220,7 @@ Napi::Object FromModel(Napi::Env env, const Model& model) {
   object.Set("isRecurrent", api.llama_model_is_recurrent(model.handle()));
   object.Set("isDiffusion",
              api.llama_model_is_diffusion ? api.llama_model_is_diffusion(model.handle()) : false);
+  if (const auto pooling = model.Pooling()) object.Set("poolingType", PoolingName(*pooling));
   return object;
 }
 
@@ -227,6 +240,14 @@ Napi::Object FromMail(Napi::Env env, const Mail& mail, int32_t logprobs) {
   object.Set("prefilledTokens", mail.prefilled_tokens);
   object.Set("done", mail.done ? Napi::Value(FromDone(env, mail.result)) : env.Null());
   return object;
+}
+
+Napi::Value FromVectors(Napi::Env env, const std::vector<std::vector<float>>& vectors) {
+  Napi::Array list = Napi::Array::New(env, vectors.size());
+  for (uint32_t i = 0; i < vectors.size(); i++) {
+    list.Set(i, FromVector<Napi::Float32Array>(env, vectors[i]));
+  }
+  return list;
 }
 
 Napi::Value FromTokens(Napi::Env env, const std::vector<Token>& tokens) {

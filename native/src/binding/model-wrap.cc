@@ -4,6 +4,7 @@
 #include "completion-wrap.h"
 #include "context-wrap.h"
 #include "convert.h"
+#include "embedder-wrap.h"
 #include "task.h"
 
 namespace hoshikage {
@@ -47,6 +48,7 @@ void ModelWrap::Define(Napi::Env env) {
       {InstanceMethod<&ModelWrap::Facts>("facts"), InstanceMethod<&ModelWrap::Tokenize>("tokenize"),
        InstanceMethod<&ModelWrap::Detokenize>("detokenize"),
        InstanceMethod<&ModelWrap::CreateContext>("createContext"),
+       InstanceMethod<&ModelWrap::CreateEmbedder>("createEmbedder"),
        InstanceMethod<&ModelWrap::Close>("close")}));
 }
 
@@ -151,6 +153,19 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value ModelWrap::CreateEmbedder(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    AddonData& data = AddonData::Of(env);
+    if (*data.closing) throw Error("closed", "the process is ending");
+    const auto embedder =
+        std::make_shared<Embedder>(OpenModel(), ToContextOptions(ArgObject(info, 0, "options")));
+    embedders_.push_back(embedder);
+    data.AddEmbedder(embedder);
+    return EmbedderWrap::Make(env, embedder);
+  });
+}
+
 Napi::Value ModelWrap::Close(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   closed_ = true;
@@ -158,12 +173,16 @@ Napi::Value ModelWrap::Close(const Napi::CallbackInfo& info) {
   const auto model = std::make_shared<std::shared_ptr<Model>>(std::move(model_));
   // A copy: a context that is being made is added on this thread while the task goes through it.
   const std::vector<std::weak_ptr<Worker>> workers = *workers_;
+  const std::vector<std::weak_ptr<Embedder>> embedders = embedders_;
   return Bound(env, [&]() -> Napi::Value {
     return Task<bool>::Start(
         env, "hoshikage:close",
-        [model, workers] {
+        [model, workers, embedders] {
           for (const std::weak_ptr<Worker>& weak : workers) {
             if (const std::shared_ptr<Worker> worker = weak.lock()) worker->Close();
+          }
+          for (const std::weak_ptr<Embedder>& weak : embedders) {
+            if (const std::shared_ptr<Embedder> embedder = weak.lock()) embedder->Close();
           }
           model->reset();
           return true;

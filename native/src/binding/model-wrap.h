@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "../decode/embedder.h"
 #include "../decode/worker.h"
 #include "../llama/model.h"
 
@@ -26,11 +27,13 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value Tokenize(const Napi::CallbackInfo& info);
   Napi::Value Detokenize(const Napi::CallbackInfo& info);
   Napi::Value CreateContext(const Napi::CallbackInfo& info);
+  Napi::Value CreateEmbedder(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
   const std::shared_ptr<Model>& OpenModel() const;
 
   std::shared_ptr<Model> model_;
   std::shared_ptr<std::vector<std::weak_ptr<Worker>>> workers_;
+  std::vector<std::weak_ptr<Embedder>> embedders_;
   bool closed_ = false;
 };
 

@@ -78,6 +78,20 @@ std::vector<Token> ToTokens(const Napi::Value& value, const std::string& name) {
   return std::vector<Token>(array.Data(), array.Data() + array.ElementLength());
 }
 
+std::vector<std::vector<Token>> ToTokenLists(const Napi::Value& value, const std::string& name) {
+  const Napi::Array array = ToArray(value, name);
+  std::vector<std::vector<Token>> lists;
+  for (uint32_t i = 0; i < array.Length(); i++) lists.push_back(ToTokens(array.Get(i), name));
+  return lists;
+}
+
+Napi::Uint8Array ToByteArray(const Napi::Value& value, const std::string& name) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    Refuse(name, "a Uint8Array");
+  }
+  return value.As<Napi::Uint8Array>();
+}
+
 Napi::Value TextOrNull(Napi::Env env, const std::string& text) {
   return text.empty() ? env.Null() : Napi::String::New(env, text);
 }

@@ -28,6 +28,9 @@ std::string ToText(const Napi::Value& value, const std::string& name);
 Napi::Array ToArray(const Napi::Value& value, const std::string& name);
 std::vector<std::string> ToTexts(const Napi::Value& value, const std::string& name);
 std::vector<Token> ToTokens(const Napi::Value& value, const std::string& name);
+// An array of Int32Arrays.
+std::vector<std::vector<Token>> ToTokenLists(const Napi::Value& value, const std::string& name);
+Napi::Uint8Array ToByteArray(const Napi::Value& value, const std::string& name);
 
 double GetNumber(const Napi::Object& object, const char* name, double least, double most);
 int64_t GetInt(const Napi::Object& object, const char* name, double least, double most);

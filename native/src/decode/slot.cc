@@ -139,6 +139,23 @@ void Slot::ForgetCache() {
   context_->Forget(id_);
 }
 
+bool Slot::Restore(const std::vector<Token>& tokens, const uint8_t* data, size_t size) {
+  ForgetCache();
+  bool fits = false;
+  try {
+    fits = context_->WriteState(id_, data, size, tokens.size());
+  } catch (const Error&) {
+    // What a library cannot read does not fit; it may have read a part of it.
+  }
+  if (!fits) {
+    ForgetCache();
+    return false;
+  }
+  cached_ = tokens;
+  last_used_ = Clock::now();
+  return true;
+}
+
 void Slot::Sample() {
   const CompletionRequest& request = completion_->request();
   const Choice choice = sampler_->Sample(context_->Logits(logits_index_));

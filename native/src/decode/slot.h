@@ -44,6 +44,10 @@ class Slot {
   // Chooses the next token from the decoded batch; ends the completion where that is the end.
   void Sample();
   void ForgetCache();
+  const std::vector<Token>& cached() const { return cached_; }
+  // Idle slots: replaces the cache by a saved one. False where it does not fit; it is empty then.
+  // Throws decode_failed.
+  bool Restore(const std::vector<Token>& tokens, const uint8_t* data, size_t size);
 
   // For status, read under the worker's mutex by publishing copies.
   size_t cached_tokens() const { return cached_.size(); }

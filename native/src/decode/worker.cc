@@ -46,6 +46,65 @@ void Worker::Wake() {
   wake_.notify_one();
 }
 
+// Hands work to the thread and waits for it; what it throws is thrown here.
+void Worker::Await(std::function<void()> run) {
+  std::future<void> done;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) throw Error("closed", "the context is closed");
+    jobs_.push_back({std::move(run), {}});
+    done = jobs_.back().done.get_future();
+  }
+  wake_.notify_one();
+  done.get();
+}
+
+std::optional<SavedState> Worker::SaveState(int32_t slot) {
+  if (slot < 0 || static_cast<uint32_t>(slot) >= sequences_) {
+    throw Error("invalid_argument", "no such slot");
+  }
+  std::optional<SavedState> saved;
+  Await([&] {
+    const Slot& wanted = slots_[static_cast<size_t>(slot)];
+    if (!wanted.idle() || wanted.cached().empty()) return;
+    std::optional<Bytes> bytes = context_->ReadState(slot);
+    if (bytes) saved = SavedState{wanted.cached(), std::move(*bytes)};
+  });
+  return saved;
+}
+
+std::optional<int32_t> Worker::RestoreState(const std::vector<Token>& tokens, const uint8_t* data,
+                                            size_t size) {
+  if (tokens.empty() || tokens.size() > tokens_per_sequence_) {
+    throw Error("invalid_argument", "a state without tokens or with more than a slot holds");
+  }
+  for (const Token token : tokens) {
+    if (token < 0 || token >= vocabulary_size_) {
+      throw Error("invalid_argument", "a state holds a token id out of range");
+    }
+  }
+  std::optional<int32_t> restored;
+  Await([&] {
+    Slot* oldest = nullptr;
+    for (Slot& slot : slots_) {
+      if (slot.idle() && (!oldest || slot.last_used() < oldest->last_used())) oldest = &slot;
+    }
+    if (oldest && oldest->Restore(tokens, data, size)) restored = oldest->id();
+  });
+  return restored;
+}
+
+void Worker::RunJobs(std::deque<Job> jobs) {
+  for (Job& job : jobs) {
+    try {
+      job.run();
+      job.done.set_value();
+    } catch (...) {
+      job.done.set_exception(std::current_exception());
+    }
+  }
+}
+
 void Worker::Close() {
   std::lock_guard<std::mutex> closing(close_mutex_);
   {
@@ -72,16 +131,21 @@ Counters Worker::counters() {
 
 void Worker::Run() {
   for (;;) {
+    std::deque<Job> jobs;
     {
       std::unique_lock<std::mutex> lock(mutex_);
       const bool busy = !waiting_.empty() || std::any_of(slots_.begin(), slots_.end(),
                                                          [](const Slot& s) { return !s.idle(); });
-      if (!busy) wake_.wait(lock, [&] { return stopping_ || woken_ || !inbox_.empty(); });
+      if (!busy) {
+        wake_.wait(lock, [&] { return stopping_ || woken_ || !inbox_.empty() || !jobs_.empty(); });
+      }
       woken_ = false;
       if (stopping_) break;
+      jobs.swap(jobs_);
       std::move(inbox_.begin(), inbox_.end(), std::back_inserter(waiting_));
       inbox_.clear();
     }
+    RunJobs(std::move(jobs));
     try {
       EndCancelled();
       Admit();
@@ -99,10 +163,15 @@ void Worker::Run() {
   for (Slot& slot : slots_) {
     if (!slot.idle()) slot.End(DoneReason::kCancelled);
   }
+  std::deque<Job> refused;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     std::move(inbox_.begin(), inbox_.end(), std::back_inserter(waiting_));
     inbox_.clear();
+    refused.swap(jobs_);
+  }
+  for (Job& job : refused) {
+    job.done.set_exception(std::make_exception_ptr(Error("closed", "the context is closed")));
   }
   for (const auto& completion : waiting_) {
     FinishUnstarted(completion, DoneReason::kCancelled, "", "");

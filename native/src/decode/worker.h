@@ -7,8 +7,10 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -36,6 +38,12 @@ struct Counters {
   uint64_t rings = 0;
 };
 
+// An idle slot's cache, as it can be given back later.
+struct SavedState {
+  std::vector<Token> tokens;
+  Bytes bytes;
+};
+
 class Worker {
  public:
   // `ring` is called on the worker's thread when some completion has news; it must not block.
@@ -49,6 +57,14 @@ class Worker {
   bool Submit(std::shared_ptr<Completion> completion);
   // Any thread: a cancelled completion is looked at even when nothing else goes on.
   void Wake();
+  // Any thread but the worker's own: waits until it has been done between two steps. Nothing where
+  // the slot is busy, nothing is cached or the library cannot. Throws closed, invalid_argument (no
+  // such slot), decode_failed.
+  std::optional<SavedState> SaveState(int32_t slot);
+  // The same: fills the idle slot that was unused for longest. Nothing where none is idle or the
+  // state does not fit. `tokens` must be ids of the vocabulary and not more than a slot holds.
+  std::optional<int32_t> RestoreState(const std::vector<Token>& tokens, const uint8_t* data,
+                                      size_t size);
   // Any thread but the worker's own. Cancels all, joins, frees the context. Idempotent.
   void Close();
 
@@ -64,6 +80,13 @@ class Worker {
   int32_t vocabulary_size() const { return vocabulary_size_; }
 
  private:
+  // Work between two steps, and where it tells that it is done.
+  struct Job {
+    std::function<void()> run;
+    std::promise<void> done;
+  };
+  void Await(std::function<void()> run);
+  void RunJobs(std::deque<Job> jobs);
   void Run();
   void Admit();
   Slot* ChooseSlot(const Completion& completion);
@@ -91,6 +114,7 @@ class Worker {
   std::mutex mutex_;  // guards what follows, up to the thread's own state
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Completion>> inbox_;
+  std::deque<Job> jobs_;
   bool stopping_ = false;
   bool woken_ = false;
   std::vector<SlotStatus> status_;

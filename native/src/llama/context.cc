@@ -42,6 +42,20 @@ LlamaBatch Batch::View() {
           logits_.data()};
 }
 
+void WriteComputeParams(const AbiLayout& layout, const ContextOptions& options,
+                        ParamBlock* params) {
+  if (options.threads) {
+    Poke(layout, params, "n_threads", *options.threads);
+    Poke(layout, params, "n_threads_batch", *options.threads);
+  }
+  if (options.flash_attention) Poke(layout, params, "flash_attn_type", *options.flash_attention);
+  if (options.type_k) Poke(layout, params, "type_k", *options.type_k);
+  if (options.type_v) Poke(layout, params, "type_v", *options.type_v);
+  if (options.rope_scaling) Poke(layout, params, "rope_scaling_type", *options.rope_scaling);
+  if (options.rope_freq_base) Poke(layout, params, "rope_freq_base", *options.rope_freq_base);
+  if (options.rope_freq_scale) Poke(layout, params, "rope_freq_scale", *options.rope_freq_scale);
+}
+
 Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
     : model_(std::move(model)) {
   const Library& library = *model_->library();
@@ -65,17 +79,7 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   Poke(layout, &params, "n_batch", batch);
   Poke(layout, &params, "n_ubatch", micro_batch);
   Poke(layout, &params, "n_seq_max", options.sequences);
-  if (options.threads) {
-    Poke(layout, &params, "n_threads", *options.threads);
-    Poke(layout, &params, "n_threads_batch", *options.threads);
-  }
-  if (options.flash_attention) Poke(layout, &params, "flash_attn_type", *options.flash_attention);
-  if (options.type_k) Poke(layout, &params, "type_k", *options.type_k);
-  if (options.type_v) Poke(layout, &params, "type_v", *options.type_v);
-  if (options.rope_scaling) Poke(layout, &params, "rope_scaling_type", *options.rope_scaling);
-  if (options.rope_freq_base) Poke(layout, &params, "rope_freq_base", *options.rope_freq_base);
-  if (options.rope_freq_scale) Poke(layout, &params, "rope_freq_scale", *options.rope_freq_scale);
-
+  WriteComputeParams(layout, options, &params);
   context_ = Guard("model_load_failed", "llama_init_from_model",
                    [&] { return api.llama_init_from_model(model_->handle(), params); });
   if (!context_) {
@@ -118,7 +122,7 @@ void Context::Verify(const ContextOptions& written) {
                                               std::to_string(batch_tokens_) + ", n_threads " +
                                               std::to_string(threads_));
     }
-    if (!memory_) throw Error("model_load_failed", "this model has no memory to generate with");
+    if (!memory_) throw Error("model_not_generative", "this model has no memory to generate with");
     tokens_per_sequence_ = written.context_tokens / written.sequences;
     if (api.llama_n_ctx_seq) {
       tokens_per_sequence_ = std::min(tokens_per_sequence_, api.llama_n_ctx_seq(context_));
@@ -167,6 +171,33 @@ bool Context::Trim(int32_t sequence, int32_t from) {
 }
 
 void Context::Forget(int32_t sequence) { Trim(sequence, -1); }
+
+std::optional<Bytes> Context::ReadState(int32_t sequence) {
+  const Api& api = model_->library()->api();
+  if (!api.llama_state_seq_get_size || !api.llama_state_seq_get_data) return std::nullopt;
+  return Guard("decode_failed", "llama_state_seq_get_data", [&]() -> std::optional<Bytes> {
+    Bytes bytes;
+    bytes.size = api.llama_state_seq_get_size(context_, sequence);
+    if (bytes.size == 0) return std::nullopt;
+    bytes.data.reset(new uint8_t[bytes.size]);  // make_unique would zero it
+    const size_t written =
+        api.llama_state_seq_get_data(context_, bytes.data.get(), bytes.size, sequence);
+    if (written == 0 || written > bytes.size) return std::nullopt;
+    bytes.size = written;
+    return bytes;
+  });
+}
+
+bool Context::WriteState(int32_t sequence, const uint8_t* data, size_t size, size_t tokens) {
+  const Api& api = model_->library()->api();
+  if (!api.llama_state_seq_set_data || size == 0 || tokens == 0) return false;
+  return Guard("decode_failed", "llama_state_seq_set_data", [&] {
+    if (api.llama_state_seq_set_data(context_, data, size, sequence) != size) return false;
+    if (!api.llama_memory_seq_pos_max) return true;
+    const int64_t last = api.llama_memory_seq_pos_max(memory_, sequence);
+    return last == static_cast<int64_t>(tokens) - 1;
+  });
+}
 
 void Context::SetAbortCallback(AbortCallback callback, void* user_data) {
   Guard("internal_error", "llama_set_abort_callback",

@@ -23,6 +23,16 @@ struct ContextOptions {
   std::optional<float> rope_freq_scale;
 };
 
+// What our options say of a cache and of how to compute, written where the layout has it: threads,
+// flash attention, cache types, rope. Sizes are the caller's.
+void WriteComputeParams(const AbiLayout& layout, const ContextOptions& options, ParamBlock* params);
+
+// Bytes of unknown length without the cost of zeroing them first.
+struct Bytes {
+  std::unique_ptr<uint8_t[]> data;
+  size_t size = 0;
+};
+
 // What llama_decode answered; exceptions count as kFatal.
 enum class DecodeStatus { kOk, kNoRoom, kAborted, kInvalid, kFatal };
 
@@ -68,6 +78,11 @@ class Context {
   // Removes [from, end) of a sequence; false where the memory cannot do that.
   bool Trim(int32_t sequence, int32_t from);
   void Forget(int32_t sequence);
+  // One sequence as the library writes it; nothing where it cannot. Throws decode_failed.
+  std::optional<Bytes> ReadState(int32_t sequence);
+  // Fills an empty sequence of `tokens` tokens; false where that does not fit, and then anything
+  // may be in the sequence.
+  bool WriteState(int32_t sequence, const uint8_t* data, size_t size, size_t tokens);
   void SetAbortCallback(AbortCallback callback, void* user_data);
 
  private:

@@ -212,6 +212,36 @@ std::optional<std::string> Model::ChatTemplate() const {
   return std::string(text);
 }
 
+std::string Model::Metadata(const char* name) const {
+  const Api& api = library_->api();
+  if (!api.llama_model_meta_val_str) return {};
+  return Guard("model_load_failed", "llama_model_meta_val_str", [&]() -> std::string {
+    char text[128] = {};
+    if (api.llama_model_meta_val_str(model_, "general.architecture", text, sizeof text) <= 0) {
+      return {};
+    }
+    const std::string key = std::string(text) + "." + name;
+    if (api.llama_model_meta_val_str(model_, key.c_str(), text, sizeof text) <= 0) return {};
+    return text;
+  });
+}
+
+std::optional<PoolingType> Model::Pooling() const {
+  const std::string value = Metadata("pooling_type");
+  if (value.size() != 1 || value[0] < '0' || value[0] > '4') return std::nullopt;
+  return static_cast<PoolingType>(value[0] - '0');
+}
+
+bool Model::Causal() const { return Metadata("attention.causal") != "false"; }
+
+int32_t Model::EmbeddingLength() const {
+  const Api& api = library_->api();
+  return Guard("model_load_failed", "llama_model_n_embd", [&] {
+    return api.llama_model_n_embd_out ? api.llama_model_n_embd_out(model_)
+                                      : api.llama_model_n_embd(model_);
+  });
+}
+
 std::vector<std::string> Model::ControlTexts(size_t limit) const {
   const Api& api = library_->api();
   std::vector<std::string> texts;

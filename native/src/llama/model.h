@@ -27,6 +27,9 @@ struct TextSegment {
   bool special;  // control tokens in it are parsed as such
 };
 
+// enum llama_pooling_type: how a text's vectors become one.
+enum class PoolingType : int32_t { kNone = 0, kMean = 1, kCls = 2, kLast = 3, kRank = 4 };
+
 class Model {
  public:
   // `progress` gets 0..1 on the calling thread and ends the load by returning false.
@@ -55,6 +58,12 @@ class Model {
   // The model's own template; nothing where it has none.
   std::optional<std::string> ChatTemplate() const;
   std::vector<std::string> ControlTexts(size_t limit) const;
+  // What the model's file says of embeddings; nothing where it says nothing we know.
+  std::optional<PoolingType> Pooling() const;
+  // Whether a token sees only what is before it, as far as the file says.
+  bool Causal() const;
+  // Values of one embedding, as the library says.
+  int32_t EmbeddingLength() const;
 
   // Flag bits of a token, as handed to JavaScript (engine.ts: TOKEN_CONTROL, TOKEN_EOG).
   static constexpr uint8_t kControl = 1;
@@ -64,6 +73,8 @@ class Model {
  private:
   Model(std::shared_ptr<Library> library, llama_model* model);
   void ReadVocabulary();
+  // A value of the file's metadata under "<architecture>.<name>"; empty where there is none.
+  std::string Metadata(const char* name) const;
 
   std::shared_ptr<Library> library_;
   llama_model* model_;

@@ -1,0 +1,115 @@
+#include "embedder.h"
+
+#include <algorithm>
+
+#include "../llama/error.h"
+
+namespace hoshikage {
+namespace {
+
+// The smallest context worth making: most texts fit, and doubling from here is soon done.
+constexpr uint32_t kSmallestContext = 512;
+
+}  // namespace
+
+Embedder::Embedder(std::shared_ptr<Model> model, const ContextOptions& options)
+    : model_(std::move(model)), options_(options), vocabulary_size_(model_->VocabularySize()) {
+  thread_ = std::thread([this] { Run(); });
+}
+
+Embedder::~Embedder() { Close(); }
+
+Vectors Embedder::Embed(const std::vector<std::vector<Token>>& inputs) {
+  Check(inputs);
+  std::future<Vectors> done;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stopping_) throw Error("closed", "the embedder is closed");
+    inbox_.push_back({&inputs, {}});
+    done = inbox_.back().done.get_future();
+  }
+  wake_.notify_one();
+  return done.get();
+}
+
+void Embedder::Close() {
+  std::lock_guard<std::mutex> closing(close_mutex_);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  aborting_.store(true, std::memory_order_release);
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+  context_.reset();
+  model_.reset();
+}
+
+void Embedder::Check(const std::vector<std::vector<Token>>& inputs) const {
+  for (const std::vector<Token>& input : inputs) {
+    if (input.empty()) throw Error("invalid_argument", "an input is empty");
+    if (input.size() > options_.context_tokens) {
+      throw Error("context_length_exceeded", "an input is longer than the context");
+    }
+    for (const Token token : input) {
+      if (token < 0 || token >= vocabulary_size_) {
+        throw Error("invalid_argument", "an input holds a token id out of range");
+      }
+    }
+  }
+}
+
+void Embedder::Run() {
+  for (;;) {
+    std::deque<Job> jobs;
+    bool stopping;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || !inbox_.empty(); });
+      stopping = stopping_;
+      jobs.swap(inbox_);
+    }
+    for (Job& job : jobs) {
+      try {
+        job.done.set_value(Work(*job.inputs));
+      } catch (...) {
+        const bool ended = aborting_.load(std::memory_order_acquire);
+        const auto closed = [] {
+          return std::make_exception_ptr(Error("closed", "the embedder is closed"));
+        };
+        job.done.set_exception(ended ? closed() : std::current_exception());
+      }
+    }
+    if (stopping) return;
+  }
+}
+
+Vectors Embedder::Work(const std::vector<std::vector<Token>>& inputs) {
+  Vectors vectors;
+  for (const std::vector<Token>& input : inputs) {
+    if (aborting_.load(std::memory_order_acquire)) throw Error("closed", "the embedder is closed");
+    MakeRoom(input.size());
+    vectors.push_back(context_->Embed(input));
+  }
+  return vectors;
+}
+
+// What a context costs grows with the longest input it takes, so it starts small.
+void Embedder::MakeRoom(size_t tokens) {
+  if (context_ && context_->capacity() >= tokens) return;
+  context_.reset();  // first: two at once may not fit
+  size_t size = kSmallestContext;
+  while (size < tokens) size *= 2;
+  size = std::max<size_t>(tokens, std::min<size_t>(size, options_.context_tokens));
+  context_ = std::make_unique<EmbeddingContext>(
+      model_, options_, static_cast<uint32_t>(size),
+      [](void* embedder) {
+        return static_cast<Embedder*>(embedder)->aborting_.load(std::memory_order_acquire);
+      },
+      this);
+  if (context_->capacity() < tokens) {
+    throw Error("context_length_exceeded", "an input is longer than the library's context");
+  }
+}
+
+}  // namespace hoshikage

@@ -1,0 +1,62 @@
+// The thread that owns a context for embeddings: inputs one after the other, in the order in which
+// they were asked for. It makes its context when the first input comes, and a larger one when a
+// longer input does. It never calls JavaScript.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "../llama/embedding.h"
+
+namespace hoshikage {
+
+using Vectors = std::vector<std::vector<float>>;
+
+class Embedder {
+ public:
+  // Inputs may have up to `options.context_tokens` tokens.
+  Embedder(std::shared_ptr<Model> model, const ContextOptions& options);
+  ~Embedder();
+  Embedder(const Embedder&) = delete;
+  Embedder& operator=(const Embedder&) = delete;
+
+  // Any thread but the embedder's own: waits until it is done. Throws closed, invalid_argument
+  // (empty input, id out of range), context_length_exceeded, model_load_failed,
+  // model_not_embedding, library_incompatible, decode_failed.
+  Vectors Embed(const std::vector<std::vector<Token>>& inputs);
+  // Any thread but the embedder's own. Ends what runs, joins, frees. Idempotent.
+  void Close();
+
+ private:
+  struct Job {
+    const std::vector<std::vector<Token>>* inputs;  // the caller waits
+    std::promise<Vectors> done;
+  };
+
+  void Check(const std::vector<std::vector<Token>>& inputs) const;
+  void Run();
+  Vectors Work(const std::vector<std::vector<Token>>& inputs);
+  void MakeRoom(size_t tokens);
+
+  std::shared_ptr<Model> model_;
+  const ContextOptions options_;
+  const int32_t vocabulary_size_;
+
+  std::mutex mutex_;  // guards the inbox
+  std::condition_variable wake_;
+  std::deque<Job> inbox_;
+  bool stopping_ = false;
+
+  std::atomic<bool> aborting_{false};
+  std::mutex close_mutex_;
+  std::unique_ptr<EmbeddingContext> context_;  // the thread's own
+  std::thread thread_;
+};
+
+}  // namespace hoshikage
