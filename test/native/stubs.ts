@@ -25,7 +25,8 @@ export interface Stub {
 /** What was said of a stub. */
 export type StubVerdict =
   | {
-      readonly state: 'accepted';
+      /** `minimal`: unknown, and driven by its oldest fields. */
+      readonly state: 'accepted' | 'minimal';
       readonly model: string;
       readonly context: string;
       readonly bracket: readonly [number, number];
@@ -136,18 +137,31 @@ async function buildGroup(
   return compile(source, ['-std=c++17', '-w', '-fPIC', '-shared', ...flags], 'libstubs.so');
 }
 
+/** A source of native/src/llama with everything that it includes, and what implements that. */
+function sourcesOf(name: string, found = new Map<string, string>()): Map<string, string> {
+  const path = join(root, 'native/src/llama', name);
+  // The driver brings its own FindSymbol.
+  if (found.has(name) || name === 'shared-object.cc' || !existsSync(path)) return found;
+  const text = readFileSync(path, 'utf8');
+  found.set(name, text);
+  for (const [, header = ''] of text.matchAll(/^#include "(.+)"/gm)) {
+    sourcesOf(header, found);
+    sourcesOf(header.replace(/\.h$/, '.cc'), found);
+  }
+  return found;
+}
+
 /** The program of identify-stubs.cc with the addon's own abi.cc. */
-async function buildDriver(): Promise<string> {
+function buildDriver(): Promise<string> {
+  const sources = sourcesOf('abi.cc');
   const folder = join(root, 'native/src/llama');
-  const text = (path: string): string => readFileSync(path, 'utf8');
-  const headers = ['abi.h', 'types.h', 'error.h', 'shared-object.h'].map((name) =>
-    text(join(folder, name)),
-  );
-  const driver = join(root, 'test/native/identify-stubs.cc');
-  // Its headers only count for the cache; the compiler reads them where they are.
-  const digest = headers.map((header) => `// ${header.length} ${cacheFolder([header])}`).join('\n');
-  const source = `${digest}\n${text(join(folder, 'abi.cc'))}\n${text(driver)}`;
-  return compile(source, ['-std=c++17', '-O1', '-g', `-I${folder}`, '-ldl'], 'identify-stubs');
+  const units = [...sources.keys()].filter((name) => name.endsWith('.cc'));
+  const driver = readFileSync(join(root, 'test/native/identify-stubs.cc'), 'utf8');
+  // The compiler reads them where they are; for the cache their contents count.
+  const contents = `// ${cacheFolder([...sources.values()])}`;
+  const flags = ['-std=c++17', '-O1', '-g', `-I${folder}`];
+  const files = units.map((name) => join(folder, name));
+  return compile(`${contents}\n${driver}`, [...flags, ...files, '-ldl'], 'identify-stubs');
 }
 
 function tableText(): string {
@@ -171,12 +185,22 @@ function parseVerdict(line: string): readonly [string, StubVerdict] {
   const [id = '', state, ...rest] = line.split('\t');
   if (state === 'refused') return [id, { state, reason: rest.join('\t') }];
   const [model = '', context = '', from, to] = rest;
-  return [id, { state: 'accepted', model, context, bracket: [Number(from), Number(to)] }];
+  return [
+    id,
+    {
+      state: state === 'minimal' ? state : 'accepted',
+      model,
+      context,
+      bracket: [Number(from), Number(to)],
+    },
+  ];
 }
 
 /** How a set of stubs is compiled and asked about. */
 export interface IdentifyOptions {
   readonly flags: readonly string[];
+  /** Drive an unknown layout in the minimal mode instead of refusing it. */
+  readonly allowUnknown?: boolean;
   /** What a stub has that does not say: the structs and names of a build. */
   readonly shared?: {
     readonly model: readonly Field[];
@@ -201,7 +225,8 @@ export async function identifyStubs(
   const next = async (): Promise<void> => {
     for (const group of work) {
       const file = await buildGroup(group, options);
-      for (const { id } of group) lines.push(`stub ${id} ${file} ${id}_`);
+      for (const { id } of group)
+        lines.push(`stub ${id} ${file} ${id}_ ${options.allowUnknown ? 1 : 0}`);
     }
   };
   await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, next));
