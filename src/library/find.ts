@@ -41,7 +41,8 @@ export interface SearchPlaces {
   readonly packageRoots?: readonly string[];
 }
 
-const PACKAGE_BY_PLATFORM: Readonly<Record<string, string>> = {
+/** The npm package with the plain build, by `platform-arch`. */
+export const PACKAGE_BY_PLATFORM: Readonly<Record<string, string>> = {
   'linux-x64': 'linux-x64',
   'linux-arm64': 'linux-arm64',
   'linux-arm': 'linux-armv7l',

@@ -199,6 +199,19 @@ export class LibraryStore {
     return findInstalled(this.#libDir, id, this.#platform);
   }
 
+  /** What an installation says of itself; null where `id` is none of ours. */
+  async manifest(id: string): Promise<Manifest | null> {
+    return isLibraryId(id) ? readManifest(join(this.#libDir, id)) : null;
+  }
+
+  /** Passes where nothing has the name of an installation to be. Code: library_exists. */
+  async assertFree(id: string): Promise<void> {
+    const path = join(this.#libDir, id);
+    if (!isLibraryId(id)) throw new HoshikageError('library_unknown', { id });
+    const isThere = await lstat(path).catch(() => null);
+    if (isThere) throw new HoshikageError('library_exists', { id, path });
+  }
+
   /** What is chosen. Code: library_not_found where active.json cannot be read. */
   active(): Promise<Active> {
     return readActive(this.#libDir);
@@ -277,8 +290,7 @@ export class LibraryStore {
     await underLock(
       this.#libDir,
       async () => {
-        const isThere = await lstat(dir).catch(() => null);
-        if (isThere) throw new HoshikageError('library_exists', { id, path: dir });
+        await this.assertFree(id);
         await replaceFile(join(staged, MANIFEST), text).catch((cause) => unwritable(dir, cause));
         await rename(staged, dir).catch((cause) => unwritable(dir, cause));
       },

@@ -1,0 +1,273 @@
+/**
+ * Installs a libllama from the npm registry: which packages it is made of, download, check, unpack,
+ * and only then its place among the installed ones. Any process. What it has not finished is in a
+ * directory of its own that the next installation sweeps; it must never touch what is there already.
+ */
+import { mkdir, rename, rm, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HoshikageError } from '../errors.js';
+import { type Contents, readContents, unpack } from './archive.js';
+import { findSharedLibraries } from './drivers.js';
+import { PACKAGE_BY_PLATFORM } from './find.js';
+import { readBinary } from './formats.js';
+import { invalid, NpmRegistry, type PackageVersion, type RegistryLimits } from './npm-registry.js';
+import type { NpmConfig } from './npmrc.js';
+import { libraryIn } from './place.js';
+import { type Installed, LibraryStore } from './store.js';
+
+/** Which build. */
+export type Variant = 'cpu' | 'cuda' | 'vulkan' | 'metal';
+
+/** The scope of all packages, for npm's configuration. */
+export const SCOPE = '@node-llama-cpp';
+
+/** What installing takes. */
+export interface InstallInput {
+  readonly variant: Variant;
+  /** A version or a tag. */
+  readonly version: string;
+  readonly libDir: string;
+  readonly npm: NpmConfig;
+  readonly platform: NodeJS.Platform;
+  readonly arch: string;
+  /** The environment that engine processes will have: where they find CUDA. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly limits?: RegistryLimits;
+  /** Another way to learn the free bytes at a path. */
+  readonly freeBytes?: (path: string) => Promise<number>;
+  readonly onProgress?: (progress: InstallProgress) => void;
+  readonly signal: AbortSignal;
+}
+
+/** How far it is. */
+export interface InstallProgress {
+  readonly package: string;
+  readonly received: number;
+  readonly total: number | null;
+}
+
+/** What came of it. */
+export interface InstallResult {
+  readonly installed: Installed;
+  /** It was there before, made of the same packages. */
+  readonly already: boolean;
+  /** For CUDA: the libraries of NVIDIA's that its backend needs and that are not on this machine. */
+  readonly missing: readonly string[];
+}
+
+/** A package and the directory in it. */
+interface Part {
+  readonly name: string;
+  readonly directory: string;
+}
+
+const VARIANTS: Readonly<Record<string, readonly Variant[]>> = {
+  'linux-x64': ['cpu', 'cuda', 'vulkan'],
+  'linux-arm64': ['cpu'],
+  'linux-arm': ['cpu'],
+  'win32-x64': ['cpu', 'cuda', 'vulkan'],
+  'win32-arm64': ['cpu'],
+  'darwin-arm64': ['metal'],
+  'darwin-x64': ['cpu'],
+};
+/** An archive and what it holds, against the archive alone. */
+const SPACE_FACTOR = 5;
+
+/** The builds there are for a machine, the plain one first; empty where there are none. */
+export function variantsFor(platform: NodeJS.Platform, arch: string): readonly Variant[] {
+  return VARIANTS[`${platform}-${arch}`] ?? [];
+}
+
+/** The CUDA build comes in two parts, the second one being for the CUDA version before. */
+function partsOf({ variant, platform, arch }: InstallInput): readonly Part[] {
+  const base = PACKAGE_BY_PLATFORM[`${platform}-${arch}`] ?? '';
+  const directory = variant === 'cuda' || variant === 'vulkan' ? `${base}-${variant}` : base;
+  const name = `${SCOPE}/${directory}`;
+  const parts = [{ name, directory }];
+  return variant === 'cuda' ? [...parts, { name: `${name}-ext`, directory }] : parts;
+}
+
+/**
+ * Installs it as `<variant>-<version>`. When this rejects, nothing is there that was not before.
+ * Codes: package_not_found, package_invalid, registry_unreachable, registry_refused, disk_full,
+ * library_exists, library_locked, library_unwritable, cancelled.
+ */
+export async function installLibrary(input: InstallInput): Promise<InstallResult> {
+  const store = new LibraryStore(input.libDir, { platform: input.platform });
+  const registry = new NpmRegistry(input.npm, input.limits);
+  try {
+    const packages = await versionsOf(input, registry);
+    const id = `${input.variant}-${packages[0]?.version}`;
+    const there = await store.manifest(id);
+    if (there && isMadeOf(there.packages, packages)) {
+      const installed = await store.get(id);
+      if (installed?.path) return { installed, already: true, missing: [] };
+    }
+    await store.assertFree(id);
+    const staged = await store.stage();
+    try {
+      return { already: false, ...(await make(input, { registry, store, packages, id, staged })) };
+    } finally {
+      // What cannot be removed now is swept by the next one.
+      await rm(staged, { recursive: true, force: true }).catch(() => {});
+    }
+  } catch (error) {
+    throw asOurs(error, input);
+  } finally {
+    await registry.close();
+  }
+}
+
+/** All parts in one and the same version. */
+async function versionsOf(
+  input: InstallInput,
+  registry: NpmRegistry,
+): Promise<readonly PackageVersion[]> {
+  const found: PackageVersion[] = [];
+  for (const { name } of partsOf(input)) {
+    const wanted = found[0]?.version ?? input.version;
+    found.push(await registry.version(name, wanted, input.signal));
+  }
+  return found;
+}
+
+function isMadeOf(
+  there: readonly { readonly name: string; readonly integrity: string }[],
+  packages: readonly PackageVersion[],
+): boolean {
+  if (there.length !== packages.length) return false;
+  return packages.every(({ name, sha512 }) =>
+    there.some(
+      (one) => one.name === name && sha512.some((sha) => one.integrity === `sha512-${sha}`),
+    ),
+  );
+}
+
+interface Making {
+  readonly registry: NpmRegistry;
+  readonly store: LibraryStore;
+  readonly packages: readonly PackageVersion[];
+  readonly id: string;
+  readonly staged: string;
+}
+
+async function make(
+  input: InstallInput,
+  { registry, store, packages, id, staged }: Making,
+): Promise<Omit<InstallResult, 'already'>> {
+  const to = join(staged, 'files');
+  await mkdir(to);
+  const parts = partsOf(input);
+  const files: string[] = [];
+  for (const [index, one] of packages.entries()) {
+    const directory = parts[index]?.directory ?? '';
+    const archive = join(staged, `${index}.tgz`);
+    const contents = await fetchPart(input, { registry, one, archive, directory });
+    const twice = contents.files.find((name) => files.includes(name));
+    if (twice !== undefined) throw invalid(one.name, `${twice} twice`, `${twice} が 2 度あります`);
+    await unpack(archive, { directory, to });
+    await rm(archive);
+    files.push(...contents.files);
+    if (input.signal.aborted) throw new HoshikageError('cancelled');
+  }
+  const [first] = packages;
+  if (!first || (await libraryIn(to, input.platform)) === null) {
+    throw invalid(first?.name ?? id, 'it holds no libllama', 'libllama が入っていません');
+  }
+  const missing = input.variant === 'cuda' ? await settleCuda(to, input) : [];
+  const installed = await store.place(to, id, {
+    variant: input.variant,
+    version: first.version,
+    packages: packages.map(({ name, sha512 }) => ({ name, integrity: `sha512-${sha512[0]}` })),
+    files,
+  });
+  return { installed, missing };
+}
+
+/** Downloads one package and looks into it; there is room for what it holds. */
+async function fetchPart(
+  input: InstallInput,
+  {
+    registry,
+    one,
+    archive,
+    directory,
+  }: { registry: NpmRegistry; one: PackageVersion; archive: string; directory: string },
+): Promise<Contents> {
+  const { libDir, onProgress, signal } = input;
+  const name = `${one.name}@${one.version}`;
+  await registry.download(one, {
+    to: archive,
+    onStart: (total) => {
+      const unpacked = one.unpackedBytes ?? (total ?? 0) * (SPACE_FACTOR - 1);
+      return assertSpace(input, libDir, (total ?? 0) + unpacked);
+    },
+    onProgress: (received, total) => onProgress?.({ package: name, received, total }),
+    signal,
+  });
+  const contents = await readContents(archive, { name, directory });
+  await assertSpace(input, libDir, contents.bytes);
+  return contents;
+}
+
+async function assertSpace(
+  { freeBytes = bytesFree }: InstallInput,
+  path: string,
+  needed: number,
+): Promise<void> {
+  const free = await freeBytes(path);
+  if (free >= needed) return;
+  throw new HoshikageError('disk_full', { path, needed: mebibytes(needed), free: mebibytes(free) });
+}
+
+async function bytesFree(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1024 / 1024)} MiB`;
+}
+
+/**
+ * The packages hold the CUDA backend twice: for the newest CUDA, and in `fallback/` for the one before.
+ * Only the one beside libllama is ever loaded, so the one whose libraries this machine has goes there.
+ * Gives the names of NVIDIA's libraries that are missing for either.
+ */
+async function settleCuda(
+  directory: string,
+  { platform, arch, env }: InstallInput,
+): Promise<readonly string[]> {
+  const name = platform === 'win32' ? 'ggml-cuda.dll' : 'libggml-cuda.so';
+  const newest = join(directory, name);
+  const before = join(directory, 'fallback', name);
+  const missingFor = async (path: string): Promise<readonly string[] | null> => {
+    const facts = await readBinary(path, { symbols: false, arch });
+    if ('problem' in facts) return null;
+    const needed = facts.needed.filter((one) => /cudart|cublas/i.test(one));
+    const found = await findSharedLibraries(needed, { platform, arch, env });
+    return needed.filter((one) => found[one] === undefined);
+  };
+  const missing = await missingFor(newest);
+  if (missing?.length === 0) return [];
+  const missingBefore = await missingFor(before);
+  if (missingBefore?.length !== 0) return missing ?? [];
+  const aside = join(directory, 'fallback', `${name}.newest`);
+  await rename(newest, aside);
+  await rename(before, newest);
+  await rename(aside, before);
+  return [];
+}
+
+/** What a full disk or a lost directory says. */
+function asOurs(error: unknown, { libDir, signal }: InstallInput): unknown {
+  if (error instanceof HoshikageError) return error;
+  if (signal.aborted) return new HoshikageError('cancelled', {}, { cause: error });
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const reason = error instanceof Error ? error.message : String(error);
+  if (/^(ENOSPC|EDQUOT)$/.test(code)) {
+    const details = { path: libDir, needed: '?', free: '0 MiB' };
+    return new HoshikageError('disk_full', details, { cause: error });
+  }
+  return new HoshikageError('library_unwritable', { path: libDir, reason }, { cause: error });
+}

@@ -1,0 +1,327 @@
+/**
+ * The npm registry over HTTP: what versions a package has, and its archive, checked.
+ * Any process; the only place that opens a connection to anywhere, and only when a command asked for
+ * it. It must never send a key to a host it was not written for, never follow a redirect down to plain
+ * http, never wait without a deadline, and never hand out bytes whose hash it has not seen.
+ */
+import { createHash } from 'node:crypto';
+import { open, unlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
+import { HoshikageError } from '../errors.js';
+import type { NpmConfig } from './npmrc.js';
+
+/** One version of a package. */
+export interface PackageVersion {
+  readonly name: string;
+  readonly version: string;
+  readonly tarball: URL;
+  /** sha512 digests in base64; one of them must be the archive's. */
+  readonly sha512: readonly string[];
+  /** Bytes when unpacked, where the registry says so. */
+  readonly unpackedBytes: number | null;
+}
+
+/** How far a download is. `total` is null where the server does not say. */
+export type OnProgress = (received: number, total: number | null) => void;
+
+/** Limits that tests make smaller. */
+export interface RegistryLimits {
+  readonly archiveBytes?: number;
+  /** Silence after which a connection is given up, ms. */
+  readonly silenceMs?: number;
+  /** Pause before the second try, ms; the third comes after twice that. */
+  readonly pauseMs?: number;
+}
+
+const MAX_LISTING_BYTES = 32 * 1024 * 1024;
+const MAX_ARCHIVE_BYTES = 2 * 1024 ** 3;
+const SILENCE_MS = 30_000;
+const PAUSE_MS = 1000;
+const TRIES = 3;
+const MAX_REDIRECTS = 5;
+const NPM_HOST = 'registry.npmjs.org';
+const LISTING = 'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8';
+
+/** A failure that another try may not have. */
+class Passing extends Error {}
+
+interface Reply {
+  readonly url: URL;
+  readonly length: number | null;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** One registry. Close it when done. */
+export class NpmRegistry {
+  readonly #config: NpmConfig;
+  readonly #limits: Required<RegistryLimits>;
+  readonly #agent: EnvHttpProxyAgent;
+
+  constructor(config: NpmConfig, limits: RegistryLimits = {}) {
+    this.#config = config;
+    this.#limits = {
+      archiveBytes: MAX_ARCHIVE_BYTES,
+      silenceMs: SILENCE_MS,
+      pauseMs: PAUSE_MS,
+      ...limits,
+    };
+    const { httpProxy, httpsProxy, noProxy, ca, strictSsl } = config;
+    const tls = { rejectUnauthorized: strictSsl, ...(ca && { ca: [...ca] }) };
+    const silence = this.#limits.silenceMs;
+    this.#agent = new EnvHttpProxyAgent({
+      // Empty texts, so that it does not look into the environment itself.
+      httpProxy,
+      httpsProxy,
+      noProxy,
+      connect: { ...tls, timeout: silence },
+      requestTls: tls,
+      proxyTls: tls,
+      headersTimeout: silence,
+      bodyTimeout: silence,
+    });
+  }
+
+  /** Ends its connections. */
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  /**
+   * A version of a package, by number or by tag (`latest`).
+   * Codes: package_not_found, package_invalid, registry_unreachable, registry_refused, cancelled.
+   */
+  async version(name: string, wanted: string, signal: AbortSignal): Promise<PackageVersion> {
+    const url = new URL(name.replace('/', '%2f'), this.#config.registry);
+    const listing = await this.#again(url, signal, async () => {
+      const reply = await this.#get(url, { accept: LISTING, missing: name, signal });
+      return readListing(reply, name);
+    });
+    const tags = recordIn(listing, 'dist-tags');
+    const tagged = Object.hasOwn(tags, wanted) ? tags[wanted] : wanted;
+    const versions = recordIn(listing, 'versions');
+    const number = typeof tagged === 'string' ? tagged : wanted;
+    if (!Object.hasOwn(versions, number)) throw this.#missing(`${name}@${wanted}`);
+    const dist = recordIn(recordIn(versions, number), 'dist');
+    return this.#versionOf(name, number, dist);
+  }
+
+  #versionOf(
+    name: string,
+    version: string,
+    dist: Readonly<Record<string, unknown>>,
+  ): PackageVersion {
+    const { tarball, integrity, unpackedSize } = dist;
+    const hashes = typeof integrity === 'string' ? integrity.split(/\s+/) : [];
+    const sha512 = hashes.flatMap((hash) => /^sha512-([^?]+)/.exec(hash)?.[1] ?? []);
+    const full = `${name}@${version}`;
+    if (sha512.length === 0) {
+      throw invalid(full, 'the registry gives no sha512', 'レジストリーに sha512 がありません');
+    }
+    if (typeof tarball !== 'string' || !URL.canParse(tarball)) {
+      throw invalid(full, 'the registry gives no address', 'レジストリーに置き場所がありません');
+    }
+    const unpackedBytes = typeof unpackedSize === 'number' ? unpackedSize : null;
+    return { name, version, tarball: this.#own(new URL(tarball)), sha512, unpackedBytes };
+  }
+
+  /** A mirror's listing may still name npm's own host; the mirror has the archive as well. */
+  #own(tarball: URL): URL {
+    const { registry } = this.#config;
+    if (tarball.hostname !== NPM_HOST || registry.hostname === NPM_HOST) return tarball;
+    return new URL(`${registry.href.replace(/\/$/, '')}${tarball.pathname}`);
+  }
+
+  /**
+   * Downloads an archive to `to`, which must not exist, and checks its hash; what fails leaves no file.
+   * `onStart` is told the size before anything is written and may refuse by throwing.
+   * Codes: those of `version`, and what `onStart` throws.
+   */
+  async download(
+    wanted: PackageVersion,
+    options: {
+      readonly to: string;
+      readonly onStart: (total: number | null) => Promise<void>;
+      readonly onProgress: OnProgress;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<void> {
+    const { to, signal } = options;
+    await this.#again(wanted.tarball, signal, async () => {
+      try {
+        await this.#downloadOnce(wanted, options);
+      } catch (error) {
+        await unlink(to).catch(() => {});
+        throw error;
+      }
+    });
+  }
+
+  async #downloadOnce(
+    wanted: PackageVersion,
+    { to, onStart, onProgress, signal }: Parameters<NpmRegistry['download']>[1],
+  ): Promise<void> {
+    const missing = `${wanted.name}@${wanted.version}`;
+    const { archiveBytes: limit } = this.#limits;
+    const tooLarge = (): HoshikageError =>
+      invalid(missing, `larger than ${limit} bytes`, `${limit} バイトを超えています`);
+    const reply = await this.#get(wanted.tarball, { accept: '*/*', missing, signal });
+    if (reply.length !== null && reply.length > limit) throw tooLarge();
+    await onStart(reply.length);
+    const hash = createHash('sha512');
+    let received = 0;
+    const file = await open(to, 'wx', 0o600);
+    try {
+      for await (const chunk of reply.body) {
+        received += chunk.byteLength;
+        if (received > limit) throw tooLarge();
+        hash.update(chunk);
+        await file.writeFile(chunk);
+        onProgress(received, reply.length);
+      }
+    } finally {
+      await file.close();
+    }
+    if (!wanted.sha512.includes(hash.digest('base64'))) {
+      throw invalid(missing, 'its sha512 is another one', 'sha512 が合いません');
+    }
+  }
+
+  /** Tries three times at most; what another try cannot change is thrown at once. */
+  async #again<T>(url: URL, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        if (signal.aborted) throw new HoshikageError('cancelled', {}, { cause: error });
+        if (error instanceof HoshikageError || isLocal(error)) throw error;
+        if (attempt === TRIES) {
+          const details = { url: shown(url), reason: reasonOf(error) };
+          throw new HoshikageError('registry_unreachable', details, { cause: error });
+        }
+        await sleep(this.#limits.pauseMs * attempt, undefined, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  /** One GET with its redirects. Codes: package_not_found, registry_refused, registry_unreachable. */
+  async #get(
+    url: URL,
+    { accept, missing, signal }: { accept: string; missing: string; signal: AbortSignal },
+  ): Promise<Reply> {
+    let target = url;
+    for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
+      // What belongs to one host is nothing that another one may see.
+      const own = target.origin === url.origin ? this.#config.authorization(target) : null;
+      const headers = { accept, 'user-agent': 'hoshikage', ...(own && { authorization: own }) };
+      const { statusCode, headers: answered, body } = await this.#send(target, headers, signal);
+      if (statusCode === 200) {
+        const length = Number(answered['content-length']);
+        return { url: target, length: Number.isSafeInteger(length) ? length : null, body };
+      }
+      // Reading it to its end would be waiting for a stranger.
+      body.on('error', () => {});
+      body.destroy();
+      const { location } = answered;
+      if (statusCode < 300 || statusCode > 399 || typeof location !== 'string') {
+        throw this.#failure(target, statusCode, missing);
+      }
+      target = this.#redirected(target, location);
+    }
+    throw this.#unreachable(url, `more than ${MAX_REDIRECTS} redirects`);
+  }
+
+  #send(
+    url: URL,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    const { origin, pathname, search } = url;
+    return this.#agent.request({ origin, path: pathname + search, method: 'GET', headers, signal });
+  }
+
+  #redirected(from: URL, location: string): URL {
+    const target = URL.canParse(location, from.href) ? new URL(location, from) : null;
+    const isDown = from.protocol === 'https:' && target?.protocol !== 'https:';
+    if (!target || isDown || !/^https?:$/.test(target.protocol)) {
+      throw this.#unreachable(from, 'it redirects to what cannot be trusted');
+    }
+    target.username = '';
+    target.password = '';
+    return target;
+  }
+
+  #failure(url: URL, http: number, missing: string): Error {
+    if (http === 404 || http === 410) return this.#missing(missing);
+    if (http === 401 || http === 403 || http === 407) {
+      return new HoshikageError('registry_refused', { url: shown(url), http });
+    }
+    if (http >= 500 || http === 429 || http === 408) return new Passing(`HTTP ${http}`);
+    return this.#unreachable(url, `HTTP ${http}`);
+  }
+
+  #missing(name: string): HoshikageError {
+    const registry = shown(this.#config.registry);
+    return new HoshikageError('package_not_found', { package: name, registry });
+  }
+
+  #unreachable(url: URL, reason: string): HoshikageError {
+    return new HoshikageError('registry_unreachable', { url: shown(url), reason });
+  }
+}
+
+async function readListing(reply: Reply, name: string): Promise<Readonly<Record<string, unknown>>> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of reply.body) {
+    bytes += part.byteLength;
+    if (bytes > MAX_LISTING_BYTES) {
+      throw invalid(name, 'its list of versions is too long', '版の一覧が長すぎます');
+    }
+    parts.push(part);
+  }
+  try {
+    const value: unknown = JSON.parse(Buffer.concat(parts).toString('utf8'));
+    if (isRecord(value)) return value;
+  } catch {
+    // Said below.
+  }
+  throw invalid(name, 'the answer is no list of versions', '応答が版の一覧ではありません');
+}
+
+function recordIn(
+  value: Readonly<Record<string, unknown>>,
+  key: string,
+): Readonly<Record<string, unknown>> {
+  const found = Object.hasOwn(value, key) ? value[key] : undefined;
+  return isRecord(found) ? found : {};
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** package_invalid with its reason in both languages. */
+export function invalid(name: string, reason: string, reason_ja: string): HoshikageError {
+  return new HoshikageError('package_invalid', { package: name, reason, reason_ja });
+}
+
+/** An address without what may be a secret in it. */
+function shown({ origin, pathname }: URL): string {
+  return origin + pathname;
+}
+
+/** The disk's failure, not the network's. */
+function isLocal(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  return ['ENOSPC', 'EDQUOT', 'EACCES', 'EROFS', 'EEXIST', 'ENOENT', 'EIO'].includes(
+    String(error.code),
+  );
+}
+
+function reasonOf(error: unknown): string {
+  const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (!(inner instanceof Error)) return String(inner);
+  const code = 'code' in inner ? String(inner.code) : '';
+  return inner.message === '' ? code || inner.name : inner.message;
+}
