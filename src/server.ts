@@ -103,11 +103,11 @@ async function buildRooms(config: Config, { log, version }: ServerOptions): Prom
 
 function makeLibrary(config: Config, log: Log, tryLock: TryLock): LibraryService {
   const env = engineEnvironmentOf(config);
-  const { libPath, libDir, cacheDir } = config;
+  const { libPath, libDir, cacheDir, allowUnknownLibllama: allowUnknown } = config;
   const { platform, arch } = process;
   const searchPath = (platform === 'darwin' ? env.DYLD_LIBRARY_PATH : env.LD_LIBRARY_PATH) ?? '';
   const places = { libPath, libDir, platform, arch, searchPath };
-  return new LibraryService({ places, cacheDir, env, log, tryLock });
+  return new LibraryService({ places, allowUnknown, cacheDir, env, log, tryLock });
 }
 
 function makePool(config: Config, log: Log, library: LibraryService): ModelPool {

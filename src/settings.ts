@@ -387,6 +387,14 @@ export const SETTINGS = [
     ja: '使う libllama(ファイルまたはディレクトリ)。空 = lib/、同梱、システムの順に探す',
     en: 'The libllama to use (file or directory); empty = lib/, the packaged one, the system',
   },
+  {
+    key: 'ALLOW_UNKNOWN_LIBLLAMA',
+    property: 'allowUnknownLibllama',
+    kind: boolean(),
+    default: '0',
+    ja: '1 = 構造体の形が分からない(新しすぎる)libllama も、最小限の機能で使う',
+    en: '1 = use a libllama whose struct layouts are unknown (too new), with a minimum of features',
+  },
 ] as const satisfies readonly Setting[];
 
 /** A key of SETTINGS. */

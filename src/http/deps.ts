@@ -15,6 +15,10 @@ export interface LibraryReport {
   readonly path: string | null;
   readonly origin: string | null;
   readonly identity: NonNullable<NonNullable<PoolStatus['resident']>['info']>['library'] | null;
+  readonly scan: {
+    readonly bracket: readonly [number, number] | null;
+    readonly unknownSymbols: readonly string[];
+  } | null;
   readonly error: { readonly code: ErrorCode; readonly details: ErrorDetails } | null;
   readonly reason: string | null;
   /** The installed library it is, where one was chosen. */

@@ -32,7 +32,7 @@ export function statusOf(deps: AppDeps): object {
 }
 
 /** The library as an answer shows it. */
-export function libraryOf({ state, path, origin, identity, error }: LibraryReport): object {
+export function libraryOf({ state, path, origin, identity, error, scan }: LibraryReport): object {
   return {
     state,
     path: identity?.path ?? path,
@@ -41,6 +41,9 @@ export function libraryOf({ state, path, origin, identity, error }: LibraryRepor
     ggml_version: identity?.ggmlVersion ?? null,
     ggml_commit: identity?.ggmlCommit ?? null,
     layout: identity?.layout ?? null,
+    minimal: identity?.minimal ?? false,
+    bracket: scan?.bracket ?? identity?.bracket ?? null,
+    newer: scan?.unknownSymbols.length ?? 0,
     devices: (identity?.devices ?? []).map((device) => ({
       name: device.name,
       description: device.description,

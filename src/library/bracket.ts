@@ -14,7 +14,7 @@ export const NO_END = 2 ** 31 - 1;
 const FOR_EVER = 9_999_999;
 
 /** Releases count from here on, in the place of build numbers. */
-const FIRST_RELEASE = 90_000;
+const FIRST_RELEASE = 11_000;
 
 /** Without these no libllama of any age works. */
 const ESSENTIAL = [

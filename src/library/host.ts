@@ -9,8 +9,12 @@ import { because, type Reason } from './reasons.js';
 export interface Host {
   readonly platform: NodeJS.Platform;
   readonly arch: string;
-  /** Its glibc's version; absent or null = not known, so not compared. */
+  /** Its glibc's version; absent = look at this machine's own, null = compare none. */
   readonly glibc?: string | null;
+  /** Its libstdc++'s, as GLIBCXX counts. */
+  readonly glibcxx?: string | null;
+  /** The environment that engine processes will have. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 const SYSTEMS = { elf: 'Linux', pe: 'Windows', 'mach-o': 'macOS' } as const;

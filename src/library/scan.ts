@@ -13,6 +13,8 @@ import type { BinaryFacts } from './binary.js';
 import { bracketOf, unknownNames } from './bracket.js';
 import { readBinary } from './formats.js';
 import { foreignTo, type Host } from './host.js';
+import { acceleratorsBeside, mixingIn, withoutBackends } from './mixing.js';
+import { missingNeeds, missingOfBackends } from './needs.js';
 import { because, type Reason } from './reasons.js';
 import { type Family, familyOf } from './siblings.js';
 
@@ -60,8 +62,14 @@ export async function scanLibrary(path: string, abi: AbiTable, host: Host): Prom
   if (refusal) return { ...known, refusal: refuse(refusal) };
   const family = await familyOf(path, facts, { symbols: true });
   const preload = facts.format === 'elf' ? family.siblings.map((one) => one.path) : [];
-  const gap = gapIn(path, family);
-  return { ...known, preload, refusal: gap && refuse(gap) };
+  const library = { path, facts };
+  const why =
+    gapIn(path, family) ??
+    (await mixingIn(library, family)) ??
+    (await missingNeeds([library, ...family.siblings], host)) ??
+    (await withoutBackends(library, family));
+  const notes = await missingOfBackends(await acceleratorsBeside(path), host);
+  return { ...known, preload, refusal: why && refuse(why), notes };
 }
 
 /** What an engine needs to know of a scanned library to open it. */

@@ -12,10 +12,10 @@ import type { TryLock } from '../models/lock.js';
 import type { Choice } from './active.js';
 import { type FoundLibrary, findLibrary, type LibraryOrigin, type SearchPlaces } from './find.js';
 import type { Identification, IdentifyInput } from './identify.js';
-import { knownVerdict, libraryFiles } from './known.js';
+import { type Known, knownVerdict, libraryFiles } from './known.js';
 import { recallProof } from './proofs.js';
+import type { ScanReport } from './scan.js';
 import { LibraryStore } from './store.js';
-import type { Verdict } from './verdict.js';
 
 /** What /v1/status shows of the library. */
 export interface LibraryStatus {
@@ -27,6 +27,8 @@ export interface LibraryStatus {
   /** The installed library it is, where one was chosen. */
   readonly id: string | null;
   readonly identity: LibraryIdentity | null;
+  /** What its files say: the builds it can be, functions that are newer than we are, and what it lacks. */
+  readonly scan: Pick<ScanReport, 'bracket' | 'unknownSymbols' | 'notes'> | null;
   readonly error: { readonly code: ErrorCode; readonly details: ErrorDetails } | null;
 }
 
@@ -56,6 +58,7 @@ const CHECKING: LibraryStatus = {
   reason: null,
   id: null,
   identity: null,
+  scan: null,
   error: null,
 };
 
@@ -116,7 +119,7 @@ export class LibraryService {
   async files(signal: AbortSignal): Promise<LibraryFiles> {
     const { path } = await this.ready(signal);
     if (path === null) throw new HoshikageError('library_not_found', { reason: 'no path' });
-    return libraryFiles(path, this.#allowsUnknown(this.#choice));
+    return libraryFiles(path, this.#allowsUnknown(this.#choice), this.#deps.env);
   }
 
   /**
@@ -143,14 +146,15 @@ export class LibraryService {
     const proof = id === null ? null : await recallProof(cacheDir, found.path);
     if (id !== null && !proof) throw new HoshikageError('library_unproved', { id });
     const choice: Choice | null = id === null ? null : { id, minimal: proof?.minimal === true };
-    const { identity, error } = await this.#verdict(found.path, choice, signal);
+    const { scan, verdict } = await this.#known(found.path, choice, signal);
+    const { identity, error } = verdict;
     if (signal.aborted) throw new HoshikageError('cancelled');
     if (error) throw refusal(error, found, places.libDir);
     await this.#store.activate(id, { minimal: choice?.minimal === true });
     // Whatever a running check is about, it is not about this one.
     this.#check.abort.abort();
     this.#choice = choice;
-    this.#status = { ...statusOf(found), id, state: 'ok', identity };
+    this.#status = { ...statusOf(found), id, state: 'ok', identity, scan };
     log.start('libllama switched', { id: id ?? 'default', path: found.path });
     for (const listener of this.#listeners) listener();
     return this.#status;
@@ -187,8 +191,11 @@ export class LibraryService {
     this.#choice = choice;
     this.#status = statusOf(found);
     log.start('libllama', { path: found.path, origin: found.origin, reason: found.reason });
-    const { identity, error } = await this.#verdict(found.path, choice, signal);
+    const { scan, verdict } = await this.#known(found.path, choice, signal);
     if (signal.aborted) return;
+    this.#status = { ...this.#status, scan };
+    for (const note of scan.notes) log.warn('libllama lacks something', { reason: note.reason });
+    const { identity, error } = verdict;
     if (error) {
       this.#settle(refusal(error, found, places.libDir));
       return;
@@ -201,7 +208,7 @@ export class LibraryService {
     });
   }
 
-  #verdict(path: string, choice: Choice | null, signal: AbortSignal): Promise<Verdict> {
+  #known(path: string, choice: Choice | null, signal: AbortSignal): Promise<Known> {
     const { cacheDir, env, log, identify } = this.#deps;
     const allowUnknown = this.#allowsUnknown(choice);
     return knownVerdict({ path, allowUnknown, cacheDir, env, log, identify, signal });

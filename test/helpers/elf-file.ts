@@ -1,5 +1,6 @@
 /** Writes the smallest shared objects that have a dynamic section, for tests. */
 import { writeFileSync } from 'node:fs';
+import { readAbi } from '../../src/engine/addon.js';
 
 /** What an image is to hold besides its needs and its name. */
 export interface ElfContent {
@@ -193,4 +194,22 @@ function providedVersions(names: readonly string[], strings: Strings): Buffer {
     return part;
   });
   return Buffer.concat(parts);
+}
+
+/** The functions of a libllama that is as new as our table. */
+export function llamaFunctions(): readonly string[] {
+  const { symbols, alwaysThere } = readAbi();
+  return [
+    ...symbols.filter(([, , gone]) => gone >= 9_999_999).map(([name]) => name),
+    ...alwaysThere,
+  ];
+}
+
+/** Writes what a scan takes for a libllama of today. */
+export function writeLlama(
+  path: string,
+  needed: readonly string[] = [],
+  more: ElfContent = {},
+): void {
+  writeElf(path, needed, 'libllama.so', { exports: llamaFunctions(), ...more });
 }

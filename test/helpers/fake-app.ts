@@ -85,6 +85,7 @@ export class FakeLibrary {
     reason: 'the package',
     id: null,
     identity: null,
+    scan: null,
     error: null,
   };
   readonly store = {

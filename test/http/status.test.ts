@@ -57,7 +57,8 @@ describe('status', () => {
   it('shows the library that was found, or why there is none', async () => {
     const app = fakeApp();
     const { library: identity } = new FakeEngine().info;
-    app.library.report = { ...app.library.report, identity };
+    const scan = { bracket: [8238, 8517] as const, unknownSymbols: ['llama_x', 'llama_y'] };
+    app.library.report = { ...app.library.report, identity, scan };
     assert.deepEqual((await statusOf(app)).library, {
       state: 'ok',
       path: '/lib/libllama.so',
@@ -66,6 +67,9 @@ describe('status', () => {
       ggml_version: null,
       ggml_commit: null,
       layout: { model: 'M1', context: 'C1' },
+      minimal: false,
+      bracket: [8238, 8517],
+      newer: 2,
       devices: [],
       error: null,
     });

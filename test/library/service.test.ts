@@ -5,18 +5,19 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { LibraryIdentity } from '../../src/engine/engine.js';
 import type { WireError } from '../../src/engine/protocol.js';
+import type { HoshikageError } from '../../src/errors.js';
 import type { Identification, IdentifyInput } from '../../src/library/identify.js';
 import { recordProof } from '../../src/library/proofs.js';
 import { LibraryService } from '../../src/library/service.js';
 import { LibraryStore } from '../../src/library/store.js';
-import { writeElf } from '../helpers/elf-file.js';
+import { llamaFunctions, writeElf, writeLlama } from '../helpers/elf-file.js';
 import { recordingLog } from '../helpers/recording-log.js';
 
 let root = '';
 beforeEach(() => {
   root = realpathSync(mkdtempSync(join(tmpdir(), 'hoshikage-library-')));
   mkdirSync(join(root, 'lib'));
-  writeElf(join(root, 'lib', 'libllama.so'), ['libggml.so']);
+  writeLlama(join(root, 'lib', 'libllama.so'), ['libggml.so']);
   writeElf(join(root, 'lib', 'libggml.so'));
 });
 afterEach(() => rmSync(root, { recursive: true }));
@@ -128,6 +129,36 @@ test('a file that is there but cannot be opened is refused, not missing', async 
   assert.equal(service.status().state, 'refused');
 });
 
+test('what the scan refuses is never opened, and the refusal has a Japanese half too', async () => {
+  writeElf(join(root, 'lib', 'libllama.so'), [], null, { exports: ['deflate'] });
+  const { service, asked } = setUp(async () => good);
+  await assert.rejects(service.ready(patient()), (error: HoshikageError) => {
+    assert.equal(error.code, 'library_incompatible');
+    assert.match(String(error.details.reason_ja), /libllama ではありません/);
+    return true;
+  });
+  assert.deepEqual([asked.length, service.status().state], [0, 'refused']);
+});
+
+test('a library that breaks after its verdict is refused before an engine opens it', async () => {
+  const { service } = setUp(async () => good);
+  await service.ready(patient());
+  rmSync(join(root, 'lib', 'libggml.so'));
+  await assert.rejects(service.files(patient()), { code: 'library_incompatible' });
+});
+
+test('functions newer than our table are in the status, and reach probe and engine', async () => {
+  const exports = [...llamaFunctions(), 'llama_from_tomorrow'];
+  writeLlama(join(root, 'lib', 'libllama.so'), ['libggml.so'], { exports });
+  const { service, asked } = setUp(async () => good);
+  const { scan } = await service.ready(patient());
+  assert.deepEqual(scan?.unknownSymbols, ['llama_from_tomorrow']);
+  assert.ok(scan?.bracket);
+  const files = await service.files(patient());
+  assert.deepEqual(files.unknownSymbols, ['llama_from_tomorrow']);
+  assert.deepEqual(asked[0]?.files, files);
+});
+
 test('no libllama anywhere is missing, and the answer tells where it was searched', async () => {
   rmSync(join(root, 'lib'), { recursive: true });
   const { service } = setUp(async () => bad('library_not_found', false));
@@ -148,7 +179,7 @@ test('recheck looks again', async () => {
   const { service } = setUp(async () => good, join(root, 'later'));
   await assert.rejects(service.ready(patient()), { code: 'library_not_found' });
   mkdirSync(join(root, 'later'));
-  writeElf(join(root, 'later', 'libllama.so'));
+  writeLlama(join(root, 'later', 'libllama.so'));
   service.recheck();
   assert.equal((await service.ready(patient())).state, 'ok');
   assert.equal((await service.files(patient())).path, join(root, 'later', 'libllama.so'));
@@ -161,7 +192,7 @@ test('a library put in its place after a refusal is used without a restart, once
     await assert.rejects(service.ready(patient()), { code: 'library_not_found' });
   }
   mkdirSync(join(root, 'later'));
-  writeElf(join(root, 'later', 'libllama.so'));
+  writeLlama(join(root, 'later', 'libllama.so'));
   assert.equal((await eager.service.ready(patient())).state, 'ok');
   await assert.rejects(lazy.service.ready(patient()), { code: 'library_not_found' });
 });
@@ -185,7 +216,7 @@ test('waiting for the verdict ends with its signal, and with the service', async
 /** Puts a libllama of its own into `lib/<id>` and gives its path. */
 function putInstalled(id: string): string {
   mkdirSync(join(root, 'lib', id));
-  writeElf(join(root, 'lib', id, 'libllama.so'));
+  writeLlama(join(root, 'lib', id, 'libllama.so'));
   return join(root, 'lib', id, 'libllama.so');
 }
 
