@@ -3,7 +3,7 @@
  * a table of one layout, and what the addon refuses is the value that the table lacks.
  * Main thread of its own process; it must never be imported.
  */
-import { type AbiLayout, type AbiTable, loadAddon } from '../../src/engine/addon.js';
+import { type AbiLayout, type AbiTable, loadAddon, readAbi } from '../../src/engine/addon.js';
 import type { Answer, Question } from './library.js';
 import type { AbiField } from './table.js';
 
@@ -23,7 +23,7 @@ function taught(layout: AbiLayout, name: string, value: number): AbiLayout {
 async function ask({ files, modelParams, contextParams }: Question): Promise<Answer> {
   const addon = loadAddon();
   let table: AbiTable = {
-    ...{ floor: 0, symbols: [], alwaysThere: [] },
+    ...{ ...readAbi(), floor: 0, symbols: [] },
     ...{ modelParams: [modelParams], contextParams: [contextParams] },
   };
   for (let round = 0; round < MOST_ROUNDS; round++) {

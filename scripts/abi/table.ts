@@ -37,24 +37,34 @@ function namesText(names: readonly string[]): string {
   return [...lines, line].join('\n');
 }
 
+/** A number, or an object of numbers, with a blank after every mark. */
+function lineOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const pairs = Object.entries(value).map(([key, one]) => `"${key}": ${lineOf(one)}`);
+  return `{ ${pairs.join(', ')} }`;
+}
+
 /** The file's text; printing what was read gives the same bytes. */
 export function printTable(table: AbiTable): string {
   const symbols = table.symbols.map(
     ([name, from, gone]) => `    [${JSON.stringify(name)}, ${from}, ${gone}]`,
   );
+  // What stands in one line each: the floor, and what may join it.
+  const { modelParams, contextParams, symbols: _, alwaysThere, ...single } = table;
+  const lines = Object.entries(single).map(([key, value]) => `  "${key}": ${lineOf(value)},`);
   return `{
-  "floor": ${table.floor},
+${lines.join('\n')}
   "modelParams": [
-${table.modelParams.map(layoutText).join(',\n')}
+${modelParams.map(layoutText).join(',\n')}
   ],
   "contextParams": [
-${table.contextParams.map(layoutText).join(',\n')}
+${contextParams.map(layoutText).join(',\n')}
   ],
   "symbols": [
 ${symbols.join(',\n')}
   ],
   "alwaysThere": [
-${namesText(table.alwaysThere)}
+${namesText(alwaysThere)}
   ]
 }
 `;

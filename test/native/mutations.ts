@@ -56,7 +56,7 @@ const ALWAYS: ReadonlyMap<string, bigint> = new Map([
   ['progress_callback', 0x1111_2222_3333n],
 ]);
 
-/** What it writes only where a setting asks for it. */
+/** What it writes only where a setting or embeddings ask for it. */
 const ON_REQUEST = [
   'main_gpu',
   'tensor_split',
@@ -70,6 +70,8 @@ const ON_REQUEST = [
   'rope_scaling_type',
   'rope_freq_base',
   'rope_freq_scale',
+  'embeddings',
+  'pooling_type',
 ];
 
 /** Every field that the addon writes at all. */
@@ -84,7 +86,7 @@ const VERIFIED = [
 /**
  * What becomes of a mutated library that was taken for a known one.
  * `untouched`: it reads what the addon meant, whatever the settings are.
- * `on request`: so it does, unless a setting that few set is written to the wrong place.
+ * `on request`: so it does, unless what is seldom asked for is written to the wrong place.
  * `caught`: its first load is refused, since what comes back is not what was written.
  * `harmful`: none of these.
  */
