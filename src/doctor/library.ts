@@ -7,6 +7,7 @@ import type { LibraryIdentity } from '../engine/engine.js';
 import type { HoshikageError } from '../errors.js';
 import { buildsOf } from '../library/bracket.js';
 import type { LibraryOrigin } from '../library/find.js';
+import { stageOf as libraryStageOf } from '../library/stages.js';
 import { type CheckId, type Finding, finding, type Text, textOf } from './check.js';
 import type { LibraryView } from './library-view.js';
 import { listed, type Patient, shortPath, sizeText } from './patient.js';
@@ -138,15 +139,7 @@ const PASSED: Text = { ja: '通りました', en: 'Passed' };
 
 /** The stage at which a library was refused, by what the refusal says. */
 function stageOf(error: HoshikageError, { scan }: LibraryView): Stage {
-  if (scan?.refusal) return 'library.scan';
-  const reason = String(error.details.reason ?? '');
-  if (error.code === 'library_not_found') return 'library.open';
-  const signs: readonly (readonly [RegExp, Stage])[] = [
-    [/missing symbols|too old|contradict/, 'library.symbols'],
-    [/llama_batch/, 'library.batch'],
-    [/layout|_params/, 'library.layout'],
-  ];
-  return signs.find(([sign]) => sign.test(reason))?.[1] ?? 'library.open';
+  return `library.${libraryStageOf(scan, error)}`;
 }
 
 function passed(stage: Stage, identity: LibraryIdentity, view: LibraryView): Finding {
