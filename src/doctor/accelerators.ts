@@ -108,6 +108,17 @@ async function closedDevice(
 interface GpuFile {
   readonly name: string;
   readonly missing: readonly string[];
+  /** Those of them that are nowhere. */
+  readonly absent: readonly string[];
+  /** Directories outside the loader's reach that hold what is missing. */
+  readonly hidden: readonly string[];
+}
+
+/** Where toolkits lie that the loader is not told of. */
+async function toolkitDirectories(machine: Patient['machine']): Promise<readonly string[]> {
+  const versions = (await machine.names('/usr/local')).filter((name) => /^cuda(-|$)/.test(name));
+  const cuda = versions.sort().map((name) => `/usr/local/${name}/lib64`);
+  return [...cuda, '/opt/cuda/lib64', '/opt/rocm/lib'];
 }
 
 async function gpuFilesOf(
@@ -125,16 +136,19 @@ async function gpuFilesOf(
     for (const one of needed) {
       if (!(await machine.exists(join(directory, one)))) outside.push(one);
     }
-    const there = await findSharedLibraries(outside, { platform, arch, env }, machine);
-    files.push({ name, missing: outside.filter((one) => !(one in there)) });
+    const host = { platform, arch, env };
+    const there = await findSharedLibraries(outside, host, machine);
+    const missing = outside.filter((one) => !(one in there));
+    const extra = await toolkitDirectories(machine);
+    const elsewhere = await findSharedLibraries(missing, { ...host, extra }, machine);
+    const hidden = [...new Set(Object.values(elsewhere).map((path) => dirname(path)))];
+    const absent = missing.filter((one) => !(one in elsewhere));
+    files.push({ name, missing: missing.sort(), absent, hidden });
   }
   return files;
 }
 
-async function filesFinding(
-  { settings, command }: Patient,
-  files: readonly GpuFile[],
-): Promise<Finding> {
+async function filesFinding({ settings }: Patient, files: readonly GpuFile[]): Promise<Finding> {
   if (files.length === 0) {
     return finding('accelerators.files', 'skipped', {
       ja: 'この libllama は CPU 版です',
@@ -148,13 +162,16 @@ async function filesFinding(
   const what = listed(incomplete.map(({ name }) => name));
   const which = listed(missing);
   const state = settings.config.nGpuLayers === 0 ? 'warning' : 'broken';
-  const remedies = [...new Map(missing.map((name) => remedyOf(name, command))).values()];
+  const hidden = [...new Set(incomplete.flatMap((file) => file.hidden))];
+  const absent = incomplete.flatMap((file) => file.absent);
+  const byKind = new Map(absent.map((name) => remedyOf(name)));
+  const remedies = [...(hidden.length > 0 ? [tellLoader(hidden)] : []), ...byKind.values()];
   return finding(
     'accelerators.files',
     state,
     {
       ja: `${what.ja} が必要とする ${which.ja} がありません。GPU は使われません`,
-      en: `${what.en} needs ${which.en}, which is missing; the GPU is not used`,
+      en: `${what.en} needs ${which.en}: not found here; the GPU is not used`,
     },
     {
       ja: remedies.map(({ ja }) => ja).join('。'),
@@ -163,8 +180,17 @@ async function filesFinding(
   );
 }
 
+/** What is missing lies where the loader does not look. */
+function tellLoader(directories: readonly string[]): Text {
+  const line = `LD_LIBRARY_PATH=${directories.join(':')}`;
+  return {
+    ja: `設定の .env に ${line} と書いてください`,
+    en: `Write ${line} into the .env file of the settings`,
+  };
+}
+
 /** How to get a missing library; the key tells remedies apart that are one. */
-function remedyOf(name: string, command: string): readonly [key: string, remedy: Text] {
+function remedyOf(name: string): readonly [key: string, remedy: Text] {
   if (/^(libcuda\.|nvcuda)/.test(name)) {
     return [
       'driver',
@@ -175,11 +201,12 @@ function remedyOf(name: string, command: string): readonly [key: string, remedy:
     ];
   }
   if (/^(lib)?(cudart|cublas|cublasLt|nccl)/.test(name)) {
+    const version = /\.so\.(\d+)|64_(\d+)/.exec(name)?.slice(1).find(Boolean) ?? '';
     return [
       'cuda',
       {
-        ja: `${command} lib install cuda で一式を入れるか、CUDA の場所を .env に書いてください(LD_LIBRARY_PATH=/usr/local/cuda/lib64)`,
-        en: `Run ${command} lib install cuda, which brings them along, or name CUDA's place in .env (LD_LIBRARY_PATH=/usr/local/cuda/lib64)`,
+        ja: `CUDA の実行用ライブラリの版 ${version} を入れてください(https://developer.nvidia.com/cuda-downloads の cuda-libraries、Arch: cuda)。別の場所にあるなら .env に LD_LIBRARY_PATH=… と書きます`,
+        en: `Install CUDA's runtime libraries, version ${version} (cuda-libraries from https://developer.nvidia.com/cuda-downloads, Arch: cuda); if they lie elsewhere, write LD_LIBRARY_PATH=… into .env`,
       },
     ];
   }

@@ -2,7 +2,7 @@
  * Checks of libllama: which one is used and why, and what became of it at each stage. Main thread; the
  * stages themselves ran in a process of their own (library-view.ts).
  */
-import { basename, dirname, relative } from 'node:path';
+import { basename, relative } from 'node:path';
 import type { LibraryIdentity } from '../engine/engine.js';
 import type { HoshikageError } from '../errors.js';
 import { buildsOf } from '../library/bracket.js';
@@ -176,7 +176,7 @@ function scanText({ path, scan }: LibraryView): Text {
 
 function versionText({ version, ggmlVersion, ggmlCommit, path }: LibraryIdentity): string {
   const ggml = ggmlVersion ? `ggml ${ggmlVersion}${ggmlCommit ? ` (${ggmlCommit})` : ''}` : null;
-  return [version ?? basename(dirname(path)), ggml].filter((part) => part !== null).join(', ');
+  return [version ?? basename(path), ggml].filter((part) => part !== null).join(', ');
 }
 
 function symbolsFinding({ bracket, unknownSymbols }: LibraryIdentity): Finding {

@@ -14,7 +14,7 @@ export interface Accelerator {
   readonly kind: 'cuda' | 'rocm' | 'vulkan' | 'metal';
   /** What was seen, for people: file names and versions. */
   readonly evidence: string;
-  /** The builds that would use it, the best first. */
+  /** The published builds that would use it, the best first; empty where there are none. */
   readonly buildHint: readonly BuildHint[];
 }
 
@@ -49,25 +49,45 @@ const DRIVER_LIBRARIES: Readonly<Partial<Record<NodeJS.Platform, readonly string
   linux: ['libcuda.so.1', 'libvulkan.so.1', 'libhsa-runtime64.so.1'],
   win32: ['nvcuda.dll', 'vulkan-1.dll'],
 };
-/** Where drivers put libraries that the loader's cache may not know: WSL, containers, musl. */
-const USUAL_DIRECTORIES = [
+/** Where the dynamic loader looks by itself; musl has no cache that would list them. */
+const LOADER_DIRECTORIES = [
+  '/lib/x86_64-linux-gnu',
   '/usr/lib/x86_64-linux-gnu',
+  '/lib/aarch64-linux-gnu',
   '/usr/lib/aarch64-linux-gnu',
+  '/lib64',
   '/usr/lib64',
+  '/lib',
   '/usr/lib',
   '/usr/local/lib',
-  '/lib64',
-  '/lib',
+];
+/** Where drivers put libraries that nobody but they find: WSL, containers, Jetson, ROCm. */
+const DRIVER_DIRECTORIES = [
   '/usr/lib/wsl/lib',
   '/usr/local/nvidia/lib64',
   '/usr/lib/aarch64-linux-gnu/tegra',
+  '/usr/lib/aarch64-linux-gnu/nvidia',
   '/opt/rocm/lib',
 ];
+/** The builds that are published besides the CPU's. */
+const PUBLISHED: Readonly<Record<string, readonly BuildHint[]>> = {
+  'linux-x64': ['cuda', 'vulkan'],
+  'win32-x64': ['cuda', 'vulkan'],
+  'darwin-arm64': ['metal'],
+};
 const LOADER_CACHE = '/etc/ld.so.cache';
 const MAX_CACHE_BYTES = 16 * 1024 * 1024;
 
 /** The accelerators whose driver is complete, the most capable first. */
 export function findAccelerators(facts: DriverFacts): readonly Accelerator[] {
+  const published = PUBLISHED[`${facts.platform}-${facts.arch}`] ?? [];
+  return driversIn(facts).map((one) => ({
+    ...one,
+    buildHint: one.buildHint.filter((build) => published.includes(build)),
+  }));
+}
+
+function driversIn(facts: DriverFacts): readonly Accelerator[] {
   const { platform, arch, libraries, devices, nvidiaVersion } = facts;
   if (platform === 'darwin') {
     if (arch !== 'arm64') return [];
@@ -99,7 +119,7 @@ export function findAccelerators(facts: DriverFacts): readonly Accelerator[] {
 export function bestBuild(accelerators: readonly Accelerator[]): BuildHint | null {
   // ROCm alone has no build of its own, and Vulkan on it needs the Vulkan loader too.
   const usable = accelerators.filter(({ kind }) => kind !== 'rocm');
-  return usable[0]?.buildHint[0] ?? null;
+  return usable.find(({ buildHint }) => buildHint.length > 0)?.buildHint[0] ?? null;
 }
 
 /** Looks at this machine's driver files. Never throws for what it finds. */
@@ -108,7 +128,8 @@ export async function readDriverFacts(
   looks: FileLooks = fileLooks(),
 ): Promise<DriverFacts> {
   const names = DRIVER_LIBRARIES[platform] ?? [];
-  const libraries = await findSharedLibraries(names, { platform, arch, env }, looks);
+  const extra = platform === 'linux' ? DRIVER_DIRECTORIES : [];
+  const libraries = await findSharedLibraries(names, { platform, arch, env, extra }, looks);
   if (platform !== 'linux') {
     return { platform, arch, nvidiaVersion: null, devices: [], libraries };
   }
@@ -131,18 +152,19 @@ function nvidiaVersionOf(text: string): string {
 
 /**
  * Where the dynamic loader would find shared libraries: by name, the path of each that is there.
- * Looks into the search path of `env`, the loader's cache and the usual directories, in this order.
+ * Looks into the search path of `env`, the loader's cache, its own directories, then into `extra`.
  */
 export async function findSharedLibraries(
   names: readonly string[],
-  { platform, env }: DriverHost,
+  { platform, env, extra = [] }: DriverHost & { readonly extra?: readonly string[] },
   looks: FileLooks = fileLooks(),
 ): Promise<Readonly<Record<string, string>>> {
   const found: Record<string, string> = {};
   const cached = platform === 'linux' ? await cachedPaths(looks) : [];
   for (const name of names) {
     const listed = searchDirectories(platform, env).map((directory) => join(directory, name));
-    const usual = platform === 'linux' ? USUAL_DIRECTORIES.map((one) => `${one}/${name}`) : [];
+    const own = platform === 'linux' ? LOADER_DIRECTORIES : [];
+    const usual = [...own, ...extra].map((directory) => `${directory}/${name}`);
     const inCache = cached.filter((path) => path.endsWith(`/${name}`));
     for (const path of [...listed, ...inCache, ...usual]) {
       if (!(await looks.exists(path))) continue;

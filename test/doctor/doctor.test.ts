@@ -176,10 +176,21 @@ describe('the doctor, of GPUs', () => {
     const { detail, remedy } = await trouble({ files, library }, 'accelerators.files');
     assert.match(
       detail.en,
-      /^libggml-cuda\.so needs libcudart\.so\.12, libcublas\.so\.12, libcuda\.so\.1, which is missing/,
+      /^libggml-cuda\.so needs libcublas\.so\.12, libcuda\.so\.1, libcudart\.so\.12: not found/,
     );
-    assert.match(remedy?.en ?? '', /lib install cuda.*LD_LIBRARY_PATH.*Install the NVIDIA driver/);
-    assert.equal(remedy?.en.match(/lib install cuda/g)?.length, 1, 'one remedy for both');
+    assert.match(remedy?.en ?? '', /runtime libraries, version 12 .*; Install the NVIDIA driver/);
+    assert.equal(remedy?.en.match(/version 12/g)?.length, 1, 'one remedy for both');
+
+    const hidden = {
+      '/usr/local/cuda-12.8/lib64/libcudart.so.12': '',
+      '/usr/local/cuda-12.8/lib64/libcublas.so.12': '',
+    };
+    const untold = { files: { ...files, ...NVIDIA_DRIVER, ...hidden }, library };
+    const told = await trouble(untold, 'accelerators.files');
+    assert.match(
+      told.remedy?.en ?? '',
+      /^Write LD_LIBRARY_PATH=\/usr\/local\/cuda-12\.8\/lib64 into/,
+    );
 
     const toolkit = { '/cuda/libcudart.so.12': '', '/cuda/libcublas.so.12': '' };
     const whole = { ...files, ...NVIDIA_DRIVER, ...toolkit };

@@ -90,6 +90,12 @@ describe('findAccelerators', () => {
     assert.equal(bestBuild(both), 'vulkan');
   });
 
+  it('hints at no build where none is published, but names the driver', async () => {
+    const files = { '/dev/dri/renderD128': '', '/usr/lib/libvulkan.so.1': '' };
+    const found = await acceleratorsOf(files, { arch: 'arm64' });
+    assert.deepEqual([found[0]?.kind, found[0]?.buildHint, bestBuild(found)], ['vulkan', [], null]);
+  });
+
   it('finds Metal on Apple silicon only, and drivers in System32 on Windows', async () => {
     const mac = await acceleratorsOf({}, { platform: 'darwin', arch: 'arm64' });
     assert.equal(bestBuild(mac), 'metal');
@@ -117,6 +123,15 @@ describe('findSharedLibraries', () => {
       looks(files),
     );
     assert.deepEqual(found, { 'libx.so.1': '/opt/a/libx.so.1' });
+  });
+
+  it('does not look where the loader would not, unless it is told to', async () => {
+    const files = { '/opt/rocm/lib/libx.so.1': '' };
+    const where = { ...host, env: {} };
+    assert.deepEqual(await findSharedLibraries(['libx.so.1'], where, looks(files)), {});
+    const told = { ...where, extra: ['/opt/rocm/lib'] };
+    const found = await findSharedLibraries(['libx.so.1'], told, looks(files));
+    assert.deepEqual(found, { 'libx.so.1': '/opt/rocm/lib/libx.so.1' });
   });
 
   it('lets LD_LIBRARY_PATH go first, as the loader does', async () => {
