@@ -261,8 +261,23 @@ function samplingOf(
     repeatLastN: request.repeatLastN ?? settings.repeatLastN ?? config.repeatLastN,
     presencePenalty: request.presencePenalty ?? 0,
     frequencyPenalty: request.frequencyPenalty ?? 0,
+    ...dryOf(request),
     logitBias: request.logitBias ?? [],
     ignoreEos: request.ignoreEos ?? false,
+  };
+}
+
+/** Only what was asked for: the engine has the defaults, and all of it is off without a multiplier. */
+function dryOf(request: SamplingRequest): Partial<SamplingOptions> {
+  const { dryMultiplier, dryBase, dryAllowedLength, dryPenaltyLastN, drySequenceBreakers } =
+    request;
+  if (!dryMultiplier) return {};
+  return {
+    dryMultiplier,
+    ...(dryBase !== undefined && { dryBase }),
+    ...(dryAllowedLength !== undefined && { dryAllowedLength }),
+    ...(dryPenaltyLastN !== undefined && { dryPenaltyLastN }),
+    ...(drySequenceBreakers !== undefined && { drySequenceBreakers }),
   };
 }
 

@@ -32,6 +32,11 @@ export interface SamplingRequest {
   readonly seed?: number;
   readonly repeatPenalty?: number;
   readonly repeatLastN?: number;
+  readonly dryMultiplier?: number;
+  readonly dryBase?: number;
+  readonly dryAllowedLength?: number;
+  readonly dryPenaltyLastN?: number;
+  readonly drySequenceBreakers?: readonly string[];
   readonly presencePenalty?: number;
   readonly frequencyPenalty?: number;
   readonly logitBias?: readonly (readonly [token: number, bias: number])[];

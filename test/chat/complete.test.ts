@@ -94,6 +94,11 @@ describe('complete: from messages to events', () => {
     assert.equal(sampling?.topP, 0.5);
     assert.equal(sampling?.topK, 40);
     assert.equal(sampling?.seed, 0xffff_ffff);
+    assert.ok(sampling && !('dryMultiplier' in sampling));
+    const dry = { dryMultiplier: 0.8, dryBase: 2, drySequenceBreakers: ['。'] };
+    await run(set, ask({ sampling: { ...dry, dryAllowedLength: 3, dryPenaltyLastN: 64 } }));
+    const asked = set.engine.started[1]?.request.sampling;
+    assert.deepEqual({ ...asked, ...dry, dryAllowedLength: 3, dryPenaltyLastN: 64 }, asked);
   });
 
   it('draws a new seed for each request without one', async () => {

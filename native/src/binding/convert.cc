@@ -27,6 +27,24 @@ const char* PoolingName(PoolingType type) {
   return "none";
 }
 
+DryOptions ToDryOptions(const Napi::Object& object) {
+  constexpr size_t kMostBreakers = 64;
+  constexpr size_t kLongestBreaker = 256;
+  DryOptions dry;
+  dry.multiplier = static_cast<float>(GetNumber(object, "dryMultiplier", 0, 1e3));
+  dry.base = static_cast<float>(GetNumber(object, "dryBase", 0, 1e3));
+  dry.allowed_length = static_cast<int32_t>(GetInt(object, "dryAllowedLength", 0, kInt32Max));
+  dry.last_n = static_cast<int32_t>(GetInt(object, "dryPenaltyLastN", -1, kInt32Max));
+  dry.breakers = ToTexts(object.Get("drySequenceBreakers"), "drySequenceBreakers");
+  if (dry.breakers.size() > kMostBreakers) Refuse("drySequenceBreakers", "at most 64 texts");
+  for (const std::string& breaker : dry.breakers) {
+    if (breaker.empty() || breaker.size() > kLongestBreaker) {
+      Refuse("drySequenceBreakers", "texts of 1 to 256 bytes");
+    }
+  }
+  return dry;
+}
+
 const char* ReasonName(DoneReason reason) {
   switch (reason) {
     case DoneReason::kEog: return "eog";
@@ -160,6 +178,7 @@ CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
   sampling.repeat_last_n = static_cast<int32_t>(GetInt(object, "repeatLastN", -1, kInt32Max));
   sampling.presence_penalty = static_cast<float>(GetNumber(object, "presencePenalty", -1e3, 1e3));
   sampling.frequency_penalty = static_cast<float>(GetNumber(object, "frequencyPenalty", -1e3, 1e3));
+  sampling.dry = ToDryOptions(object);
   const std::vector<Token> bias_tokens = ToTokens(object.Get("biasTokens"), "biasTokens");
   const Napi::Value bias_values = object.Get("biasValues");
   if (!bias_values.IsTypedArray() ||

@@ -33,6 +33,7 @@ Sampler::Sampler(std::shared_ptr<const Model> model, SamplingOptions options,
                  const std::vector<Token>& prompt)
     : model_(std::move(model)), options_(std::move(options)), random_(options_.seed) {
   if (options_.grammar) grammar_ = std::make_unique<Grammar>(model_, *options_.grammar);
+  if (options_.dry.on()) dry_ = std::make_unique<Dry>(model_, options_.dry, prompt);
   if (options_.repeat_penalty != 1.0f && options_.repeat_last_n != 0) {
     const size_t last = options_.repeat_last_n < 0
                             ? prompt.size()
@@ -72,7 +73,7 @@ Choice Sampler::Sample(float* logits) {
   return choice;
 }
 
-void Sampler::Adjust(float* logits) const {
+void Sampler::Adjust(float* logits) {
   for (const auto& [token, bias] : options_.logit_bias) logits[token] += bias;
   if (options_.ignore_eos) {
     for (const Token token : model_->EogTokens()) logits[token] = kForbidden;
@@ -89,6 +90,7 @@ void Sampler::Adjust(float* logits) const {
           options_.presence_penalty + options_.frequency_penalty * static_cast<float>(times);
     }
   }
+  if (dry_) dry_->Apply(logits);
 }
 
 Token Sampler::Choose(const float* logits) {
@@ -253,6 +255,7 @@ Token Sampler::ChooseByGrammar(float* logits, Token first) {
 void Sampler::Accept(Token token) {
   if (grammar_ && !model_->IsEog(token)) grammar_->Accept(token);
   output_counts_[token]++;
+  if (dry_) dry_->Accept(token);
   if (options_.repeat_penalty != 1.0f && options_.repeat_last_n != 0) Remember(token);
 }
 

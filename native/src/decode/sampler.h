@@ -1,5 +1,5 @@
 // Chooses the next token from logits: all of it our own code but the grammar. One per completion,
-// worker thread only. Order: logit bias, penalties, grammar, top-k, top-p, min-p, temperature.
+// worker thread only. Order: logit bias, penalties, DRY, grammar, top-k, top-p, min-p, temperature.
 // The grammar is tried on the chosen token first and masks the vocabulary only when it forbids it.
 #pragma once
 
@@ -15,6 +15,7 @@
 
 #include "../llama/grammar.h"
 #include "../llama/model.h"
+#include "dry.h"
 
 namespace hoshikage {
 
@@ -28,6 +29,7 @@ struct SamplingOptions {
   int32_t repeat_last_n = 0;    // 0 = off, -1 = everything
   float presence_penalty = 0.0f;
   float frequency_penalty = 0.0f;
+  DryOptions dry;
   std::vector<std::pair<Token, float>> logit_bias;
   std::optional<std::string> grammar;
   bool ignore_eos = false;
@@ -56,7 +58,7 @@ class Sampler {
     float logit;
   };
 
-  void Adjust(float* logits) const;
+  void Adjust(float* logits);
   Token Choose(const float* logits);
   std::vector<Candidate> TopK(const float* logits, size_t k) const;
   std::vector<Candidate> Nucleus(const float* logits, float best) const;
@@ -70,6 +72,7 @@ class Sampler {
   std::shared_ptr<const Model> model_;
   SamplingOptions options_;
   std::unique_ptr<Grammar> grammar_;
+  std::unique_ptr<Dry> dry_;  // null = off
   std::mt19937 random_;
   std::deque<Token> window_;                          // the last N of prompt and output
   std::unordered_map<Token, int32_t> window_counts_;  // each id once

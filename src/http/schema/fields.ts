@@ -39,6 +39,11 @@ export const CHAT_FIELDS: Readonly<Record<string, FieldRule>> = {
   frequency_penalty: 'honoured',
   repeat_penalty: 'honoured',
   repeat_last_n: 'honoured',
+  dry_multiplier: 'honoured',
+  dry_base: 'honoured',
+  dry_allowed_length: 'honoured',
+  dry_penalty_last_n: 'honoured',
+  dry_sequence_breakers: 'honoured',
   logit_bias: 'honoured',
   ignore_eos: 'honoured',
   cache_prompt: 'honoured',
@@ -49,7 +54,6 @@ export const CHAT_FIELDS: Readonly<Record<string, FieldRule>> = {
   logprobs: only(false),
   top_logprobs: only(0),
   typical_p: only(1),
-  dry_multiplier: only(0),
   xtc_probability: only(0),
   response_format: textFormat,
   grammar: only(''),
@@ -63,10 +67,6 @@ export const CHAT_FIELDS: Readonly<Record<string, FieldRule>> = {
   verbosity: only('medium'),
 
   // Without effect while what they belong to is off, which their rows above see to.
-  dry_base: 'ignored',
-  dry_allowed_length: 'ignored',
-  dry_penalty_last_n: 'ignored',
-  dry_sequence_breakers: 'ignored',
   xtc_threshold: 'ignored',
   parallel_tool_calls: 'ignored',
   // For the service OpenAI runs; nothing here corresponds to them.
