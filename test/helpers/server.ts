@@ -78,7 +78,7 @@ export interface ServerStatus {
     readonly state: string;
     readonly path: string | null;
     readonly origin: string | null;
-    readonly error: { readonly code: string } | null;
+    readonly error: { readonly code: string; readonly message: string } | null;
   };
   readonly model: {
     readonly id: string;
