@@ -3,14 +3,14 @@
  * Main thread; the identification is a process of its own, as in the server. Nothing is remembered.
  */
 import type { Config } from '../config.js';
-import { readAbi } from '../engine/addon.js';
 import type { LibraryIdentity } from '../engine/engine.js';
 import { fromWire } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
 import { findLibrary, type LibraryOrigin } from '../library/find.js';
 import { readBinary } from '../library/formats.js';
 import { identifyLibrary } from '../library/identify.js';
-import { filesOf, type ScanReport, scanLibrary } from '../library/scan.js';
+import { scanHere } from '../library/known.js';
+import { filesOf, type ScanReport } from '../library/scan.js';
 import type { Machine } from './machine.js';
 import { isOlder } from './versions.js';
 
@@ -34,7 +34,7 @@ export interface LibraryView {
 export interface ViewInput {
   readonly config: Config;
   readonly env: NodeJS.ProcessEnv;
-  readonly machine: Pick<Machine, 'platform' | 'arch' | 'glibc'>;
+  readonly machine: Pick<Machine, 'platform' | 'arch'>;
   readonly signal: AbortSignal;
 }
 
@@ -61,15 +61,11 @@ export async function viewLibrary({
   const places = { libPath, libDir, platform, arch, searchPath };
   try {
     const found = await findLibrary(places);
-    const scan = await scanLibrary(found.path, readAbi(), {
-      platform,
-      arch,
-      glibc: machine.glibc(),
-    });
+    const scan = await scanHere(found.path, env);
     const needs = await needsOf([...scan.preload, found.path]);
     const known = { ...NOTHING, ...found, scan, needs };
     if (scan.refusal) return { ...known, error: scan.refusal };
-    const files = filesOf(scan, found.choice?.minimal ?? false);
+    const files = filesOf(scan, config.allowUnknownLibllama || found.choice?.minimal === true);
     const { verdict } = await identifyLibrary({ files, env, signal });
     return {
       ...known,
