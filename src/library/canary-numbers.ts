@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import type { Engine, TokenLogprob } from '../engine/engine.js';
+import { HoshikageError } from '../errors.js';
 import { type GgufContent, writeGguf } from '../models/gguf-write.js';
 import { randomBits } from '../models/prng.js';
 import { randomContent } from '../models/random.js';
@@ -15,12 +16,11 @@ import { ReferenceModel, ReferenceSequence } from './reference.js';
 
 /** How far logits (centred) and embeddings may be from the reference, relative to its length. */
 const LIMIT = 0.05;
-const PROMPT_TOKENS = 300;
 const STEPS = 8;
 /** Byte tokens: the first of every vocabulary of ours. */
 const TOKENS = 256;
 
-/** `plain`: half-precision weights and cache; `quantised`: both in Q8_0. */
+/** `plain`: half-precision weights and cache; `quantised`: Q8_0 weights and, where it may be, cache. */
 type Variant = 'plain' | 'quantised';
 
 const SIZES = {
@@ -28,77 +28,95 @@ const SIZES = {
   ...{ commonWords: false, attention: 4, contextLength: 1024, seed: 20 },
 } as const;
 
-const CONTENTS: Readonly<Record<Variant, GgufContent>> = {
+/** What the files of the random models hold. */
+export const CANARY_MODELS: Readonly<Record<Variant, GgufContent>> = {
   plain: randomContent({ ...SIZES, type: 'f16' }),
   quantised: randomContent({ ...SIZES, type: 'q8_0' }),
 };
-const VOCABULARY = Number(CONTENTS.plain.metadata['llama.vocab_size']?.[1]);
+const VOCABULARY = Number(CANARY_MODELS.plain.metadata['llama.vocab_size']?.[1]);
 
-/** The number checks with their models, below one directory. */
+/** The plain model's prompt is read in pieces, the quantised one's at once. */
+const ENGINES = {
+  plain: { contextTokens: 512, slots: 1, batchTokens: 64 },
+  quantised: { contextTokens: 512, slots: 1, batchTokens: 512 },
+} as const;
+const PROMPTS: Readonly<Record<Variant, Int32Array>> = {
+  plain: randomTokens(300),
+  quantised: randomTokens(160),
+};
+
+function randomTokens(length: number): Int32Array {
+  const bits = randomBits(length);
+  return Int32Array.from({ length }, () => bits() % TOKENS);
+}
+
+/** One random model: its file, what is right for it, and the checks on an engine that loaded it. */
 export class NumberChecks {
-  readonly #directory: string;
-  readonly #prompt: Int32Array;
-  /** Mean of the plain model's states over the prompt: its embedding. */
-  #mean: Float64Array | null = null;
+  readonly #variant: Variant;
+  readonly #path: string;
+  #right: RightNumbers | null = null;
 
-  constructor(directory: string) {
-    const bits = randomBits(SIZES.seed);
-    this.#directory = directory;
-    this.#prompt = Int32Array.from({ length: PROMPT_TOKENS }, () => bits() % TOKENS);
+  /** The file is made below `directory`. */
+  constructor(variant: Variant, directory: string) {
+    this.#variant = variant;
+    this.#path = join(directory, `${variant}.gguf`);
   }
 
-  /** Writes the half-precision model; its prompt is read in pieces. */
-  async writePlain(): Promise<CanaryEngineOptions> {
-    const modelPath = join(this.#directory, 'plain.gguf');
-    await writeGguf(modelPath, CONTENTS.plain);
-    return { modelPath, contextTokens: 512, slots: 1, batchTokens: 64 };
+  /** Writes the model; gives the options its engine needs. */
+  async write(): Promise<CanaryEngineOptions> {
+    await writeGguf(this.#path, CANARY_MODELS[this.#variant]);
+    return { modelPath: this.#path, ...ENGINES[this.#variant] };
   }
 
-  /** Writes the quantised model; its prompt is read at once, over a quantised cache. */
-  async writeQuantised(): Promise<CanaryEngineOptions> {
-    const modelPath = join(this.#directory, 'quantised.gguf');
-    await writeGguf(modelPath, CONTENTS.quantised);
-    const cache = { cacheTypeK: 'q8_0', cacheTypeV: 'q8_0' } as const;
-    return { modelPath, contextTokens: 512, slots: 1, batchTokens: 512, ...cache };
+  /** Computes what is right for the prompt: a second of work. */
+  async prepare(signal: AbortSignal): Promise<void> {
+    const model = new ReferenceModel(CANARY_MODELS[this.#variant]);
+    const sequence = new ReferenceSequence(model);
+    const states = await pushAll(sequence, PROMPTS[this.#variant], signal);
+    this.#right = { model, sequence, states };
   }
 
   /** Log-probabilities of the whole vocabulary after the prompt and some generated tokens. */
-  async checkLogits(engine: Engine, variant: Variant, signal: AbortSignal): Promise<string> {
+  async checkLogits(engine: Engine): Promise<string> {
+    const { model, sequence, states } = this.#prepared();
     const { tokens, logprobs } = await this.#generate(engine);
-    const model = new ReferenceModel(CONTENTS[variant]);
-    const sequence = new ReferenceSequence(model);
-    const states = await pushAll(sequence, this.#prompt, signal);
-    if (variant === 'plain') this.#mean = meanOf(states);
     let state = states.at(-1) ?? new Float64Array();
     let worst = 0;
     for (let step = 0; step < STEPS; step++) {
-      const error = distance(centred(logprobs[step]), centredLogits(model.logits(state)));
+      const error = distance(logitsOf(logprobs[step]), centred(model.logits(state)));
       // Also where it is no number at all.
       if (!(error <= LIMIT)) {
-        throw new Error(`logits are ${percent(error)} off at step ${step} (${variant} weights)`);
+        throw new Error(`logits are ${percent(error)} off at step ${step} (${this.#variant})`);
       }
       worst = Math.max(worst, error);
-      state = sequence.push(tokens[step] ?? -1);
+      state = sequence.push([tokens[step] ?? -1])[0] ?? state;
     }
-    return `${variant} weights: off by ${percent(worst)} at most`;
+    return `${this.#variant} weights off by ${percent(worst)}`;
   }
 
-  /** Embeddings of a long and a short input. */
-  async checkEmbeddings(engine: Engine | null, signal: AbortSignal): Promise<string> {
-    if (!engine || !this.#mean) throw new Error('there is no engine with plain weights');
-    const short = this.#prompt.subarray(100, 140);
-    const vectors = await engine.embed([this.#prompt, short]);
-    const sequence = new ReferenceSequence(new ReferenceModel(CONTENTS.plain));
-    const wanted = [this.#mean, meanOf(await pushAll(sequence, short, signal))];
-    const errors = wanted.map((mean, i) => distance(Float64Array.from(vectors[i] ?? []), mean));
+  /** Embeddings of the prompt and of a short part of it: the mean of their states. */
+  async checkEmbeddings(engine: Engine, signal: AbortSignal): Promise<string> {
+    const { model, states } = this.#prepared();
+    const prompt = PROMPTS[this.#variant];
+    const part = prompt.subarray(100, 140);
+    const vectors = await engine.embed([prompt, part]);
+    const partStates = await pushAll(new ReferenceSequence(model), part, signal);
+    const errors = [states, partStates].map((right, i) =>
+      distance(Float64Array.from(vectors[i] ?? []), meanOf(right)),
+    );
     const worst = Math.max(...errors);
     if (!(worst <= LIMIT)) throw new Error(`embeddings are ${percent(worst)} off`);
-    return `off by ${percent(worst)} at most`;
+    return `off by ${percent(worst)}`;
+  }
+
+  #prepared(): RightNumbers {
+    if (this.#right) return this.#right;
+    throw new HoshikageError('internal_error', {}, { cause: new Error('checked unprepared') });
   }
 
   async #generate(engine: Engine): Promise<{ tokens: number[]; logprobs: TokenLogprob[] }> {
     const sampling = { ...GREEDY, ignoreEos: true, logprobs: engine.info.model.vocabularySize };
-    const prompt = this.#prompt;
+    const prompt = PROMPTS[this.#variant];
     const completion = engine.start({ prompt, maxTokens: STEPS, cachePrompt: false, sampling });
     const [tokens, logprobs]: [number[], TokenLogprob[]] = [[], []];
     for await (const batch of completion) {
@@ -111,6 +129,13 @@ export class NumberChecks {
   }
 }
 
+/** The reference after the prompt. */
+interface RightNumbers {
+  readonly model: ReferenceModel;
+  readonly sequence: ReferenceSequence;
+  readonly states: readonly Float64Array[];
+}
+
 /** States of all tokens; gives way to others now and then. */
 async function pushAll(
   sequence: ReferenceSequence,
@@ -118,10 +143,10 @@ async function pushAll(
   signal: AbortSignal,
 ): Promise<readonly Float64Array[]> {
   const states: Float64Array[] = [];
-  for (const token of tokens) {
-    if (states.length % 8 === 0) await new Promise((resolve) => setImmediate(resolve));
+  while (states.length < tokens.length) {
+    await new Promise((resolve) => setImmediate(resolve));
     if (signal.aborted) throw signal.reason;
-    states.push(sequence.push(token));
+    states.push(...sequence.push(tokens.subarray(states.length, states.length + 16)));
   }
   return states;
 }
@@ -135,13 +160,13 @@ function meanOf(states: readonly Float64Array[]): Float64Array {
 }
 
 /** Log-probabilities differ from logits by one number for all of them. */
-function centred(step: TokenLogprob | undefined): Float64Array {
+function logitsOf(step: TokenLogprob | undefined): Float64Array {
   const values = new Float64Array(VOCABULARY).fill(Number.NaN);
   for (const [token, logprob] of step?.top ?? []) values[token] = logprob;
-  return centredLogits(values);
+  return centred(values);
 }
 
-function centredLogits(values: Float64Array): Float64Array {
+function centred(values: Float64Array): Float64Array {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   return values.map((value) => value - mean);
 }

@@ -3,14 +3,15 @@
  * Any process. It must never decide whether a check has passed.
  */
 import { HoshikageError } from '../errors.js';
-import type { Log } from '../log.js';
+import type { Log, LogLevel } from '../log.js';
 
 const MOST_LINES = 40;
 const LAST_WORDS = 3;
 const LONGEST_TEXT = 160;
 
 interface Line {
-  readonly level: 'error' | 'warn' | 'info' | 'debug';
+  /** A complaint, or something written past the log. */
+  readonly loud: boolean;
   readonly text: string;
 }
 
@@ -50,17 +51,26 @@ export class TailLog implements Log {
     this.#lines.length = 0;
   }
 
-  /** The last complaints; where nobody complained, the last lines. */
-  lastWords(): readonly string[] {
-    const loud = this.#lines.filter(({ level }) => level === 'error' || level === 'warn');
-    return (loud.length > 0 ? loud : this.#lines).slice(-LAST_WORDS).map(({ text }) => text);
+  /** The last complaints. */
+  complaints(): readonly string[] {
+    return wordsOf(this.#lines.filter(({ loud }) => loud));
   }
 
-  #add(level: Line['level'], message: string, fields: object = {}): void {
-    this.#lines.push({ level, text: message.trim() });
+  /** The last lines of all. */
+  lastLines(): readonly string[] {
+    return wordsOf(this.#lines);
+  }
+
+  #add(level: LogLevel, message: string, fields: object = {}): void {
+    const loud = level === 'error' || level === 'warn' || Object.values(fields).includes('stderr');
+    this.#lines.push({ loud, text: message.trim() });
     if (this.#lines.length > MOST_LINES) this.#lines.shift();
     this.#log.debug(message, fields);
   }
+}
+
+function wordsOf(lines: readonly Line[]): readonly string[] {
+  return lines.slice(-LAST_WORDS).map(({ text }) => text);
 }
 
 /** A thrown value in one line, with its causes. */

@@ -16,7 +16,7 @@ import { writeScripted } from '../models/scripted.js';
 import { quote } from './canary-report.js';
 
 /** The answers by the keyword that asks for them. */
-const SAYS = {
+export const CANARY_SAYS = {
   greeting: {
     keyword: 'こんばんは',
     text: '星影の試し鳴きです。🌟 この文が一字も違わずに読めたなら、言葉を作る道すじは正しく動いています。',
@@ -35,7 +35,7 @@ const SAYS = {
   },
 } as const;
 
-type Topic = keyof typeof SAYS;
+type Topic = keyof typeof CANARY_SAYS;
 
 /** Text without a keyword, to put between a keyword and the end of a message. */
 const FILLER = '今日は雨、明日は晴れ。山の上に雲があり、川の下に石がある。';
@@ -57,7 +57,7 @@ export const GREEDY: SamplingOptions = {
 
 /** Writes the scripted model. File system errors come as they are. */
 export function writeCanaryScript(path: string): Promise<void> {
-  const { greeting, order, english, endless } = SAYS;
+  const { greeting, order, english, endless } = CANARY_SAYS;
   return writeScripted(path, {
     name: 'canary',
     contextLength: 8192,
@@ -157,7 +157,7 @@ function sameTokens(one: Int32Array, other: Int32Array): boolean {
 
 /** Tokens of a question about `topic`, whose keyword is followed by `fillers` idle sentences. */
 function ask(engine: Engine, topic: Topic, fillers = 0): Promise<Int32Array> {
-  const { keyword } = SAYS[topic];
+  const { keyword } = CANARY_SAYS[topic];
   const question = `${keyword}。${FILLER.repeat(fillers)}`;
   const text = `<|im_start|>user\n${question}<|im_end|>\n<|im_start|>assistant\n`;
   return engine.tokenize([{ text, special: true }], true);
@@ -169,7 +169,7 @@ async function expectAnswer(engine: Engine, topic: Topic, fillers = 0): Promise<
 }
 
 function expectSaid(topic: Topic, text: string, { reason }: CompletionResult): void {
-  const wanted = SAYS[topic].text;
+  const wanted = CANARY_SAYS[topic].text;
   if (text === wanted && reason === 'eog') return;
   throw new Error(`it said ${quote(text)} (${reason}) instead of ${quote(wanted)}`);
 }

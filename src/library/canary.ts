@@ -13,7 +13,13 @@ import { HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
 import { NumberChecks } from './canary-numbers.js';
 import { reasonOf, TailLog } from './canary-report.js';
-import { checkCancel, checkGrammar, checkText, writeCanaryScript } from './canary-text.js';
+import {
+  checkCancel,
+  checkGrammar,
+  checkState,
+  checkText,
+  writeCanaryScript,
+} from './canary-text.js';
 import { type Identification, type IdentifyInput, identifyLibrary } from './identify.js';
 
 /** The parts of the proof, in no particular order. */
@@ -108,21 +114,29 @@ async function provePlainly(run: CanaryRun, directory: string): Promise<void> {
   await run.check('text', () => checkText(engine));
   await run.check('grammar', () => checkGrammar(engine));
   await run.check('cancel', (signal) => checkCancel(engine, signal));
+  await run.check('state', () => checkState(engine, join(directory, 'state.bin')));
   await engine.close();
 }
 
 /** What shows in numbers only, against our own computation over the very same random weights. */
 async function proveNumbers(run: CanaryRun, directory: string): Promise<void> {
-  const numbers = new NumberChecks(directory);
-  let engine: Engine | null = null;
+  const quantised = new NumberChecks('quantised', directory);
+  const plain = new NumberChecks('plain', directory);
+  const engines: Engine[] = [];
+  const checkLogits = async (numbers: NumberChecks, signal: AbortSignal, more = {}) => {
+    const opening = run.open({ ...(await numbers.write()), ...more }, signal);
+    const [engine] = await Promise.all([opening, numbers.prepare(signal)]);
+    engines.push(engine);
+    return numbers.checkLogits(engine);
+  };
   await run.check('logits', async (signal) => {
-    const quantised = await run.open(await numbers.writeQuantised(), signal);
-    const one = await numbers.checkLogits(quantised, 'quantised', signal);
-    await quantised.close();
-    engine = await run.open(await numbers.writePlain(), signal);
-    const other = await numbers.checkLogits(engine, 'plain', signal);
-    return `${other}; ${one}`;
+    // In the minimal mode the cache's type stays the library's own.
+    const one = await checkLogits(quantised, signal, run.minimal ? {} : QUANTISED_CACHE);
+    await engines.pop()?.close();
+    return `${await checkLogits(plain, signal)}, ${one}`;
   });
+  const [engine] = engines;
+  if (engine) await run.check('embeddings', (signal) => plain.checkEmbeddings(engine, signal));
 }
 
 /** One canary: its checks so far and the engines it has opened. */
@@ -138,9 +152,13 @@ class CanaryRun {
     this.#tail = new TailLog(input.log);
   }
 
+  /** Whether the library is driven in the minimal mode; known once it is identified. */
+  get minimal(): boolean {
+    return this.#identity?.minimal ?? false;
+  }
+
   report(passed: boolean): CanaryReport {
-    const identity = this.#identity;
-    return { passed, minimal: identity?.minimal ?? false, identity, checks: this.#checks };
+    return { passed, minimal: this.minimal, identity: this.#identity, checks: this.#checks };
   }
 
   async identify(): Promise<void> {
@@ -208,7 +226,7 @@ class CanaryRun {
       note(true, await this.#limited(part, this.#input.limitMs ?? limitMs));
     } catch (error) {
       if (this.#input.signal.aborted) throw new HoshikageError('cancelled', {}, { cause: error });
-      note(false, [reasonOf(error), ...this.#tail.lastWords()].join(' / '));
+      note(false, [reasonOf(error), ...this.#evidence(error)].join(' / '));
       throw new Failed();
     }
   }
@@ -217,6 +235,13 @@ class CanaryRun {
   async close(): Promise<void> {
     // One that could not be opened has ended by itself.
     await Promise.allSettled(this.#engines.map(async (opening) => (await opening).close()));
+  }
+
+  /** What the engine said: where it failed rather than was found wrong, whatever it said last. */
+  #evidence(error: unknown): readonly string[] {
+    const complaints = this.#tail.complaints();
+    const failed = complaints.length === 0 && error instanceof HoshikageError;
+    return failed ? this.#tail.lastLines() : complaints;
   }
 
   async #limited(part: (signal: AbortSignal) => Promise<string>, limitMs: number): Promise<string> {
@@ -246,6 +271,8 @@ export type CanaryEngineOptions = Pick<
   'modelPath' | 'contextTokens' | 'slots' | 'batchTokens'
 > &
   Partial<EngineOptions>;
+
+const QUANTISED_CACHE = { cacheTypeK: 'q8_0', cacheTypeV: 'q8_0' } as const;
 
 const PLAIN = {
   threads: 0,

@@ -78,7 +78,7 @@ export class ReferenceModel {
 
   /** Logits of the whole vocabulary for a state that `ReferenceSequence.push` gave. */
   logits(state: Float64Array): Float64Array {
-    return times(this.output, state);
+    return times(this.output, [state])[0] ?? new Float64Array();
   }
 }
 
@@ -96,46 +96,63 @@ export class ReferenceSequence {
     this.#values = model.layers.map(() => []);
   }
 
-  /** The state after the last norm, at the position of this token. Code: invalid_argument. */
-  push(token: number): Float64Array {
+  /** The states after the last norm at the positions of these tokens. Code: invalid_argument. */
+  push(tokens: ArrayLike<number>): readonly Float64Array[] {
     const { embedding, layers, epsilon, outputNorm } = this.#model;
     const width = embedding.columns;
-    const state = embedding.rows.slice(token * width, (token + 1) * width);
-    if (state.length !== width) {
+    const states = Array.from(tokens, (token) => {
+      const state = embedding.rows.slice(token * width, (token + 1) * width);
+      if (state.length === width) return state;
       throw new HoshikageError('invalid_argument', { reason: `no token ${token}` });
-    }
+    });
+    const normed = (gain: Float64Array) => states.map((state) => rmsNorm(state, gain, epsilon));
     for (const [index, layer] of layers.entries()) {
-      add(state, this.#attend(index, layer, rmsNorm(state, layer.attentionNorm, epsilon)));
-      add(state, feedForward(layer, rmsNorm(state, layer.feedForwardNorm, epsilon)));
+      addEach(states, this.#attend(index, layer, normed(layer.attentionNorm)));
+      addEach(states, feedForward(layer, normed(layer.feedForwardNorm)));
     }
-    this.#position += 1;
-    return rmsNorm(state, outputNorm, epsilon);
+    this.#position += states.length;
+    return normed(outputNorm);
   }
 
-  #attend(index: number, layer: Layer, input: Float64Array): Float64Array {
-    const { heads, keyHeads, headSize, frequencyBase } = this.#model;
-    const query = times(layer.query, input);
-    const key = times(layer.key, input);
-    rotate(query, this.#position, headSize, frequencyBase);
-    rotate(key, this.#position, headSize, frequencyBase);
+  #attend(index: number, layer: Layer, inputs: readonly Float64Array[]): readonly Float64Array[] {
+    const { headSize, frequencyBase } = this.#model;
+    const queries = times(layer.query, inputs);
+    const newKeys = times(layer.key, inputs);
+    const newValues = times(layer.value, inputs);
     const keys = this.#keys[index] ?? [];
     const values = this.#values[index] ?? [];
-    keys.push(key);
-    values.push(times(layer.value, input));
+    const mixed = queries.map((query, i) => {
+      const key = newKeys[i] ?? query;
+      for (const heads of [query, key]) rotate(heads, this.#position + i, headSize, frequencyBase);
+      keys.push(key);
+      values.push(newValues[i] ?? query);
+      return this.#mix(query, keys, values);
+    });
+    return times(layer.attentionOutput, mixed);
+  }
+
+  /** For every query head the values so far, weighed by its products with their keys. */
+  #mix(
+    query: Float64Array,
+    keys: readonly Float64Array[],
+    values: readonly Float64Array[],
+  ): Float64Array {
+    const { heads, keyHeads, headSize } = this.#model;
     const mixed = new Float64Array(heads * headSize);
     for (let head = 0; head < heads; head++) {
+      const to = head * headSize;
       // Neighbouring query heads share a key head.
       const from = Math.floor((head * keyHeads) / heads) * headSize;
-      const weights = attentionWeights(query, head * headSize, keys, from, headSize);
-      for (const [position, value] of values.entries()) {
-        const weight = weights[position] ?? 0;
+      const weights = attentionWeights(query, to, keys, from, headSize);
+      for (let position = 0; position < weights.length; position++) {
+        const weight = at(weights, position);
+        const value = values[position] ?? query;
         for (let i = 0; i < headSize; i++) {
-          mixed[head * headSize + i] =
-            at(mixed, head * headSize + i) + weight * at(value, from + i);
+          mixed[to + i] = at(mixed, to + i) + weight * at(value, from + i);
         }
       }
     }
-    return times(layer.attentionOutput, mixed);
+    return mixed;
   }
 }
 
@@ -144,30 +161,36 @@ function at(values: Float64Array, index: number): number {
   return values[index] ?? Number.NaN;
 }
 
-function add(sum: Float64Array, more: Float64Array): void {
-  for (let i = 0; i < sum.length; i++) sum[i] = at(sum, i) + at(more, i);
+function addEach(sums: readonly Float64Array[], more: readonly Float64Array[]): void {
+  for (const [index, sum] of sums.entries()) {
+    const terms = more[index] ?? sum;
+    for (let i = 0; i < sum.length; i++) sum[i] = at(sum, i) + at(terms, i);
+  }
 }
 
-function times({ rows, columns }: Matrix, input: Float64Array): Float64Array {
-  const result = new Float64Array(rows.length / columns);
-  for (let row = 0; row < result.length; row++) {
-    result[row] = dot(rows, row * columns, input, 0, columns);
+/** The matrix times each input; four inputs at a time, since reading the matrix is what takes long. */
+function times({ rows, columns }: Matrix, inputs: readonly Float64Array[]): Float64Array[] {
+  const results = inputs.map(() => new Float64Array(rows.length / columns));
+  const none = new Float64Array(columns);
+  for (let first = 0; first < inputs.length; first += 4) {
+    const [a = none, b = none, c = none, d = none] = inputs.slice(first, first + 4);
+    const [p, q, r, s] = results.slice(first, first + 4);
+    for (let row = 0; row * columns < rows.length; row++) {
+      let [w, x, y, z] = [0, 0, 0, 0];
+      for (let i = 0; i < columns; i++) {
+        const weight = at(rows, row * columns + i);
+        w += weight * at(a, i);
+        x += weight * at(b, i);
+        y += weight * at(c, i);
+        z += weight * at(d, i);
+      }
+      if (p) p[row] = w;
+      if (q) q[row] = x;
+      if (r) r[row] = y;
+      if (s) s[row] = z;
+    }
   }
-  return result;
-}
-
-/** Four sums side by side: one alone waits for its own last addition most of the time. */
-function dot(a: Float64Array, aFrom: number, b: Float64Array, bFrom: number, n: number): number {
-  let [s, t, u, v] = [0, 0, 0, 0];
-  let i = 0;
-  for (; i + 3 < n; i += 4) {
-    s += at(a, aFrom + i) * at(b, bFrom + i);
-    t += at(a, aFrom + i + 1) * at(b, bFrom + i + 1);
-    u += at(a, aFrom + i + 2) * at(b, bFrom + i + 2);
-    v += at(a, aFrom + i + 3) * at(b, bFrom + i + 3);
-  }
-  for (; i < n; i++) s += at(a, aFrom + i) * at(b, bFrom + i);
-  return s + t + u + v;
+  return results;
 }
 
 function rmsNorm(input: Float64Array, gain: Float64Array, epsilon: number): Float64Array {
@@ -196,21 +219,28 @@ function attentionWeights(
   keyFrom: number,
   size: number,
 ): Float64Array {
-  const scores = Float64Array.from(
-    keys,
-    (key) => dot(query, queryFrom, key, keyFrom, size) / Math.sqrt(size),
-  );
-  const most = scores.reduce((one, other) => Math.max(one, other), Number.NEGATIVE_INFINITY);
-  const weights = scores.map((score) => Math.exp(score - most));
-  const total = weights.reduce((one, other) => one + other, 0);
+  const weights = new Float64Array(keys.length);
+  let most = Number.NEGATIVE_INFINITY;
+  for (let position = 0; position < weights.length; position++) {
+    const key = keys[position] ?? query;
+    let sum = 0;
+    for (let i = 0; i < size; i++) sum += at(query, queryFrom + i) * at(key, keyFrom + i);
+    weights[position] = sum / Math.sqrt(size);
+    most = Math.max(most, at(weights, position));
+  }
+  let total = 0;
+  for (let position = 0; position < weights.length; position++) {
+    weights[position] = Math.exp(at(weights, position) - most);
+    total += at(weights, position);
+  }
   return weights.map((weight) => weight / total);
 }
 
-function feedForward(layer: Layer, input: Float64Array): Float64Array {
-  const gate = times(layer.gate, input);
-  const up = times(layer.up, input);
-  return times(
-    layer.down,
-    gate.map((value, i) => (value / (1 + Math.exp(-value))) * at(up, i)),
-  );
+function feedForward(layer: Layer, inputs: readonly Float64Array[]): readonly Float64Array[] {
+  const ups = times(layer.up, inputs);
+  const gated = times(layer.gate, inputs).map((gate, index) => {
+    const up = ups[index] ?? gate;
+    return gate.map((value, i) => (value / (1 + Math.exp(-value))) * at(up, i));
+  });
+  return times(layer.down, gated);
 }

@@ -153,11 +153,11 @@ export class FakeEngine implements Engine {
     );
   }
 
-  async saveState(): Promise<null> {
+  async saveState(): ReturnType<Engine['saveState']> {
     return null;
   }
 
-  async restoreState(): Promise<null> {
+  async restoreState(): ReturnType<Engine['restoreState']> {
     return null;
   }
 

@@ -1,9 +1,12 @@
 /** The canary on the real library that npm installed. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import type { EngineOptions } from '../../src/engine/engine.js';
+import { startEngineProcess } from '../../src/engine/process.js';
 import { runCanary } from '../../src/library/canary.js';
 import { findLibrary, withSiblings } from '../../src/library/find.js';
 import { whyNoLibrary } from '../helpers/default-library.js';
@@ -40,8 +43,74 @@ describe('The canary on the default library', { skip: whyNoLibrary() }, () => {
     );
     assert.ok(report.identity?.devices.length);
     const logits = report.checks.find(({ name }) => name === 'logits');
-    assert.match(logits?.detail ?? '', /plain weights: off by 0\.0\d+ % at most/);
+    assert.match(logits?.detail ?? '', /plain weights off by 0\.\d+ %/);
     assert.deepEqual(readdirSync(root), []);
+  });
+
+  /** The canary's last check where engines that load `model` are bent. */
+  async function lastCheckBending(
+    model: RegExp,
+    bend: (options: EngineOptions) => Promise<EngineOptions> | EngineOptions,
+  ) {
+    const report = await runCanary({
+      ...common,
+      files: await files(),
+      signal: AbortSignal.timeout(120_000),
+      start: async (input) => {
+        const { options } = input;
+        return startEngineProcess({
+          ...input,
+          options: model.test(options.modelPath) ? await bend(options) : options,
+        });
+      },
+    });
+    assert.equal(report.passed, false);
+    return report.checks.at(-1);
+  }
+
+  for (const [wrong, change] of [
+    ['positions turn too slowly', { ropeFreqBase: 15_000 }],
+    ['positions count half', { ropeScaling: 'linear', ropeFreqScale: 0.5 }],
+  ] as const) {
+    test(`fails by the numbers where ${wrong}`, async () => {
+      const last = await lastCheckBending(/plain/, (options) => ({ ...options, ...change }));
+      assert.equal(last?.name, 'logits');
+      assert.match(last?.detail ?? '', /logits are \d+ % off at step 0 \(plain\)/);
+    });
+  }
+
+  /** Overwrites a twentieth of the file, in its middle. */
+  async function damage(options: EngineOptions): Promise<EngineOptions> {
+    const file = await open(options.modelPath, 'r+');
+    try {
+      const { size } = await file.stat();
+      await file.write(new Uint8Array(Math.ceil(size / 20)), 0, undefined, Math.floor(size / 2));
+    } finally {
+      await file.close();
+    }
+    return options;
+  }
+
+  test('fails by the numbers where a twentieth of the weights is lost', async () => {
+    const last = await lastCheckBending(/quantised/, damage);
+    assert.equal(last?.name, 'logits');
+    assert.match(last?.detail ?? '', /logits are \d+ % off at step 0 \(quantised\)/);
+  });
+
+  test('names the end of a process that dies', async () => {
+    const report = await runCanary({
+      ...common,
+      files: await files(),
+      signal: AbortSignal.timeout(120_000),
+      start: async (input) => {
+        const engine = await startEngineProcess(input);
+        process.kill(engine.pid ?? 0, 'SIGSEGV');
+        return engine;
+      },
+    });
+    const last = report.checks.at(-1);
+    assert.equal(last?.name, 'text');
+    assert.match(last?.detail ?? '', /engine_crashed.*ended by SIGSEGV/);
   });
 
   test('says that a file is no library, and tries nothing else', async () => {

@@ -13,8 +13,7 @@ const SMALL = {
 function logitsAfter(content: GgufContent, tokens: readonly number[]): Float64Array {
   const model = new ReferenceModel(content);
   const sequence = new ReferenceSequence(model);
-  const states = tokens.map((token) => sequence.push(token));
-  return model.logits(states.at(-1) ?? new Float64Array());
+  return model.logits(sequence.push(tokens).at(-1) ?? new Float64Array());
 }
 
 function difference(one: Float64Array, other: Float64Array): number {
@@ -108,7 +107,18 @@ describe('the reference', () => {
     );
   });
 
-  it('depends on order and on every token, and on distances only', () => {
+  it('says the same whether tokens come one by one or together', () => {
+    const model = new ReferenceModel(randomContent(SMALL));
+    const tokens = [3, 141, 59, 26, 53, 58, 97];
+    const whole = new ReferenceSequence(model).push(tokens);
+    const sequence = new ReferenceSequence(model);
+    for (const [i, token] of tokens.entries()) {
+      const [state] = sequence.push([token]);
+      assert.deepEqual(state, whole[i]);
+    }
+  });
+
+  it('depends on order and on every token', () => {
     const content = randomContent(SMALL);
     const whole = logitsAfter(content, [5, 9, 9, 200, 7, 31]);
     assert.equal(difference(whole, logitsAfter(content, [5, 9, 9, 200, 7, 31])), 0);
@@ -137,7 +147,7 @@ describe('the reference', () => {
     assert.throws(() => new ReferenceModel({ ...content, metadata: {} }), /head_count/);
     const sequence = new ReferenceSequence(new ReferenceModel(content));
     for (const token of [-1, 100_000]) {
-      assert.throws(() => sequence.push(token), { code: 'invalid_argument' });
+      assert.throws(() => sequence.push([token]), { code: 'invalid_argument' });
     }
   });
 });
