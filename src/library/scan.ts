@@ -11,6 +11,7 @@ import type { LibraryFiles } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
 import type { BinaryFacts } from './binary.js';
 import { bracketOf, unknownNames } from './bracket.js';
+import { findSharedLibraries } from './drivers.js';
 import { readBinary } from './formats.js';
 import { foreignTo, type Host } from './host.js';
 import { acceleratorsBeside, mixingIn, withoutBackends } from './mixing.js';
@@ -64,7 +65,7 @@ export async function scanLibrary(path: string, abi: AbiTable, host: Host): Prom
   const preload = facts.format === 'elf' ? family.siblings.map((one) => one.path) : [];
   const library = { path, facts };
   const why =
-    gapIn(path, family) ??
+    (await gapIn(path, family, host)) ??
     (await mixingIn(library, family)) ??
     (await missingNeeds([library, ...family.siblings], host)) ??
     (await withoutBackends(library, family));
@@ -101,13 +102,21 @@ async function otherThanLlama(path: string, { exports, soname }: BinaryFacts) {
 }
 
 /** What is missing or broken in a family. */
-function gapIn(path: string, { missing, broken }: Family): Reason | null {
-  const [problem] = broken;
-  if (problem) {
-    return { reason: problem.problem.problem, reason_ja: problem.problem.problem_ja };
-  }
-  const [gap] = missing;
+async function gapIn(path: string, family: Family, host: Host): Promise<Reason | null> {
+  const [broken] = family.broken;
+  if (broken) return { reason: broken.problem.problem, reason_ja: broken.problem.problem_ja };
+  const [gap] = family.missing;
   if (!gap) return null;
-  const directory = dirname(path);
-  return because('missing_sibling', { needer: gap.needer, missing: gap.name, directory });
+  const { needer, name: missing } = gap;
+  const { platform, arch, env = {} } = host;
+  const elsewhere = (await findSharedLibraries([missing], { platform, arch, env }))[missing];
+  return because('missing_sibling', {
+    needer,
+    missing,
+    directory: dirname(path),
+    ...(elsewhere !== undefined && {
+      elsewhere: ` (${elsewhere} may be of another version, so it is not taken)`,
+      elsewhere_ja: `(${elsewhere} は別の版かもしれないので使いません)`,
+    }),
+  });
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -123,6 +123,16 @@ test('libggml files are to be opened before it; a missing one is named with its 
     preload,
     ['libggml-base.so', 'libggml.so.0'].map((name) => join(root, name)),
   );
+});
+
+test('a libggml in LD_LIBRARY_PATH does not stand in for the missing one', async () => {
+  const elsewhere = join(root, 'elsewhere');
+  mkdirSync(elsewhere);
+  writeElf(join(elsewhere, 'libggml.so'));
+  const path = library(['llama_marker'], { needed: ['libggml.so'] });
+  const env = { LD_LIBRARY_PATH: elsewhere };
+  const text = refusalOf(await scanLibrary(path, abi, { ...host, env }));
+  assert.ok(text.includes(`${elsewhere}/libggml.so may be of another version, so it is not taken`));
 });
 
 test('a damaged libggml is the reason, not the library', async () => {
