@@ -74,7 +74,8 @@ export async function viewLibrary({
     };
   } catch (error) {
     if (!(error instanceof HoshikageError) || error.code === 'cancelled') throw error;
-    return { ...NOTHING, error };
+    // Only a place that the user named can be without a library.
+    return { ...NOTHING, origin: libPath === null ? 'active' : 'HOSHIKAGE_LIB_PATH', error };
   }
 }
 

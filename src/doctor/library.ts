@@ -37,7 +37,10 @@ const ORIGINS: Readonly<Record<LibraryOrigin, Text>> = {
 /** The checks `library.*`. */
 export async function examineLibrary(patient: Patient): Promise<readonly Finding[]> {
   const view = await patient.library();
-  if (view.path === null || isNowhere(view)) return [missing(patient, view)];
+  if (view.path === null || isNowhere(view)) {
+    const rest = ['library.needs' as const, ...STAGES];
+    return [missing(patient, view), ...rest.map((id) => finding(id, 'skipped', NOT_REACHED))];
+  }
   const search = place(patient, view);
   const needs = await needsFinding(patient, view);
   return [search, needs, ...stages(patient, view)];
@@ -49,7 +52,14 @@ function isNowhere({ path, error }: LibraryView): boolean {
 }
 
 function missing(patient: Patient, { error, origin }: LibraryView): Finding {
-  return finding('library.search', 'broken', textOf(error), remedyFor(patient, origin));
+  const { command } = patient;
+  // A choice that leads nowhere: going back may lead nowhere too.
+  const again: Text = {
+    ja: `${command} lib use <名前> で選び直すか、${command} lib use default で選択をやめてください`,
+    en: `Choose again with ${command} lib use <ID>, or choose nothing with ${command} lib use default`,
+  };
+  const remedy = origin === 'active' ? again : remedyFor(patient, origin);
+  return finding('library.search', 'broken', textOf(error), remedy);
 }
 
 function place({ settings, root }: Patient, { path, origin }: LibraryView): Finding {
@@ -128,13 +138,11 @@ function stages(patient: Patient, view: LibraryView): readonly Finding[] {
   return STAGES.map((stage, index) => {
     if (index < at) return identity ? passed(stage, identity, view) : finding(stage, 'ok', PASSED);
     if (index === at) return finding(stage, 'broken', textOf(error), remedyFor(patient, origin));
-    return finding(stage, 'skipped', {
-      ja: '前の段で止まったため',
-      en: 'Not reached',
-    });
+    return finding(stage, 'skipped', NOT_REACHED);
   });
 }
 
+const NOT_REACHED: Text = { ja: '前の段で止まったため', en: 'Not reached' };
 const PASSED: Text = { ja: '通りました', en: 'Passed' };
 
 /** The stage at which a library was refused, by what the refusal says. */
