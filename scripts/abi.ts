@@ -9,11 +9,13 @@ import { parseArgs } from 'node:util';
 import type { AbiLayout, AbiTable } from '../src/engine/addon.js';
 import {
   check,
+  codeProblems,
   type Defaults,
   differences,
   extend,
   lastOf,
   nextLayout,
+  readCalls,
   STRUCTS,
 } from './abi/compare.js';
 import { type Header, type HeaderField, parseHeader } from './abi/header.js';
@@ -39,6 +41,9 @@ const OPTIONS = {
   table: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const;
+
+/** What native/src calls, and with how many arguments. */
+const SYMBOLS = fileURLToPath(new URL('../native/src/llama/symbols.inc', import.meta.url));
 
 class UsageError extends Error {}
 
@@ -153,8 +158,9 @@ async function main(args: string[]): Promise<number> {
   const text = await readFile(path, 'utf8');
   const table = parseTable(text);
   const header = parseHeader(await readFile(values.header, 'utf8'));
+  const problems = codeProblems(header, readCalls(await readFile(SYMBOLS, 'utf8')));
   if (values.check) {
-    const found = check(table, header, build);
+    const found = [...check(table, header, build), ...problems];
     for (const line of found) process.stdout.write(`${line}\n`);
     if (found.length === 0) process.stdout.write(`b${build}: header and table agree\n`);
     return found.length === 0 ? 0 : 1;
@@ -162,7 +168,7 @@ async function main(args: string[]): Promise<number> {
   const defaults = givenDefaults(values.default ?? [], header);
   const made = await extended({ table, header, build, library: values.library, defaults });
   for (const line of report(table, made.table)) process.stdout.write(`${line}\n`);
-  for (const note of made.notes) process.stdout.write(`note: ${note}\n`);
+  for (const note of [...problems, ...made.notes]) process.stdout.write(`note: ${note}\n`);
   const printed = printTable(made.table);
   if (printed === text) process.stdout.write(`b${build}: nothing new\n`);
   else await writeFile(path, printed);

@@ -53,13 +53,32 @@ export function differences(layout: AbiLayout, struct: HeaderStruct): string[] {
 }
 
 /** Enumerators whose number is another than the one the addon's code was written for. */
-export function movedNumbers(header: Header): string[] {
+function movedNumbers(header: Header): string[] {
   return Object.entries(RELIED_ON).flatMap(([name, expected]) => {
     const value = header.enumerators.get(name);
     return value === undefined || value === expected
       ? []
       : [`${name} is ${value}; native/src was written for ${expected}`];
   });
+}
+
+/** How many arguments native/src passes to each function that it calls: the text of symbols.inc. */
+export function readCalls(symbols: string): Map<string, number> {
+  const rows = symbols.matchAll(/^(?:REQUIRED|OPTIONAL)\(.*?,\s*(\w+),\s*\((.*)\)\)$/gm);
+  return new Map(
+    [...rows].map(([, name = '', list = '']) => [name, list.trim() ? list.split(',').length : 0]),
+  );
+}
+
+/** What the code of native/src relies on and the header has otherwise; no table could mend it. */
+export function codeProblems(header: Header, calls: ReadonlyMap<string, number>): string[] {
+  const arities = [...calls].flatMap(([name, passed]) => {
+    const taken = header.functions.get(name);
+    return taken === undefined || taken === passed
+      ? []
+      : [`${name} takes ${taken} arguments; native/src passes ${passed}`];
+  });
+  return [...movedNumbers(header), ...arities];
 }
 
 /** Everything in which a header disagrees with the table at a build. */
@@ -71,11 +90,11 @@ export function check(table: AbiTable, header: Header, build: number): string[] 
     else found.push(...differences(layout, header[key]).map((text) => `${layout.id}: ${text}`));
   }
   const known = namesAt(table, build);
-  for (const name of header.functions) {
+  for (const name of header.functions.keys()) {
     if (!known.delete(name)) found.push(`${name} is not in the table at b${build}`);
   }
   for (const name of known) found.push(`${name} is not in the header`);
-  return [...found, ...movedNumbers(header)];
+  return found;
 }
 
 /** A value list for fields that no row has had yet; undefined where nothing is known. */
@@ -151,7 +170,7 @@ function notesOn(struct: Struct, last: AbiLayout, next: AbiLayout, header: Heade
 }
 
 function extendSymbols(table: AbiTable, header: Header, build: number): Partial<AbiTable> {
-  const declared = new Set(header.functions);
+  const declared = header.functions;
   const rows = table.symbols.map((row): AbiTable['symbols'][number] => {
     const [name, from, gone] = row;
     if (declared.has(name) && gone <= build) {
@@ -161,7 +180,7 @@ function extendSymbols(table: AbiTable, header: Header, build: number): Partial<
   });
   const vanished = table.alwaysThere.filter((name) => !declared.has(name));
   const known = new Set([...table.symbols.map(([name]) => name), ...table.alwaysThere]);
-  const added = header.functions.filter((name) => !known.has(name));
+  const added = [...declared.keys()].filter((name) => !known.has(name));
   const more: AbiTable['symbols'][number][] = [
     ...vanished.map((name) => [name, 0, build] as const),
     ...added.map((name) => [name, build, OPEN_SYMBOL] as const),
@@ -182,7 +201,7 @@ export function extend(
   if (build < newest) {
     throw new TableError(`the table knows b${newest}; an older header can only be checked`);
   }
-  const notes = movedNumbers(header);
+  const notes: string[] = [];
   const changed: Partial<Record<Struct['key'], AbiLayout[]>> = {};
   for (const struct of STRUCTS) {
     const rows = table[struct.key];

@@ -24,8 +24,8 @@ export interface HeaderStruct {
 export interface Header {
   readonly modelParams: HeaderStruct;
   readonly contextParams: HeaderStruct;
-  /** Every function marked LLAMA_API, sorted. */
-  readonly functions: readonly string[];
+  /** Every function marked LLAMA_API with the number of its parameters, sorted by name. */
+  readonly functions: ReadonlyMap<string, number>;
   /** Values of all enumerators. */
   readonly enumerators: ReadonlyMap<string, number>;
 }
@@ -143,15 +143,34 @@ function readField(
   return { name: plain[2], type, ...shape };
 }
 
+/** How many parameters stand between the parenthesis at `open` and its partner. */
+function countParameters(text: string, open: number): number {
+  let depth = 0;
+  let commas = 0;
+  for (let at = open; at < text.length; at++) {
+    const mark = text[at];
+    if (mark === '(') depth += 1;
+    else if (mark === ',' && depth === 1) commas += 1;
+    else if (mark === ')' && --depth === 0) {
+      const inside = text.slice(open + 1, at).trim();
+      return inside === '' || inside === 'void' ? 0 : commas + 1;
+    }
+  }
+  throw new HeaderError('a function without an end');
+}
+
 /** Names after LLAMA_API, with or without DEPRECATED(...) on either side of it. */
-function readFunctions(text: string): string[] {
+function readFunctions(text: string): Map<string, number> {
   const declared = /\bLLAMA_API\s+(?:DEPRECATED\s*\(\s*)?[^;(){}]*?(\w+)\s*\(/g;
-  const names = new Set([...text.matchAll(declared)].map(([, name]) => name ?? ''));
+  const found = [...text.matchAll(declared)].map(({ 0: whole, 1: name = '', index }) => {
+    return [name, countParameters(text, index + whole.length - 1)] as const;
+  });
   const marks = [...text.matchAll(/\bLLAMA_API\b/g)].length;
-  const read = [...text.matchAll(declared)].length;
-  if (read !== marks) throw new HeaderError(`only ${read} of ${marks} functions are understood`);
-  if (names.size === 0) throw new HeaderError('the header declares no LLAMA_API function');
-  return [...names].sort();
+  if (found.length !== marks) {
+    throw new HeaderError(`only ${found.length} of ${marks} functions are understood`);
+  }
+  if (marks === 0) throw new HeaderError('the header declares no LLAMA_API function');
+  return new Map(found.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** Enumerators with their values; one whose value is not understood is left out with what follows it. */

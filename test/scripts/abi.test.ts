@@ -1,11 +1,13 @@
 /** `npm run abi` as a command, on small headers in the style of llama.h. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { readCalls } from '../../scripts/abi/compare.js';
 import { parseHeader } from '../../scripts/abi/header.js';
 import { namesAt, newestBuild, parseTable, printTable } from '../../scripts/abi/table.js';
 import type { AbiLayout } from '../../src/engine/addon.js';
@@ -56,6 +58,16 @@ interface HeaderText {
   readonly without?: readonly string[];
   readonly types?: Readonly<Record<string, string>>;
   readonly enums?: string;
+  /** Functions that take another number of arguments than native/src passes. */
+  readonly arities?: Readonly<Record<string, number>>;
+}
+
+const calls = readCalls(readFileSync(join(root, 'native/src/llama/symbols.inc'), 'utf8'));
+
+/** This many parameters; one of them takes parameters of its own. */
+function parameters(count: number): string {
+  const names = Array.from({ length: count }, (_, index) => `int32_t p${index}`);
+  return count === 0 ? 'void' : ['bool (*f)(void *, int)', ...names.slice(1)].join(', ');
 }
 
 function headerText(wanted: HeaderText = {}): string {
@@ -64,10 +76,11 @@ function headerText(wanted: HeaderText = {}): string {
   const functions = names
     .filter((name) => !wanted.without?.includes(name))
     .map((name, index) => {
+      const list = parameters(wanted.arities?.[name] ?? calls.get(name) ?? 0);
       if (index % 5 === 0)
-        return `    DEPRECATED(LLAMA_API int ${name}(void), "use (another); now");`;
-      if (index % 5 === 1) return `    LLAMA_API DEPRECATED(int ${name}(void),\n        "ask");`;
-      return `    LLAMA_API const struct llama_model * ${name} (\n          const char * path); // LLAMA_API`;
+        return `    DEPRECATED(LLAMA_API int ${name}(${list}), "use (another, one); now");`;
+      if (index % 5 === 1) return `    LLAMA_API DEPRECATED(int ${name}(${list}),\n        "ask");`;
+      return `    LLAMA_API const struct llama_model * ${name} (\n          ${list}); // LLAMA_API`;
     });
   return `#pragma once
 #ifdef LLAMA_BUILD
@@ -149,7 +162,7 @@ describe('npm run abi', { concurrency: 2 }, () => {
 
   it('reads every LLAMA_API function, deprecated on either side, and none in a comment', () => {
     const { functions } = parseHeader(headerText());
-    assert.deepEqual(functions, [...namesAt(abi, NEXT)].sort());
+    assert.deepEqual([...functions.keys()], [...namesAt(abi, NEXT)].sort());
   });
 
   for (const [what, type, pattern] of [
@@ -192,6 +205,7 @@ describe('npm run abi', { concurrency: 2 }, () => {
         context: inserted(layoutOf('C11'), 'n_new', 'n_threads'),
         more: ['llama_new_function'],
         without: ['llama_decode'],
+        arities: { llama_tokenize: 9 },
         enums: 'enum llama_flash_attn_type { LLAMA_FLASH_ATTN_TYPE_AUTO, LLAMA_OTHER = 5 };',
       }),
     );
@@ -202,6 +216,7 @@ describe('npm run abi', { concurrency: 2 }, () => {
       'C11: n_threads is at 32, not 28',
       'llama_new_function is not in the table',
       'llama_decode is not in the header',
+      'llama_tokenize takes 9 arguments; native/src passes 7',
       'LLAMA_FLASH_ATTN_TYPE_AUTO is 0; native/src was written for -1',
     ]) {
       assert.ok(done.out.includes(line), `${line}\n${done.out}`);
@@ -321,6 +336,12 @@ describe('npm run abi', { concurrency: 2 }, () => {
       done.out,
       /note: llama_context_params\.new_mode: the numbers of enum llama_new_mode/,
     );
+  });
+
+  it('warns of a function that takes another number of arguments, since no table mends that', async () => {
+    const done = await extend(headerText({ arities: { llama_memory_clear: 3 } }));
+    assert.match(done.out, /note: llama_memory_clear takes 3 arguments; native\/src passes 2/);
+    assert.match(done.out, /nothing new/);
   });
 
   it('refuses new names for the same places, an older header, and a function that came back', async () => {
