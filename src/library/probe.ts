@@ -5,6 +5,8 @@
  */
 import { loadAddon, readAbi } from '../engine/addon.js';
 import { type LibraryFiles, toWire } from '../engine/protocol.js';
+import { HoshikageError } from '../errors.js';
+import { ggmlContradiction } from './ggml-version.js';
 import type { Verdict } from './verdict.js';
 
 async function identify(files: LibraryFiles): Promise<Verdict> {
@@ -12,7 +14,10 @@ async function identify(files: LibraryFiles): Promise<Verdict> {
     const addon = loadAddon();
     addon.dieWithParent();
     const options = { ...files, abi: readAbi(), backends: true };
-    return { identity: await addon.openLibrary(options), error: null };
+    const identity = await addon.openLibrary(options);
+    const contradiction = ggmlContradiction(identity);
+    if (contradiction) throw new HoshikageError('library_incompatible', contradiction);
+    return { identity, error: null };
   } catch (error) {
     return { identity: null, error: toWire(error, 'library_incompatible') };
   }

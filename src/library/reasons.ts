@@ -112,6 +112,10 @@ const REASONS = {
     ja: '{directory} に違う版の libllama({one} と {other})があり、どちらも同じ {shared} を使います。版ごとに別のディレクトリに置いてください',
     en: '{directory} holds two versions of libllama ({one} and {other}) that share {shared}; keep each version in a directory of its own',
   },
+  mixed_versions: {
+    ja: 'libllama は {builds} のものなのに、一緒に置かれた libggml は {version} です。違う版のファイルが混ざっています。版ごとに別のディレクトリに置いてください',
+    en: 'libllama is of {builds}, but the libggml beside it is {version}: files of different versions are mixed; keep each version in a directory of its own',
+  },
   needs_version: {
     ja: '{needer} には {family} {needed} 以降が要りますが、ここにあるのは {present} です。この OS でビルドしたもの、または古い OS 向けのものを使ってください',
     en: '{needer} needs {family} {needed}, but {present} is what is here; use a build made on this system, or one for older systems',
