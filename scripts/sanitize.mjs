@@ -63,6 +63,7 @@ function abiRows() {
   const symbols = abi.symbols.map(([name, from, gone]) => `{"${name}", ${from}, ${gone}},`);
   return [
     `const int kFloor = ${abi.floor};`,
+    `const SamplerHistory kSamplers{${Object.values(abi.samplers).join(', ')}};`,
     `const LayoutRow kLayouts[] = {\n${layouts.join('\n')}\n};`,
     `const FieldRow kFields[] = {\n${fields.join('\n')}\n};`,
     `const SymbolRow kSymbols[] = {\n${symbols.join('\n')}\n};`,

@@ -23,6 +23,15 @@ export interface AbiLayout {
 export interface AbiTable {
   /** The oldest build that is supported. */
   readonly floor: number;
+  /** Builds since which samplers behave or are called otherwise under the same name. */
+  readonly samplers: {
+    /** One that does nothing has a name beginning with `?`. */
+    readonly namesTell: number;
+    /** llama_sampler_init_penalties takes five arguments. */
+    readonly penalties5: number;
+    /** llama_sampler_init_dry takes seven. */
+    readonly dry7: number;
+  };
   readonly modelParams: readonly AbiLayout[];
   readonly contextParams: readonly AbiLayout[];
   /** Rows `[symbol, build it appeared in, build it was gone in]`. */

@@ -22,6 +22,7 @@ import type {
 
 export const emptyAbi: AbiTable = {
   floor: 0,
+  samplers: { namesTell: 0, penalties5: 0, dry7: 0 },
   modelParams: [],
   contextParams: [],
   symbols: [],

@@ -24,6 +24,7 @@ const ESSENTIAL = [
 
 const abi: AbiTable = {
   floor: 500,
+  samplers: { namesTell: 0, penalties5: 0, dry7: 0 },
   modelParams: [],
   contextParams: [],
   symbols: [

@@ -694,6 +694,7 @@ EXPORT float* llama_get_logits_ith(llama_context* context, int32_t index) {
 // A grammar of the fake: `root ::= [set]` allows only the bytes of the set, and the end.
 struct llama_sampler {
   std::string set;
+  const char* name = "grammar";
 };
 struct llama_token_data {
   int32_t id;
@@ -730,6 +731,20 @@ EXPORT void llama_sampler_accept(llama_sampler*, int32_t) {
 EXPORT void llama_sampler_free(llama_sampler* sampler) {
   At(kLiveSamplers)--;
   delete sampler;
+}
+EXPORT const char* llama_sampler_name(const llama_sampler* sampler) { return sampler->name; }
+EXPORT llama_sampler* llama_sampler_init_penalties(int32_t vocabulary, int32_t last_n, float repeat,
+                                                   float frequency, float presence) {
+  if (vocabulary <= 0) At(kViolations)++;
+  const bool on = last_n != 0 && (repeat != 1.0f || frequency != 0.0f || presence != 0.0f);
+  At(kLiveSamplers)++;
+  return new llama_sampler{"", on ? "penalties" : "?penalties"};
+}
+EXPORT llama_sampler* llama_sampler_init_dry(const llama_vocab*, float multiplier, float base,
+                                             int32_t, int32_t last_n, const char**, size_t) {
+  const bool on = multiplier != 0.0f && base >= 1.0f && last_n > 0;
+  At(kLiveSamplers)++;
+  return new llama_sampler{"", on ? "dry" : "?dry"};
 }
 EXPORT int llama_load_mode_from_str(const char* text) {
   const std::string name(text);

@@ -117,6 +117,8 @@ export interface LookalikeOptions {
   readonly extra?: readonly string[];
   /** 56, or 72 as before b3943. */
   readonly batchBytes?: 56 | 72;
+  /** Numbers of arguments of its samplers; absent: what the build has. `none`: they make nothing. */
+  readonly samplers?: { readonly penalties: 4 | 5; readonly dry: 7 | 8 } | 'none';
   /** Leaves ggml to a library of its own at this path. */
   readonly ggml?: string;
   /** Text that makes the file another one. */
@@ -136,7 +138,7 @@ function structSource(name: string, layout: AbiLayout): string {
   const fn = name.replace('_params', '_default_params');
   lines.push(`EXPORT ${name} ${fn}() {`, `  ${name} p;`);
   for (const [field, , size, defaults] of layout.fields) {
-    lines.push(`  p.${field} = (${CTYPES[size]})${defaults[0] ?? 0}u;`);
+    lines.push(`  p.${field} = (${CTYPES[size]})${defaults.at(-1) ?? 0}u;`);
   }
   lines.push('  return p;', '}');
   return lines.join('\n');
@@ -161,6 +163,33 @@ EXPORT void llama_batch_free(llama_batch b) {
 }`;
 }
 
+/**
+ * Samplers that say by their names what they made of their arguments. Before the names told anything,
+ * nobody has a reason to call them: then they end the process.
+ */
+function samplersSource(options: LookalikeOptions): string {
+  const { namesTell, penalties5, dry7 } = abi.samplers;
+  if (options.samplers === 'none') return '';
+  const penalties = options.samplers?.penalties ?? (options.build < penalties5 ? 4 : 5);
+  const dry = options.samplers?.dry ?? (options.build < dry7 ? 8 : 7);
+  const silent = options.build < namesTell ? 'abort();' : '';
+  return `EXPORT const char* llama_sampler_name(const void* s) { return static_cast<const char*>(s); }
+EXPORT void llama_sampler_free(void*) {}
+EXPORT const void* llama_sampler_init_penalties(${penalties === 5 ? 'int32_t n_vocab, ' : ''}int32_t last_n,
+    float repeat, float frequency, float presence) {
+  ${silent}${penalties === 5 ? 'if (n_vocab <= 0) abort();' : ''}
+  const bool on = last_n != 0 && (repeat != 1 || frequency != 0 || presence != 0);
+  return on ? "penalties" : "?penalties";
+}
+EXPORT const void* llama_sampler_init_dry(const void*, ${dry === 8 ? 'int32_t, ' : ''}float multiplier,
+    float base, int32_t, int32_t last_n, const char** breakers, size_t count) {
+  ${silent}
+  if (multiplier == 0 || base < 1 || last_n ${dry === 8 ? '==' : '<='} 0) return "?dry";
+  if (count > 0 && !breakers[0]) abort();
+  return "dry";
+}`;
+}
+
 /** Names in native/src/llama/symbols.inc; `kind` is REQUIRED or OPTIONAL. */
 export function symbolNames(kind: 'REQUIRED' | 'OPTIONAL'): string[] {
   const text = readFileSync(join(root, 'native/src/llama/symbols.inc'), 'utf8');
@@ -168,6 +197,13 @@ export function symbolNames(kind: 'REQUIRED' | 'OPTIONAL'): string[] {
     (match) => match[1] ?? '',
   );
 }
+
+const SAMPLER_NAMES = [
+  'llama_sampler_name',
+  'llama_sampler_free',
+  'llama_sampler_init_penalties',
+  'llama_sampler_init_dry',
+];
 
 /** The beginning of every generated source. */
 export const HEAD = `#include <cstddef>
@@ -192,11 +228,13 @@ export function buildLookalike(options: LookalikeOptions): string {
     'llama_context_default_params',
     'llama_batch_init',
     'llama_batch_free',
+    ...(options.samplers === 'none' ? [] : SAMPLER_NAMES),
   ];
   const names = new Set([
     ...symbolNames('REQUIRED'),
     ...(options.ggml ? [] : symbolNames('OPTIONAL').filter((name) => name.startsWith('ggml_'))),
     ...exportedNames(options.build),
+    ...SAMPLER_NAMES,
     ...(options.extra ?? []),
   ]);
   for (const [name, from] of abi.symbols) if (from > options.build) names.delete(name);
@@ -207,6 +245,7 @@ export function buildLookalike(options: LookalikeOptions): string {
     structSource('llama_model_params', options.modelParams),
     structSource('llama_context_params', options.contextParams),
     batchSource(options.batchBytes ?? 56),
+    samplersSource(options),
     stubs(names),
   ].join('\n');
   const keep = process.platform === 'linux' ? ['-Wl,--no-as-needed'] : [];

@@ -24,8 +24,12 @@ interface Verdict {
 }
 
 /** In a child: a process can open only one library. */
-async function identify(library: string, preload: readonly string[] = []): Promise<Verdict> {
-  const end = await startStory('identify', { library, preload }).end;
+async function identify(
+  library: string,
+  preload: readonly string[] = [],
+  options: { readonly allowUnknown?: boolean; readonly unknownSymbols?: readonly string[] } = {},
+): Promise<Verdict> {
+  const end = await startStory('identify', { library, preload, ...options }).end;
   assert.equal(end.signal, null, end.stderr);
   assert.equal(end.code, 0, end.stderr);
   const [verdict] = end.out;
@@ -39,6 +43,19 @@ const newest = { build: newestBuild, modelParams: layoutOf('M10'), contextParams
 function grown(layout: AbiLayout): AbiLayout {
   const field = ['of_the_future', layout.size, 8, [7]] as const;
   return { ...layout, size: layout.size + 8, fields: [...layout.fields, field] };
+}
+
+/** A layout whose field has another default value. */
+function changed(layout: AbiLayout, field: string, value: number): AbiLayout {
+  const fields = layout.fields.map((row) =>
+    row[0] === field ? ([row[0], row[1], row[2], [value]] as const) : row,
+  );
+  return { ...layout, fields };
+}
+
+/** A layout without its last fields. */
+function shrunk(layout: AbiLayout, count: number): AbiLayout {
+  return { ...layout, fields: layout.fields.slice(0, -count) };
 }
 
 describe('the identification of a libllama', { skip: skipReason, concurrency: 2 }, () => {
@@ -60,7 +77,7 @@ describe('the identification of a libllama', { skip: skipReason, concurrency: 2 
       bracket: library?.bracket,
       minimal: false,
       unknownSymbols: [],
-      samplers: { penalties: null, dry: null },
+      samplers: { penalties: 5, dry: 7 },
       devices: [
         {
           name: 'CPU',
@@ -99,6 +116,9 @@ describe('the identification of a libllama', { skip: skipReason, concurrency: 2 
         assert.deepEqual(same?.slice(1, 3), [offset, size], name);
       }
       assert.equal(library.layout.context, context.id);
+      const { penalties5, dry7 } = abi.samplers;
+      const arities = { penalties: build < penalties5 ? 4 : 5, dry: build < dry7 ? 8 : 7 };
+      assert.deepEqual(library.samplers, arities);
     });
   }
 
@@ -124,7 +144,9 @@ describe('the identification of a libllama', { skip: skipReason, concurrency: 2 
   });
 
   it('names a missing required symbol, whichever it is', async () => {
-    const verdict = await identify(buildLookalike({ ...newest, without: symbolNames('REQUIRED') }));
+    const verdict = await identify(
+      buildLookalike({ ...newest, samplers: 'none', without: symbolNames('REQUIRED') }),
+    );
     for (const name of symbolNames('REQUIRED')) {
       if (name === 'llama_batch_free') continue; // exported with llama_batch_init
       assert.ok(verdict.message?.includes(name), name);
@@ -138,15 +160,57 @@ describe('the identification of a libllama', { skip: skipReason, concurrency: 2 
     assert.match(verdict.message ?? '', /llama_context_params has an unknown layout \(168 bytes/);
   });
 
+  it('says that it is newer than the table, and how it can be used all the same', async () => {
+    const contextParams = grown(layoutOf('C11'));
+    const verdict = await identify(buildLookalike({ ...newest, contextParams }));
+    assert.match(verdict.message ?? '', /newer than the table/);
+    assert.match(verdict.message ?? '', /ALLOW_UNKNOWN_LIBLLAMA=1.*hoshikage lib use/);
+  });
+
+  it('knows only the oldest fields of an unknown struct in the minimal mode', async () => {
+    const path = buildLookalike({ ...newest, contextParams: grown(layoutOf('C11')) });
+    const unknownSymbols = ['llama_of_the_future'];
+    const { library, message } = await identify(path, [], { allowUnknown: true, unknownSymbols });
+    assert.ok(library, message);
+    assert.equal(library.minimal, true);
+    assert.deepEqual(library.layout, { model: 'minimal', context: 'minimal' });
+    assert.deepEqual(library.unknownSymbols, unknownSymbols);
+    assert.deepEqual(library.samplers, { penalties: null, dry: null });
+  });
+
+  it('drives a library that it knows as it is, also where an unknown one would be allowed', async () => {
+    const { library } = await identify(buildLookalike(newest), [], { allowUnknown: true });
+    assert.equal(library?.minimal, false);
+    assert.deepEqual(library.layout, { model: 'M10', context: 'C11' });
+  });
+
+  it('refuses the minimal mode where the oldest fields are not what they always were', async () => {
+    const contextParams = changed(layoutOf('C11'), 'n_batch', 4096);
+    const modelParams = changed(layoutOf('M10'), 'n_gpu_layers', 7);
+    const cases = [
+      [{ contextParams }, /n_batch = 4096/],
+      [{ modelParams }, /n_gpu_layers = 7/],
+      [{ modelParams: changed(layoutOf('M10'), 'split_mode', 9) }, /split_mode = 9/],
+      [{ modelParams: shrunk(layoutOf('M10'), 4) }, /the minimal mode is impossible.*bytes/],
+    ] as const;
+    for (const [change, evidence] of cases) {
+      const path = buildLookalike({ ...newest, ...change });
+      const verdict = await identify(path, [], { allowUnknown: true });
+      assert.equal(verdict.code, 'library_incompatible');
+      assert.match(verdict.message ?? '', evidence);
+    }
+  });
+
+  it('refuses the minimal mode for an unknown struct in a build whose structs are known', async () => {
+    const known = { build: 10_100, modelParams: layoutOf('M7'), contextParams: layoutOf('C10') };
+    const path = buildLookalike({ ...known, contextParams: grown(layoutOf('C10')) });
+    const verdict = await identify(path, [], { allowUnknown: true });
+    assert.equal(verdict.code, 'library_incompatible');
+    assert.match(verdict.message ?? '', /whose layouts are known: a fork/);
+  });
+
   it('refuses a library with an unknown model struct and names the field that contradicts', async () => {
-    const modelParams = {
-      ...layoutOf('M10'),
-      fields: layoutOf('M10').fields.map(([name, offset, size, defaults]) =>
-        name === 'split_mode'
-          ? ([name, offset, size, [9]] as const)
-          : ([name, offset, size, defaults] as const),
-      ),
-    };
+    const modelParams = changed(layoutOf('M10'), 'split_mode', 9);
     const verdict = await identify(buildLookalike({ ...newest, modelParams }));
     assert.equal(verdict.code, 'library_incompatible');
     assert.match(verdict.message ?? '', /M10: split_mode = 9/);
@@ -176,6 +240,36 @@ describe('the identification of a libllama', { skip: skipReason, concurrency: 2 
     const verdict = await identify(buildLookalike({ ...newest, batchBytes: 72 }));
     assert.equal(verdict.code, 'library_incompatible');
     assert.match(verdict.message ?? '', /llama_batch has 72 bytes/);
+  });
+
+  it('tells by what samplers do how many arguments they take, within one epoch of layouts', async () => {
+    const epoch = { modelParams: layoutOf('M9'), contextParams: layoutOf('C10') };
+    const expected = [
+      [10_250, 4, 8],
+      [10_260, 5, 8],
+      [10_280, 5, 7],
+    ] as const;
+    for (const [build, penalties, dry] of expected) {
+      const { library, message } = await identify(buildLookalike({ ...epoch, build }));
+      assert.deepEqual(library?.samplers, { penalties, dry }, message);
+      const [from, to] = library?.bracket ?? [0, 0];
+      assert.ok(from <= build && build < to, `b${build} is not in ${from}..${to}`);
+    }
+  });
+
+  it('leaves samplers unproved that make nothing', async () => {
+    const { library, message } = await identify(buildLookalike({ ...newest, samplers: 'none' }));
+    assert.deepEqual(library?.samplers, { penalties: null, dry: null }, message);
+  });
+
+  it('refuses samplers that contradict the symbols and layouts, as in a fork', async () => {
+    const samplers = { penalties: 4, dry: 7 } as const;
+    const verdict = await identify(buildLookalike({ ...newest, samplers }));
+    assert.equal(verdict.code, 'library_incompatible');
+    assert.match(verdict.message ?? '', /llama_sampler_init_penalties is the one of before b10258/);
+    const other = { penalties: 5, dry: 8 } as const;
+    const refused = await identify(buildLookalike({ ...newest, samplers: other }));
+    assert.match(refused.message ?? '', /llama_sampler_init_dry is the one of before b10273/);
   });
 
   it('finds libggml beside the library by the siblings it is given', async () => {

@@ -46,6 +46,7 @@ struct SymbolRow {
 AbiTable Table() {
   AbiTable table;
   table.floor = kFloor;
+  table.samplers = kSamplers;
   for (const LayoutRow& row : kLayouts) {
     AbiLayout layout{row.id, row.size, row.from, row.to, {}};
     for (const FieldRow& field : kFields) {

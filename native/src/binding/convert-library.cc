@@ -42,6 +42,12 @@ AbiTable ToAbiTable(const Napi::Value& value) {
   const auto object = value.As<Napi::Object>();
   AbiTable table;
   table.floor = static_cast<int>(GetInt(object, "floor", 0, kInt32Max));
+  const Napi::Value samplers = object.Get("samplers");
+  if (!samplers.IsObject()) Refuse("abi samplers", "an object");
+  const auto history = samplers.As<Napi::Object>();
+  table.samplers.names_tell = static_cast<int>(GetInt(history, "namesTell", 0, kInt32Max));
+  table.samplers.penalties5 = static_cast<int>(GetInt(history, "penalties5", 0, kInt32Max));
+  table.samplers.dry7 = static_cast<int>(GetInt(history, "dry7", 0, kInt32Max));
   table.model_params = ToLayouts(object.Get("modelParams"), "modelParams");
   table.context_params = ToLayouts(object.Get("contextParams"), "contextParams");
   const Napi::Array symbols = ToArray(object.Get("symbols"), "symbols");

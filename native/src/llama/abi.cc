@@ -3,77 +3,17 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <new>
+#include <optional>
 
 #include "error.h"
+#include "probe.h"
 #include "shared-object.h"
 
 namespace hoshikage {
 namespace {
 
-constexpr size_t kProbeBytes = 4096;
-
-// A function that returns a big struct by value gets a hidden pointer to the result. Receiving it
-// through an ordinary assignment copies stack garbage, so the pointer is passed by hand.
-#if defined(__x86_64__) || defined(_M_X64)
-// SysV and Win64: the first integer argument, and the function returns it.
-template <class... Args>
-bool CallReturningStruct(void* function, void* result, Args... args) {
-  auto* typed = reinterpret_cast<void* (*)(void*, Args...)>(function);
-  return typed(result, args...) == result;
-}
-#else
-// AArch64 passes the pointer in x8, which only a real return type reaches. The destructor makes the
-// type non-trivial, so that guaranteed elision hands over the buffer itself.
-struct BigResult {
-  unsigned char bytes[kProbeBytes];
-  BigResult() = delete;
-  BigResult(const BigResult&) = delete;
-  ~BigResult() {}
-};
-template <class... Args>
-bool CallReturningStruct(void* function, void* result, Args... args) {
-  auto* typed = reinterpret_cast<BigResult (*)(Args...)>(function);
-  ::new (result) BigResult(typed(args...));
-  return true;
-}
-#endif
-
-// What a default function wrote into buffers filled with different bytes.
-struct Probe {
-  alignas(16) unsigned char bytes[kProbeBytes];
-  bool written[kProbeBytes];
-  int last = -1;
-};
-
-Probe RunProbe(void* function, const char* name) {
-  Probe probe;
-  alignas(16) static thread_local unsigned char other[kProbeBytes];
-  alignas(16) static thread_local unsigned char again[kProbeBytes];
-  std::memset(probe.bytes, 0xA5, kProbeBytes);
-  std::memset(other, 0x5A, kProbeBytes);
-  std::memset(again, 0xA5, kProbeBytes);
-  const bool by_pointer = CallReturningStruct(function, probe.bytes) &&
-                          CallReturningStruct(function, other) &&
-                          CallReturningStruct(function, again);
-  if (!by_pointer) {
-    throw Error("library_incompatible", std::string(name) + " does not return a struct by pointer");
-  }
-  if (std::memcmp(probe.bytes, again, kProbeBytes) != 0) {
-    throw Error("library_incompatible", std::string(name) + " gives different values each time");
-  }
-  for (size_t i = 0; i < kProbeBytes; i++) {
-    probe.written[i] = probe.bytes[i] == other[i];
-    if (probe.written[i]) probe.last = static_cast<int>(i);
-  }
-  return probe;
-}
-
-uint64_t ReadBits(const unsigned char* bytes, int size) {
-  uint64_t value = 0;
-  std::memcpy(&value, bytes, static_cast<size_t>(size));  // little endian
-  return value;
-}
+// The end of a bracket that no known change closes.
+constexpr int kOpenBracket = std::numeric_limits<int>::max();
 
 // Pointers that a build may legitimately preset.
 bool MayBePreset(const std::string& field) { return field == "tensor_split" || field == "devices"; }
@@ -82,14 +22,12 @@ bool MayBePreset(const std::string& field) { return field == "tensor_split" || f
 bool Fits(const AbiLayout& layout, const Probe& probe, std::string* why) {
   std::vector<bool> covered(kProbeBytes, false);
   for (const AbiField& field : layout.fields) {
-    for (int k = 0; k < field.size; k++) {
-      covered[static_cast<size_t>(field.offset + k)] = true;
-      if (!probe.written[field.offset + k]) {
-        *why = field.name + " is not written";
-        return false;
-      }
+    for (int k = 0; k < field.size; k++) covered[static_cast<size_t>(field.offset + k)] = true;
+    if (!probe.Written(field.offset, field.size)) {
+      *why = field.name + " is not written";
+      return false;
     }
-    const uint64_t value = ReadBits(probe.bytes + field.offset, field.size);
+    const uint64_t value = probe.Value(field.offset, field.size);
     const bool known =
         std::find(field.defaults.begin(), field.defaults.end(), value) != field.defaults.end();
     if (!known && !MayBePreset(field.name)) {
@@ -122,15 +60,21 @@ bool Interchangeable(const AbiLayout& a, const AbiLayout& b) {
   });
 }
 
-AbiLayout Match(const std::vector<AbiLayout>& known, const Probe& probe, int from, int to,
-                const char* name) {
-  const AbiLayout* best = nullptr;
+// The layout that explains the struct; the evidence against each where none does.
+struct Finding {
+  std::optional<AbiLayout> layout;
   std::string evidence;
+};
+
+Finding Match(const std::vector<AbiLayout>& known, const Probe& probe, int from, int to,
+              const char* name) {
+  const AbiLayout* best = nullptr;
+  Finding finding;
   for (const AbiLayout& layout : known) {
     if (layout.to < from || layout.from >= to) continue;
     std::string why;
     if (!Fits(layout, probe, &why)) {
-      evidence += (evidence.empty() ? "" : ", ") + layout.id + ": " + why;
+      finding.evidence += (finding.evidence.empty() ? "" : ", ") + layout.id + ": " + why;
       continue;
     }
     if (best && !Interchangeable(*best, layout)) {
@@ -139,20 +83,15 @@ AbiLayout Match(const std::vector<AbiLayout>& known, const Probe& probe, int fro
     }
     if (!best || layout.fields.size() >= best->fields.size()) best = &layout;
   }
-  if (!best) {
-    throw Error("library_incompatible",
-                std::string(name) + " has an unknown layout (" + std::to_string(probe.last + 1) +
-                    " bytes written; builds b" + std::to_string(from) + "..b" + std::to_string(to) +
-                    "; " + (evidence.empty() ? "no candidate" : evidence) + ")");
-  }
-  return *best;
+  if (best) finding.layout = *best;
+  return finding;
 }
 
 // The builds in which exactly the exported symbols existed.
 void Bracket(void* handle, const AbiTable& table, AbiVerdict* verdict) {
   constexpr int kForever = 9999999;
   int from = 0;
-  int to = std::numeric_limits<int>::max();
+  int to = kOpenBracket;
   std::string from_symbol, to_symbol;
   const auto raise = [&](int value, const std::string& name) {
     if (value > from) from = value, from_symbol = name;
@@ -183,39 +122,103 @@ void Bracket(void* handle, const AbiTable& table, AbiVerdict* verdict) {
   verdict->bracket_to = to;
 }
 
-// llama_batch must be the 56-byte struct of types.h.
-void CheckBatch(void* handle) {
-  void* init = FindSymbol(handle, "llama_batch_init");
-  void* free_symbol = FindSymbol(handle, "llama_batch_free");
-  if (!init || !free_symbol)
-    throw Error("library_incompatible", "missing symbols: llama_batch_init");
-  // One buffer past the largest known form; AArch64's result type is kProbeBytes long.
-  alignas(16) static thread_local unsigned char a[kProbeBytes];
-  alignas(16) static thread_local unsigned char b[kProbeBytes];
-  std::memset(a, 0xA5, kProbeBytes);
-  std::memset(b, 0x5A, kProbeBytes);
-  const bool by_pointer = CallReturningStruct(init, a, int32_t{4}, int32_t{0}, int32_t{1}) &&
-                          CallReturningStruct(init, b, int32_t{4}, int32_t{0}, int32_t{1});
-  size_t size = 0;
-  for (size_t i = 0; i + 8 <= kProbeBytes; i += 8) {
-    const bool untouched =
-        ReadBits(a + i, 8) == 0xA5A5A5A5A5A5A5A5ull && ReadBits(b + i, 8) == 0x5A5A5A5A5A5A5A5Aull;
-    if (!untouched) size = i + 8;
+// Both layouts must have been in use at the same time.
+void CheckTogether(const AbiVerdict& verdict) {
+  const int from = std::max(verdict.model_params.from, verdict.context_params.from);
+  const int to = std::min(verdict.model_params.to, verdict.context_params.to);
+  if (from <= to) return;
+  throw Error("library_incompatible", "layouts " + verdict.model_params.id + " and " +
+                                          verdict.context_params.id + " never went together");
+}
+
+// A field of zero may have been put into the padding behind main_gpu without another trace, and
+// main_gpu itself moved there: a build that clears its padding looks the same.
+bool WritesBehindMainGpu(const AbiLayout& layout, const Probe& model) {
+  const AbiField* main_gpu = layout.Find("main_gpu");
+  if (!main_gpu) return false;
+  const int end = main_gpu->offset + main_gpu->size;
+  const bool padding =
+      std::none_of(layout.fields.begin(), layout.fields.end(), [&](const AbiField& field) {
+        return field.offset < end + 4 && field.offset + field.size > end;
+      });
+  return padding && model.Written(end, 4);
+}
+
+std::string UnknownLayout(const char* name, const Probe& probe, const AbiVerdict& verdict,
+                          const std::string& evidence) {
+  return std::string(name) + " has an unknown layout (" + std::to_string(probe.last + 1) +
+         " bytes written; builds b" + std::to_string(verdict.bracket_from) + "..b" +
+         std::to_string(verdict.bracket_to) + "; " +
+         (evidence.empty() ? "no candidate" : evidence) + ")";
+}
+
+// The minimal mode, for a library newer than the table: only fields that have never moved since
+// b5028, and only where they hold what they have always held.
+struct FixedField {
+  const char* name;
+  int offset;
+  uint64_t value;
+};
+using FixedFields = std::vector<FixedField>;
+const FixedFields kModelAlways = {{"n_gpu_layers", 16, 0xFFFFFFFFu}, {"split_mode", 20, 1}};
+const FixedFields kContextAlways = {
+    {"n_ctx", 0, 512}, {"n_batch", 4, 2048}, {"n_ubatch", 8, 512}, {"n_seq_max", 12, 1}};
+const std::string kHowToAllow =
+    "; it is newer than the table of layouts. ALLOW_UNKNOWN_LIBLLAMA=1 drives it in a minimal "
+    "mode, "
+    "and `hoshikage lib use` offers that after trying it out";
+
+// Bytes up to the end of the last field of the newest known layout.
+int KnownExtent(const std::vector<AbiLayout>& known) {
+  int extent = 0;
+  int newest = -1;
+  for (const AbiLayout& layout : known) {
+    if (layout.from < newest) continue;
+    newest = layout.from;
+    extent = 0;
+    for (const AbiField& field : layout.fields)
+      extent = std::max(extent, field.offset + field.size);
   }
-  LlamaBatch first, second;
-  std::memcpy(&first, a, sizeof first);
-  std::memcpy(&second, b, sizeof second);
-  const bool shape = by_pointer && size == sizeof(LlamaBatch) && first.n_tokens == 0 &&
-                     first.token && !first.embd && first.pos && first.n_seq_id && first.seq_id &&
-                     first.logits;
-  // Where the shape is unknown the two small batches leak rather than being freed by a guess.
-  if (!shape) {
-    throw Error("library_incompatible",
-                "llama_batch has " + std::to_string(size) + " bytes or another shape, 56 expected");
+  return extent;
+}
+
+std::string FixedProblem(const FixedFields& fields, const Probe& probe) {
+  for (const FixedField& field : fields) {
+    if (!probe.Written(field.offset, 4)) return std::string(field.name) + " is not written";
+    const uint64_t value = probe.Value(field.offset, 4);
+    if (value != field.value) return std::string(field.name) + " = " + std::to_string(value);
   }
-  auto* free_batch = reinterpret_cast<void (*)(LlamaBatch)>(free_symbol);
-  free_batch(first);
-  free_batch(second);
+  return "";
+}
+
+std::string SizeProblem(const std::vector<AbiLayout>& known, const Probe& probe) {
+  const int bytes = probe.last + 1;
+  const bool possible =
+      bytes >= KnownExtent(known) && bytes <= static_cast<int>(sizeof(ParamBlock::bytes));
+  return possible ? "" : std::to_string(bytes) + " bytes are written";
+}
+
+// Why the library cannot even be driven in the minimal mode; empty where it can.
+std::string MinimalProblem(const AbiTable& table, const AbiVerdict& verdict, const Probe& model,
+                           const Probe& context) {
+  if (verdict.bracket_to != kOpenBracket) {
+    return "its functions are those of a build before b" + std::to_string(verdict.bracket_to) +
+           ", whose layouts are known: a fork of llama.cpp?";
+  }
+  for (const std::string& problem :
+       {SizeProblem(table.model_params, model), FixedProblem(kModelAlways, model),
+        SizeProblem(table.context_params, context), FixedProblem(kContextAlways, context)}) {
+    if (!problem.empty()) return "the minimal mode is impossible, too: " + problem;
+  }
+  return "";
+}
+
+AbiLayout MinimalLayout(const FixedFields& fields, const Probe& probe, const AbiVerdict& verdict) {
+  AbiLayout layout{"minimal", probe.last + 1, verdict.bracket_from, verdict.bracket_to, {}};
+  for (const FixedField& field : fields) {
+    layout.fields.push_back({field.name, field.offset, 4, {field.value}});
+  }
+  return layout;
 }
 
 }  // namespace
@@ -227,7 +230,7 @@ const AbiField* AbiLayout::Find(const char* name) const {
   return nullptr;
 }
 
-AbiVerdict IdentifyAbi(void* handle, const AbiTable& table) {
+AbiVerdict IdentifyAbi(void* handle, const AbiTable& table, bool allow_unknown) {
   void* model_defaults = FindSymbol(handle, "llama_model_default_params");
   void* context_defaults = FindSymbol(handle, "llama_context_default_params");
   if (!model_defaults || !context_defaults) {
@@ -239,27 +242,31 @@ AbiVerdict IdentifyAbi(void* handle, const AbiTable& table) {
     Bracket(handle, table, &verdict);
     const Probe model = RunProbe(model_defaults, "llama_model_default_params");
     const Probe context = RunProbe(context_defaults, "llama_context_default_params");
-    verdict.model_params = Match(table.model_params, model, verdict.bracket_from,
-                                 verdict.bracket_to, "llama_model_params");
-    verdict.context_params = Match(table.context_params, context, verdict.bracket_from,
-                                   verdict.bracket_to, "llama_context_params");
-    const int from = std::max(verdict.model_params.from, verdict.context_params.from);
-    const int to = std::min(verdict.model_params.to, verdict.context_params.to);
-    if (from > to) {
-      throw Error("library_incompatible", "layouts " + verdict.model_params.id + " and " +
-                                              verdict.context_params.id + " never went together");
-    }
     CheckBatch(handle);
+    const int from = verdict.bracket_from, to = verdict.bracket_to;
+    const Finding models = Match(table.model_params, model, from, to, "llama_model_params");
+    const Finding contexts = Match(table.context_params, context, from, to, "llama_context_params");
+    if (models.layout && contexts.layout) {
+      verdict.model_params = *models.layout;
+      verdict.context_params = *contexts.layout;
+      CheckTogether(verdict);
+      verdict.padding_written = to == kOpenBracket && WritesBehindMainGpu(*models.layout, model);
+      return verdict;
+    }
+    const std::string problem = MinimalProblem(table, verdict, model, context);
+    if (!allow_unknown || !problem.empty()) {
+      const bool of_model = !models.layout;
+      throw Error("library_incompatible",
+                  UnknownLayout(of_model ? "llama_model_params" : "llama_context_params",
+                                of_model ? model : context, verdict,
+                                of_model ? models.evidence : contexts.evidence) +
+                      (problem.empty() ? kHowToAllow : "; " + problem));
+    }
+    verdict.minimal = true;
+    verdict.model_params = MinimalLayout(kModelAlways, model, verdict);
+    verdict.context_params = MinimalLayout(kContextAlways, context, verdict);
     return verdict;
   });
-}
-
-ParamBlock DefaultParams(void* function) {
-  alignas(16) unsigned char bytes[kProbeBytes] = {};
-  CallReturningStruct(function, bytes);
-  ParamBlock block;
-  std::memcpy(block.bytes, bytes, sizeof block.bytes);
-  return block;
 }
 
 bool PokeBytes(const AbiLayout& layout, ParamBlock* block, const char* field, const void* value,

@@ -34,8 +34,16 @@ struct AbiSymbol {
   int gone;  // build it was gone in
 };
 
+// Builds in which samplers changed without a change of name or layout.
+struct SamplerHistory {
+  int names_tell = 0;  // one that does nothing is called "?name" since
+  int penalties5 = 0;  // llama_sampler_init_penalties takes n_vocab, five arguments, since
+  int dry7 = 0;        // llama_sampler_init_dry lacks n_ctx_train, seven arguments, since
+};
+
 struct AbiTable {
   int floor = 0;
+  SamplerHistory samplers;
   std::vector<AbiLayout> model_params;
   std::vector<AbiLayout> context_params;
   std::vector<AbiSymbol> symbols;
@@ -47,14 +55,14 @@ struct AbiVerdict {
   AbiLayout context_params;
   int bracket_from = 0;
   int bracket_to = 0;
-  bool minimal = false;  // the layouts are unknown, only their oldest fields are in them
+  bool minimal = false;          // the layouts are unknown, only their oldest fields are in them
+  bool padding_written = false;  // main_gpu may have moved without a trace
 };
 
-// Identifies the library behind `handle`. Throws library_incompatible with the evidence.
-AbiVerdict IdentifyAbi(void* handle, const AbiTable& table);
-
-// The library's own defaults: calls `function` (a *_default_params) into a zeroed block.
-ParamBlock DefaultParams(void* function);
+// Identifies the library behind `handle`. A layout newer than the table is refused, or, where
+// `allow_unknown`, reduced to the fields that have never moved, if they hold what they always held.
+// Throws library_incompatible with the evidence.
+AbiVerdict IdentifyAbi(void* handle, const AbiTable& table, bool allow_unknown);
 
 // Writes a field where the layout has it; false where it has not.
 bool PokeBytes(const AbiLayout& layout, ParamBlock* block, const char* field, const void* value,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "error.h"
+#include "probe.h"
 
 namespace hoshikage {
 namespace {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "error.h"
+#include "probe.h"
 
 namespace hoshikage {
 namespace {

@@ -101,7 +101,8 @@ void Library::Load(const LibraryOptions& options) {
   void* handle = OpenSharedObject(options.path, &reason);
   if (!handle) throw Error("library_not_found", reason);
   Bind(handle);
-  abi_ = IdentifyAbi(handle, options.abi);
+  abi_ = IdentifyAbi(handle, options.abi, options.allow_unknown);
+  samplers_ = ProveSamplers(handle, options.abi, &abi_);
   path_ = options.path;
   unknown_symbols_ = options.unknown_symbols;
   const std::string file = FileOfAddress(reinterpret_cast<void*>(api_.llama_decode));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "abi.h"
+#include "samplers.h"
 #include "types.h"
 
 namespace hoshikage {
@@ -31,12 +32,6 @@ struct DeviceFacts {
   std::string type;  // cpu, gpu, igpu, accel, meta, unknown
   size_t total_bytes = 0;
   size_t free_bytes = 0;
-};
-
-// Numbers of arguments that samplers take, proved by behaviour; nothing where unproved.
-struct SamplerArities {
-  std::optional<int> penalties;
-  std::optional<int> dry;
 };
 
 struct LibraryOptions {

@@ -3,6 +3,7 @@
 #include <climits>
 
 #include "error.h"
+#include "probe.h"
 
 namespace hoshikage {
 namespace {
