@@ -1,7 +1,7 @@
 /**
  * How a command changes the models: it asks the running server, which run.json names, and changes
  * the map under its lock where none runs or none answers. Runs in the CLI process. It speaks to this
- * machine only, never through a proxy, and no wait is longer than a few seconds.
+ * machine only, never through a proxy, and no wait is without an end.
  */
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
@@ -60,20 +60,28 @@ function reachable(host: string): string {
   return host === '::' ? '::1' : host;
 }
 
+/** What goes with a question. */
+export interface AskOptions {
+  readonly body?: object;
+  /** What fills the words of a refusal. */
+  readonly details?: Readonly<Record<string, string>>;
+  /** How long one try may take; 2 s by default. */
+  readonly limitMs?: number;
+}
+
 /**
  * Asks the server, three times at most. Gives null where it does not answer or is not ours, so that
  * the caller may change the file; throws HoshikageError or Refusal where it refuses.
- * `details` fill the words of a refusal.
  */
 export async function ask(
   server: RunningServer,
   method: 'GET' | 'POST' | 'DELETE',
   path: string,
-  options: { body?: object; details?: Readonly<Record<string, string>> } = {},
+  options: AskOptions = {},
 ): Promise<Answer | null> {
   let retried = false;
   for (let attempt = 1; ; attempt += 1) {
-    const { status, body } = await askOnce(server, method, path, options.body).catch(() => ({
+    const { status, body } = await askOnce(server, method, path, options).catch(() => ({
       status: 0,
       body: null,
     }));
@@ -124,12 +132,12 @@ function askOnce(
   { host, port, token }: RunningServer,
   method: string,
   path: string,
-  body?: object,
+  { body, limitMs = TRY_LIMIT_MS }: AskOptions,
 ): Promise<RawAnswer> {
   const payload = body === undefined ? undefined : JSON.stringify(body);
   // An agent of its own: the global one follows proxy variables where Node was told to.
   const agent = new Agent({ keepAlive: false });
-  const signal = AbortSignal.timeout(TRY_LIMIT_MS);
+  const signal = AbortSignal.timeout(limitMs);
   const headers = {
     authorization: `Bearer ${token}`,
     accept: 'application/json',

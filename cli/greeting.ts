@@ -78,6 +78,13 @@ function remedy(origin: Library['origin'], { libPath, libDir }: Config): string[
       '    Mend or remove HOSHIKAGE_LIB_PATH (without it the packaged one is used), then restart',
     ];
   }
+  if (origin === 'active') {
+    const command = `${ownCommand()} lib rollback`;
+    return [
+      `    ${command} で前のものに戻して、再起動してください`,
+      `    Go back to the one before with ${command}, then restart`,
+    ];
+  }
   if (origin === 'config') {
     return [
       `    ${libDir} のファイルを入れ替えるか、ほかへ移してください`,

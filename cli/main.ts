@@ -8,6 +8,7 @@ import yargs, { type Argv } from 'yargs';
 import { chooseLanguage, type Language } from '../src/config.js';
 import { addCommand } from './commands/add.js';
 import { doctorCommand } from './commands/doctor.js';
+import { libCommand } from './commands/lib.js';
 import { listCommand } from './commands/list.js';
 import { removeCommand } from './commands/remove.js';
 import { serveCommand } from './commands/serve.js';
@@ -21,6 +22,7 @@ const COMMANDS: readonly Command[] = [
   addCommand,
   removeCommand,
   listCommand,
+  libCommand,
   doctorCommand,
 ];
 

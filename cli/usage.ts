@@ -31,10 +31,18 @@ const SYNTAX: Readonly<Record<string, string>> = {
   remove: 'remove <ALIAS>',
   list: 'list [--json]',
   ls: 'ls [--json]',
+  lib: 'lib <list | install | use | check | rollback | rm>',
+  'lib list': 'lib list [--json]',
+  'lib ls': 'lib ls [--json]',
+  'lib install': 'lib install [cpu | cuda | vulkan | metal] [--version <VERSION>]',
+  'lib use': 'lib use <ID | PATH | default> [--minimal]',
+  'lib check': 'lib check <ID | PATH | default> [--canary]',
+  'lib rollback': 'lib rollback',
+  'lib rm': 'lib rm <ID>',
   doctor: 'doctor [--json]',
 };
-const OVERVIEW = '[serve | add | rm | list | doctor]';
-const WITH_VALUE = ['--lang', '--port', '-p', '--host'];
+const OVERVIEW = '[serve | add | rm | list | lib | doctor]';
+const WITH_VALUE = ['--lang', '--port', '-p', '--host', '--version'];
 
 /** Puts what the parser said of these arguments into words. */
 export function wrongUsage(args: readonly string[], said: string): WrongUsage {
@@ -48,11 +56,13 @@ export function wrongUsage(args: readonly string[], said: string): WrongUsage {
   };
 }
 
-/** The first word that is no option nor its value. */
+/** The first words that are no option nor its value: two where they are a command, else one. */
 function commandOf(args: readonly string[]): string | undefined {
-  return args.find(
+  const [first, second] = args.filter(
     (arg, index) => !arg.startsWith('-') && !WITH_VALUE.includes(args[index - 1] ?? ''),
   );
+  const both = `${first} ${second}`;
+  return Object.hasOwn(SYNTAX, both) ? both : first;
 }
 
 function reasonOf(args: readonly string[], said: string, known: boolean): Words {

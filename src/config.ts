@@ -418,3 +418,11 @@ export function engineEnvironmentOf(
   const inherited = Object.entries(env).filter(([name]) => !isSettingKey(name));
   return { ...Object.fromEntries(inherited), ...config.engineEnvironment };
 }
+
+/**
+ * This process's environment for reading npm's own configuration, whose values may name any variable.
+ * Nothing of it may be shown or kept.
+ */
+export function npmEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  return env;
+}

@@ -152,16 +152,24 @@ test('docs/API.md names every field of a message and of stream_options that is h
 test('the CLI and docs/user-manual.md know the same commands and options', async () => {
   const overview = await help();
   const commands = [...overview.matchAll(/^ {2}hoshikage (\w+)(.*)$/gm)].map(
-    ([, name = '', rest = '']) => {
-      const aliases = /\[aliases: ([^\]]+)\]/.exec(rest)?.[1]?.split(', ') ?? [];
-      return { name, names: [name, ...aliases] };
-    },
+    ([, name = '', rest = '']) => ({ name, names: names(name, rest) }),
   );
   const helps = await Promise.all(commands.map(({ name }) => help(name)));
+  // Commands of a command: their names stand after its own.
+  const inner = helps.flatMap((text, index) =>
+    [...text.matchAll(/^ {2}hoshikage (\w+) (\w+)(.*)$/gm)]
+      .filter(([, outer]) => outer === commands[index]?.name)
+      .map(([, outer = '', name = '', rest = '']) => ({ outer, name, names: names(name, rest) })),
+  );
+  helps.push(...(await Promise.all(inner.map(({ outer, name }) => help(outer, name)))));
   const options = [overview, ...helps].flatMap((text) =>
     [...text.matchAll(/--[a-z-]+/g)].map(([option]) => option),
   );
   assert.deepEqual(manual('hoshikage ([a-z]+)'), sorted(commands.flatMap(({ names }) => names)));
+  assert.deepEqual(
+    manual('hoshikage (lib [a-z]+)'),
+    sorted(inner.flatMap(({ outer, names }) => names.map((name) => `${outer} ${name}`))),
+  );
   assert.deepEqual(manual('(--[a-z-]+)'), sorted(options));
 });
 
@@ -171,6 +179,12 @@ test('docs/user-manual.md lists every check of the doctor once', () => {
   );
   assert.deepEqual([...listed].sort(), Object.keys(CHECKS).sort());
 });
+
+/** A command's name with its other names, which stand in the line after it. */
+function names(name: string, rest: string): readonly string[] {
+  const aliases = /\[aliases: ([^\]]+)\]/.exec(rest)?.[1]?.split(', ') ?? [];
+  return [name, ...aliases];
+}
 
 /** The CLI's help in English, of a command where one is named. */
 async function help(...command: string[]): Promise<string> {

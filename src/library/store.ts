@@ -88,7 +88,7 @@ export async function findInstalled(
   const target = await readLink(dir);
   if (target !== null) {
     const path = await libraryAt(target, platform);
-    const sizeBytes = path === null ? 0 : await sizeOf(dirname(path), /^(lib)?(llama|ggml)/);
+    const sizeBytes = path === null ? 0 : await librarySize(path);
     return { id, dir, path, source: 'link', sizeBytes };
   }
   const path = await libraryAt(dir, platform);
@@ -147,6 +147,11 @@ async function readJson(path: string): Promise<Readonly<Record<string, unknown>>
   } catch {
     return null;
   }
+}
+
+/** Bytes of a libllama's files where others may lie beside them. */
+export function librarySize(path: string): Promise<number> {
+  return sizeOf(dirname(path), /^(lib)?(llama|ggml)/);
 }
 
 /** Bytes of the files in a directory and below, links not followed. */

@@ -1,0 +1,206 @@
+/**
+ * `hoshikage lib list [--json]`: every libllama at hand, which one is used and why. Runs in the CLI
+ * process; what a library is comes from the remembered verdicts, else from a process of its own.
+ */
+import { isAbsolute } from 'node:path';
+import type { Language } from '../../src/config.js';
+import type { LibraryOrigin } from '../../src/library/find.js';
+import type { Verdict } from '../../src/library/verdict.js';
+import type { ExitCode } from '../fail.js';
+import {
+  DEFAULT,
+  type LocalLibraries,
+  localLibraries,
+  serverLibrary,
+  untilInterrupted,
+} from '../local-library.js';
+import { formatBytes, plain, print, table, type Words } from '../print.js';
+import type { Shell } from '../shell.js';
+
+type LibraryIdentity = NonNullable<Verdict['identity']>;
+
+/** One libllama, as it was found. */
+interface Found {
+  /** null for one that has no id: a loose file, the packaged one, the system's. */
+  readonly id: string | null;
+  readonly source: 'npm' | 'user' | 'link' | LibraryOrigin;
+  readonly path: string | null;
+  readonly sizeBytes: number | null;
+}
+
+/** With what it is. */
+interface Row extends Found {
+  readonly isUsed: boolean;
+  readonly identity: LibraryIdentity | null;
+  /** Its own name for its version, else the builds it can be of. */
+  readonly version: string;
+  readonly problem: Words | null;
+}
+
+const SOURCES: Readonly<Record<Found['source'], Words>> = {
+  npm: { ja: 'lib install', en: 'lib install' },
+  user: { ja: '手で置いたもの', en: 'put there by hand' },
+  link: { ja: 'lib use <パス>', en: 'lib use <PATH>' },
+  active: { ja: 'lib use', en: 'lib use' },
+  HOSHIKAGE_LIB_PATH: { ja: 'HOSHIKAGE_LIB_PATH', en: 'HOSHIKAGE_LIB_PATH' },
+  config: { ja: 'lib/ のファイル', en: 'files in lib/' },
+  package: { ja: '付属のもの', en: 'the packaged one' },
+  system: { ja: 'システムのもの', en: "the system's" },
+};
+
+/** Why the one in use is it. */
+interface Used {
+  readonly path: string | null;
+  readonly origin: string | null;
+  readonly reason: string;
+}
+
+/** Shows them. */
+export async function listLibraries(json: boolean, shell: Shell): Promise<ExitCode> {
+  const { loadConfig } = await import('../../src/config.js');
+  const config = loadConfig({ flags: { lang: shell.language } });
+  const libraries = await localLibraries(config);
+  const used = (await usedByServer(libraries)) ?? (await usedHere(libraries, shell));
+  const rows = await untilInterrupted(async (signal) => {
+    const found = await findAll(libraries, used);
+    const all: Row[] = [];
+    for (const one of found)
+      all.push(await inspect(one, { libraries, used, language: shell.language, signal }));
+    return all;
+  });
+  if (json) print(JSON.stringify({ used, libraries: rows.map(toJson) }, null, 2));
+  else for (const line of toText(rows, used, shell)) print(line);
+  return 0;
+}
+
+/** A running server may have other settings than this command. */
+async function usedByServer({ config }: LocalLibraries): Promise<Used | null> {
+  const library = await serverLibrary(config);
+  if (!library) return null;
+  const { path, origin, reason } = library;
+  const text = (value: unknown) => (typeof value === 'string' ? value : null);
+  return { path: text(path), origin: text(origin), reason: text(reason) ?? '' };
+}
+
+async function usedHere({ places }: LocalLibraries, { language }: Shell): Promise<Used> {
+  const { findLibrary } = await import('../../src/library/find.js');
+  const { HoshikageError, words } = await import('../../src/errors.js');
+  try {
+    const { path, origin, reason } = await findLibrary(places);
+    return { path, origin, reason };
+  } catch (error) {
+    if (!(error instanceof HoshikageError)) throw error;
+    return { path: null, origin: null, reason: words(error.code, language, error.details) };
+  }
+}
+
+/** The installed ones, then those that the search order would find without a choice. */
+async function findAll({ places, store }: LocalLibraries, used: Used): Promise<readonly Found[]> {
+  const { findLibrary } = await import('../../src/library/find.js');
+  const installed = (await store.list()).map(
+    ({ id, source, path, sizeBytes }): Found => ({ id, source, path, sizeBytes }),
+  );
+  const others: Found[] = [];
+  const add = async (origin: LibraryOrigin, changes: Partial<typeof places>): Promise<void> => {
+    const found = await findLibrary({ ...places, ...changes }, null).catch(() => null);
+    const known = [...installed, ...others].some(({ path }) => path === found?.path);
+    if (found?.origin !== origin || known) return;
+    // Without a path of its own the system's is only a name.
+    if (origin === 'system' && found.path !== used.path) return;
+    const { librarySize } = await import('../../src/library/store.js');
+    const sizeBytes = isAbsolute(found.path) ? await librarySize(found.path) : null;
+    others.push({ id: null, source: origin, path: found.path, sizeBytes });
+  };
+  await add('HOSHIKAGE_LIB_PATH', {});
+  await add('config', { libPath: null });
+  await add('package', { libPath: null, libDir: '' });
+  await add('system', { libPath: null, libDir: '', packageRoots: [] });
+  return [...installed, ...others];
+}
+
+async function inspect(
+  found: Found,
+  context: {
+    libraries: LocalLibraries;
+    used: Used;
+    language: Language;
+    signal: AbortSignal;
+  },
+): Promise<Row> {
+  const { config, env } = context.libraries;
+  const { path } = found;
+  const isUsed = path !== null && path === context.used.path;
+  if (path === null) {
+    const problem = { ja: 'ファイルがありません', en: 'its files are gone' };
+    return { ...found, isUsed, identity: null, version: '-', problem };
+  }
+  const { knownVerdict } = await import('../../src/library/known.js');
+  const { fromWire } = await import('../../src/engine/protocol.js');
+  const { words } = await import('../../src/errors.js');
+  const { silentLog: log } = await import('../../src/log.js');
+  const { cacheDir } = config;
+  const { signal } = context;
+  const { active } = await context.libraries.store.active().catch(() => ({ active: null }));
+  const chosen = active?.id === found.id && active?.minimal === true;
+  const allowUnknown = config.allowUnknownLibllama || chosen;
+  const { verdict } = await knownVerdict({ path, allowUnknown, cacheDir, env, log, signal });
+  if (!verdict.error) {
+    const { identity } = verdict;
+    const version = identity.version ?? (await buildsText(identity, context.language));
+    return { ...found, isUsed, identity, version, problem: null };
+  }
+  const { code, details } = fromWire(verdict.error);
+  const problem = { ja: words(code, 'ja', details), en: words(code, 'en', details) };
+  return { ...found, isUsed, identity: null, version: '-', problem };
+}
+
+function toJson({ id, source, path, sizeBytes, isUsed, identity, problem }: Row): object {
+  return {
+    id,
+    source,
+    path,
+    used: isUsed,
+    version: identity?.version ?? null,
+    bracket: identity?.bracket ?? null,
+    layout: identity?.layout ?? null,
+    minimal: identity?.minimal ?? null,
+    devices: identity?.devices.map(({ name, type }) => ({ name, type })) ?? null,
+    size_bytes: sizeBytes,
+    problem: problem?.en ?? null,
+  };
+}
+
+function toText(rows: readonly Row[], used: Used, { say }: Shell): string[] {
+  const head = say({
+    ja: ' \t名前\t版\t構造体\t装置\tサイズ\t出どころ',
+    en: ' \tID\tVERSION\tLAYOUT\tDEVICES\tSIZE\tFROM',
+  }).split('\t');
+  const body = rows.map((row) => {
+    const { id, source, identity, sizeBytes, isUsed, problem } = row;
+    return [
+      isUsed ? '*' : ' ',
+      id ?? (source === 'package' ? DEFAULT : '-'),
+      problem ? say({ ja: '使えません', en: 'unusable' }) : row.version,
+      identity ? layoutOf(identity) : '-',
+      identity?.devices.map(({ name }) => name).join(', ') || '-',
+      sizeBytes === null ? '-' : formatBytes(sizeBytes),
+      say(SOURCES[source]),
+    ];
+  });
+  const problems = rows.flatMap(({ id, source, problem }) =>
+    problem ? [plain(`${id ?? say(SOURCES[source])}: ${say(problem)}`)] : [],
+  );
+  const why = say({ ja: `使用中(*): `, en: 'In use (*): ' });
+  const place = used.path === null ? used.reason : `${used.path} (${used.reason})`;
+  return [...table([head, ...body]), '', plain(why + place), ...problems];
+}
+
+async function buildsText({ bracket }: LibraryIdentity, language: Language): Promise<string> {
+  const { buildsOf } = await import('../../src/library/bracket.js');
+  const { builds, builds_ja } = buildsOf(bracket);
+  return language === 'ja' ? builds_ja : builds;
+}
+
+function layoutOf({ layout, minimal }: LibraryIdentity): string {
+  return minimal ? 'minimal' : `${layout.model}/${layout.context}`;
+}

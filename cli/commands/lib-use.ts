@@ -1,0 +1,209 @@
+/**
+ * `hoshikage lib use ID|PATH` and `lib rollback`: first the canary, then the switch, by the running
+ * server where there is one. Runs in the CLI process. Whatever fails, nothing has changed.
+ */
+import { createInterface } from 'node:readline/promises';
+import type { Config } from '../../src/config.js';
+import { HoshikageError } from '../../src/errors.js';
+import type { Choice } from '../../src/library/active.js';
+import { showCanary } from '../canary-runner.js';
+import type { ExitCode } from '../fail.js';
+import {
+  DEFAULT,
+  type LocalLibraries,
+  localLibraries,
+  type Named,
+  resolveNamed,
+  untilInterrupted,
+} from '../local-library.js';
+import { plain, print, remark } from '../print.js';
+import type { Shell } from '../shell.js';
+
+/** The server identifies the library before it answers; its probe has a deadline of its own. */
+const SWITCH_LIMIT_MS = 60_000;
+
+interface UseOptions {
+  /** The minimal mode is agreed to. */
+  readonly minimal: boolean;
+}
+
+/** Proves a library and switches to it. */
+export async function use(text: string, options: UseOptions, shell: Shell): Promise<ExitCode> {
+  const libraries = await open(shell);
+  const named = await resolveNamed(text, libraries);
+  return untilInterrupted((signal) => switchTo(named, { ...options, libraries, shell, signal }));
+}
+
+/** Switches to the one before; without a canary where nothing has changed since it passed. */
+export async function rollback(shell: Shell): Promise<ExitCode> {
+  const libraries = await open(shell);
+  const { previous } = await libraries.store.active();
+  if (previous === undefined) throw new HoshikageError('library_no_previous');
+  const named = await resolveNamed(previous?.id ?? DEFAULT, libraries);
+  const minimal = previous?.minimal === true;
+  const isProved = await hasProof(named, previous, libraries);
+  return untilInterrupted((signal) =>
+    switchTo(named, { minimal, isProved, libraries, shell, signal }),
+  );
+}
+
+/** Codes: library_pinned and those of loadConfig. */
+async function open(shell: Shell): Promise<LocalLibraries> {
+  const { loadConfig } = await import('../../src/config.js');
+  const config = loadConfig({ flags: { lang: shell.language } });
+  const { libPath } = config;
+  if (libPath !== null) throw new HoshikageError('library_pinned', { path: libPath });
+  return localLibraries(config);
+}
+
+async function hasProof(
+  { path }: Named,
+  choice: Choice | null,
+  { config }: LocalLibraries,
+): Promise<boolean> {
+  const { recallProof } = await import('../../src/library/proofs.js');
+  const proof = await recallProof(config.cacheDir, path);
+  return proof !== null && proof.minimal === (choice?.minimal === true);
+}
+
+interface Switching extends UseOptions {
+  readonly isProved?: boolean;
+  readonly libraries: LocalLibraries;
+  readonly shell: Shell;
+  readonly signal: AbortSignal;
+}
+
+async function switchTo(named: Named, switching: Switching): Promise<ExitCode> {
+  const { libraries, shell } = switching;
+  let minimal = switching.minimal;
+  if (switching.isProved !== true) {
+    const proof = await prove(named, switching);
+    if (proof === null) return 1;
+    minimal = proof.minimal;
+  }
+  const { store } = libraries;
+  const link = named.link === null ? null : await store.link(named.link);
+  const id = link?.id ?? named.id;
+  try {
+    const isLive = await activate(id, { minimal, libraries, shell });
+    report(id, isLive, shell);
+    return 0;
+  } catch (error) {
+    // A link that nobody asked for by itself goes with the switch that failed.
+    if (link?.created) await store.remove(link.id).catch(() => false);
+    throw error;
+  }
+}
+
+/**
+ * The canary; its proof is kept. Null where it did not pass or its mode was not agreed to, which has
+ * been said. Codes: those of a refused library, cancelled.
+ */
+async function prove(
+  named: Named,
+  { minimal: agreed, libraries, shell, signal }: Switching,
+): Promise<{ readonly minimal: boolean } | null> {
+  const { config } = libraries;
+  const { shown, path } = named;
+  const { say } = shell;
+  print(plain(say({ ja: `試験しています: ${path}`, en: `Proving ${path}` })));
+  const unknown = await needsMinimal(path, libraries, signal);
+  const options = { minimal: unknown, shell, signal };
+  const { passed, minimal, checks } = await showCanary(path, libraries, options);
+  const failed = checks.find(({ ok }) => !ok);
+  if (!passed) {
+    const check = failed?.name ?? 'identify';
+    const reason = failed?.detail ?? '?';
+    throw new HoshikageError('library_canary_failed', { id: shown, check, reason });
+  }
+  if (minimal && !config.allowUnknownLibllama && !agreed && !(await agreeTo(shown, shell)))
+    return null;
+  const { recordProof } = await import('../../src/library/proofs.js');
+  const { isAbsolute } = await import('node:path');
+  if (isAbsolute(path)) await recordProof(config.cacheDir, path, { minimal });
+  return { minimal };
+}
+
+/**
+ * Whether the library can be identified in the minimal mode only. Codes: library_incompatible,
+ * library_not_found, with what is wrong in either mode.
+ */
+async function needsMinimal(
+  path: string,
+  { config, env }: LocalLibraries,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { knownVerdict } = await import('../../src/library/known.js');
+  const { fromWire } = await import('../../src/engine/protocol.js');
+  const { silentLog: log } = await import('../../src/log.js');
+  const { cacheDir } = config;
+  const ask = (allowUnknown: boolean) =>
+    knownVerdict({ path, allowUnknown, cacheDir, env, log, signal });
+  const { verdict } = await ask(false);
+  if (!verdict.error) return false;
+  const lenient = (await ask(true)).verdict;
+  if (lenient.identity?.minimal) return true;
+  throw fromWire(verdict.error);
+}
+
+/** What it means, and whether the user wants it; without a terminal the way to say so is shown. */
+async function agreeTo(shown: string, { say, language }: Shell): Promise<boolean> {
+  print(
+    say({
+      ja: `${shown} は星影の表より新しく、構造体の形を知りません。最小モードの試験には通りました。\nこのモードでは、変わったことのない項目だけを設定し、ほかは libllama の既定のまま使います(KV キャッシュの型、フラッシュアテンションなどの設定は効きません)。`,
+      en: `${shown} is newer than our table, and its layouts are unknown. It passed in the minimal mode:\nonly fields that never moved are set, all else stays as libllama has it (settings of the KV cache's type, flash attention and such have no effect).`,
+    }),
+  );
+  if (!process.stdin.isTTY || !process.stdout.isTTY) {
+    const how = { ja: '使うには --minimal を付けてください', en: 'To use it, add --minimal' };
+    remark(how, language);
+    return false;
+  }
+  const asking = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    const answer = await asking.question(say({ ja: '使いますか? [y/N] ', en: 'Use it? [y/N] ' }));
+    return /^\s*y(es)?\s*$/i.test(answer);
+  } finally {
+    asking.close();
+  }
+}
+
+/** Switches by the server, or in the file where none runs. True where a server has switched. */
+async function activate(
+  id: string | null,
+  { minimal, libraries, shell }: { minimal: boolean; libraries: LocalLibraries; shell: Shell },
+): Promise<boolean> {
+  if (await askServer(libraries.config, id, shell)) return true;
+  await libraries.store.activate(id, { minimal });
+  return false;
+}
+
+async function askServer(config: Config, id: string | null, shell: Shell): Promise<boolean> {
+  const { ask, findServer } = await import('../admin-client.js');
+  const server = findServer(config);
+  if (!server) return false;
+  const asked = { body: { id }, details: { id: id ?? DEFAULT }, limitMs: SWITCH_LIMIT_MS };
+  const answer = await ask(server, 'POST', '/admin/library', asked);
+  if (!answer) remark(NOT_ASKED, shell.language);
+  return answer !== null;
+}
+
+const NOT_ASKED = {
+  ja: 'サーバーが応答しないため、次に起動したときから使います',
+  en: 'The server does not answer; its next start will use it',
+};
+
+function report(id: string | null, isLive: boolean, { say }: Shell): void {
+  const name = id ?? DEFAULT;
+  print(
+    isLive
+      ? say({
+          ja: `切り替えました: ${name}(実行中の応答は前のもので終わり、次のリクエストから使います)`,
+          en: `Switched to ${name} (running answers finish on the one before; the next request uses it)`,
+        })
+      : say({
+          ja: `切り替えました: ${name}(サーバーを起動すると使います)`,
+          en: `Switched to ${name} (the server uses it when it starts)`,
+        }),
+  );
+}

@@ -1,0 +1,99 @@
+/**
+ * How far a download is, on standard error: one line that is drawn again on a terminal, a few plain
+ * lines elsewhere. Runs in the CLI process. It keeps no timer.
+ */
+import { displayWidth, formatBytes, plain } from './print.js';
+
+const REDRAW_MS = 100;
+const BAR_WIDTH = 24;
+
+/** Where it is drawn. */
+interface Screen {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+/** Shows downloads, one after the other. Call `clear` at the end, however it came. */
+export class DownloadProgress {
+  readonly #screen: Screen;
+  readonly #now: () => number;
+  #name = '';
+  #startedAt = 0;
+  #drawnAt = Number.NEGATIVE_INFINITY;
+  #width = 0;
+  /** The last tenth that was told in plain lines. */
+  #tenth = 0;
+
+  constructor(screen: Screen = process.stderr, now: () => number = () => performance.now()) {
+    this.#screen = screen;
+    this.#now = now;
+  }
+
+  /** Bytes so far; `total` is null where it is not known. */
+  update(name: string, received: number, total: number | null): void {
+    if (name !== this.#name || received < 1) this.#begin(name, total);
+    if (this.#screen.isTTY) this.#draw(received, total);
+    else this.#tell(received, total);
+  }
+
+  /** Takes the line away. */
+  clear(): void {
+    if (this.#width > 0) this.#screen.write(`\r${' '.repeat(this.#width)}\r`);
+    this.#width = 0;
+  }
+
+  #begin(name: string, total: number | null): void {
+    this.clear();
+    this.#name = name;
+    this.#startedAt = this.#now();
+    this.#drawnAt = Number.NEGATIVE_INFINITY;
+    this.#tenth = 0;
+    if (this.#screen.isTTY) return;
+    this.#screen.write(`${plain(name)}${total === null ? '' : `  ${formatBytes(total)}`}\n`);
+  }
+
+  #draw(received: number, total: number | null): void {
+    const now = this.#now();
+    if (now - this.#drawnAt < REDRAW_MS && received !== total) return;
+    this.#drawnAt = now;
+    const line = this.#line(received, total, (now - this.#startedAt) / 1000);
+    const short = displayWidth(line) < (this.#screen.columns ?? 80) ? line : line.slice(-40).trim();
+    const width = displayWidth(short);
+    this.#screen.write(`\r${short}${' '.repeat(Math.max(0, this.#width - width))}`);
+    this.#width = width;
+  }
+
+  #line(received: number, total: number | null, seconds: number): string {
+    const rate = seconds > 0.2 ? received / seconds : 0;
+    const speed = rate > 0 ? `  ${(rate / 1024 / 1024).toFixed(1)} MiB/s` : '';
+    if (total === null || total === 0)
+      return `${plain(this.#name)}  ${formatBytes(received)}${speed}`;
+    const filled = Math.floor((received / total) * BAR_WIDTH);
+    const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`;
+    const left = rate > 0 ? `  ${duration((total - received) / rate)}` : '';
+    const sizes = `${formatBytes(received)} / ${formatBytes(total)}`;
+    return `${plain(this.#name)}  ${bar}  ${sizes}${speed}${left}`;
+  }
+
+  #tell(received: number, total: number | null): void {
+    if (total === null || total === 0) return;
+    const tenth = Math.floor((received / total) * 10);
+    if (tenth <= this.#tenth) return;
+    this.#tenth = tenth;
+    // A few lines are enough for a log.
+    if (tenth % 5 === 0) this.#screen.write(`  ${tenth * 10} %  ${formatBytes(received)}\n`);
+  }
+}
+
+/** `0:07`, `12:30`, `1:02:03`. */
+function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [hours, minutes, rest] = [
+    Math.floor(whole / 3600),
+    Math.floor(whole / 60) % 60,
+    whole % 60,
+  ];
+  const two = (value: number): string => String(value).padStart(2, '0');
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}

@@ -1,0 +1,138 @@
+/** The commands on libraries as a user runs them, without a server. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { type CommandUser, commandUser } from '../helpers/command.js';
+import { fakeRegistry, libraryPackage } from '../helpers/fake-registry.js';
+
+const { platform, arch } = process;
+/** The packages that these tests offer are Linux's. */
+const skip = platform === 'linux' && arch === 'x64' ? false : 'needs Linux on x64';
+
+/** A user whose npm asks a registry with one package. */
+async function userWithRegistry(context: TestContext): Promise<CommandUser> {
+  const registry = await fakeRegistry(context);
+  registry.offer('@node-llama-cpp/linux-x64', '1.2.3', libraryPackage('linux-x64'));
+  const user = commandUser(context);
+  user.writeFile(join(user.home, '.npmrc'), `registry=${registry.url}\n`);
+  return user;
+}
+
+describe('hoshikage lib', { concurrency: 2, skip }, () => {
+  it('install takes the package from the registry of npm, and rm removes it', async (context) => {
+    const user = await userWithRegistry(context);
+    const installed = await user.run(['lib', 'install', 'cpu']);
+    assert.equal(installed.code, 0, installed.stderr);
+    assert.match(installed.stdout, /Installed cpu-1\.2\.3 .*\nTo use it: .*lib use cpu-1\.2\.3/);
+    assert.match(installed.stderr, /@node-llama-cpp\/linux-x64@1\.2\.3/);
+    const dir = join(user.configDir, 'lib', 'cpu-1.2.3');
+    assert.ok(existsSync(join(dir, 'libllama.linux-x64.so')));
+    const again = await user.run(['lib', 'install', 'cpu', '--version', '1.2.3', '--lang', 'ja']);
+    assert.match(again.stdout, /もう入っています: cpu-1\.2\.3/);
+    const removed = await user.run(['lib', 'rm', 'cpu-1.2.3']);
+    assert.deepEqual(
+      [removed.code, removed.stdout, existsSync(dir)],
+      [0, 'Removed cpu-1.2.3\n', false],
+    );
+  });
+
+  it('install says in words what is not there, and what is wrong', async (context) => {
+    const user = await userWithRegistry(context);
+    const [version, build, word] = [
+      await user.run(['lib', 'install', 'cpu', '--version', '9.9.9']),
+      await user.run(['lib', 'install', 'metal']),
+      await user.run(['lib', 'install', 'cpu', '--version', '../../x']),
+    ];
+    assert.deepEqual([version.code, build.code, word.code], [1, 2, 2]);
+    assert.match(version.stderr, /@node-llama-cpp\/linux-x64@9\.9\.9/);
+    assert.match(build.stderr, /no metal for this machine .*cpu, cuda, vulkan/);
+    assert.match(word.stderr, /Not a version/);
+  });
+
+  it('list shows what is used and why, and what cannot be used', async (context) => {
+    const user = commandUser(context);
+    const path = join(user.configDir, 'lib', 'mine', 'libllama.so');
+    user.writeFile(path, 'this is no library\n');
+    const text = await user.run(['lib', 'list']);
+    assert.equal(text.code, 0, text.stderr);
+    assert.match(text.stdout, /^ {3}mine {2,}unusable .*put there by hand$/m);
+    assert.match(text.stdout, /^\* {2}default {2,}\S+ .*the packaged one$/m);
+    assert.match(text.stdout, /^In use \(\*\): \/.*libllama.* \(the package @node-llama-cpp/m);
+    assert.match(text.stdout, /^mine: This libllama cannot be used: libllama\.so is a text/m);
+    const json = JSON.parse((await user.run(['lib', 'ls', '--json'])).stdout);
+    assert.equal(json.used.origin, 'package');
+    const [mine, packaged] = json.libraries;
+    assert.deepEqual([mine.id, mine.used, mine.source], ['mine', false, 'user']);
+    assert.deepEqual([packaged.id, packaged.used, packaged.layout.model], [null, true, 'M10']);
+  });
+
+  it('check looks stage by stage and changes nothing; exit code 1 for what cannot be used', async (context) => {
+    const user = commandUser(context);
+    const good = await user.run(['lib', 'check', 'default']);
+    assert.equal(good.code, 0, good.stderr);
+    for (const word of ['Format', 'Layouts', 'Device', 'It can be used']) {
+      assert.ok(good.stdout.includes(word), word);
+    }
+    const path = join(user.home, 'libllama.so');
+    user.writeFile(path, '');
+    const bad = await user.run(['lib', 'check', path]);
+    assert.equal(bad.code, 1);
+    assert.match(bad.stdout, /✗ This libllama cannot be used: .*empty/);
+    assert.equal(existsSync(join(user.configDir, 'lib', 'active.json')), false);
+  });
+
+  it('use of a broken library changes nothing and says what is wrong', async (context) => {
+    const user = commandUser(context);
+    const lib = join(user.configDir, 'lib');
+    user.writeFile(join(lib, 'mine', 'libllama.so'), 'this is no library\n');
+    const outside = join(user.home, 'build', 'libllama.so');
+    user.writeFile(outside, '\x7fELF');
+    for (const name of ['mine', outside]) {
+      const { code, stderr } = await user.run(['lib', 'use', name]);
+      assert.equal(code, 1);
+      assert.match(stderr, /This libllama cannot be used/);
+    }
+    assert.equal(existsSync(join(lib, 'active.json')), false);
+    assert.deepEqual(user.files(join('.config', 'hoshikage', 'lib')), ['mine']);
+  });
+
+  it('names that are none, and paths that lead nowhere, are told apart', async (context) => {
+    const user = commandUser(context);
+    const [id, path] = [
+      await user.run(['lib', 'use', 'cuda-9.9.9']),
+      await user.run(['lib', 'use', './cuda-9.9.9']),
+    ];
+    assert.deepEqual([id.code, path.code], [1, 1]);
+    assert.match(id.stderr, /No such libllama is installed: cuda-9\.9\.9/);
+    const place = join(realpathSync(user.home), 'cuda-9.9.9');
+    assert.ok(path.stderr.includes(`there is none at ${place}`), path.stderr);
+  });
+
+  it('use and rollback refuse where HOSHIKAGE_LIB_PATH decides', async (context) => {
+    const user = commandUser(context);
+    const env = { HOSHIKAGE_LIB_PATH: '/opt/llama' };
+    for (const args of [['use', 'default'], ['rollback']]) {
+      const { code, stderr } = await user.run(['lib', ...args], env);
+      assert.equal(code, 1);
+      assert.match(stderr, /HOSHIKAGE_LIB_PATH=\/opt\/llama decides/);
+    }
+  });
+
+  it('rollback without a switch before it has nothing to go back to', async (context) => {
+    const { code, stderr } = await commandUser(context).run(['lib', 'rollback']);
+    assert.equal(code, 1);
+    assert.match(stderr, /nothing to go back to/);
+  });
+
+  it('rm leaves what was put there by hand', async (context) => {
+    const user = commandUser(context);
+    const path = join(user.configDir, 'lib', 'mine', 'libllama.so');
+    user.writeFile(path, 'mine');
+    const { code, stderr } = await user.run(['lib', 'rm', 'mine']);
+    assert.equal(code, 1);
+    assert.match(stderr, /put there by hand/);
+    assert.equal(readFileSync(path, 'utf8'), 'mine');
+    assert.equal((await user.run(['lib', 'rm', '../mine'])).code, 1);
+  });
+});
