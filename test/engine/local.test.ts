@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { EngineCompletion } from '../../src/engine/engine.js';
 import { openLocalEngine } from '../../src/engine/local.js';
@@ -17,13 +20,14 @@ const library = { path: '/lib/libllama.so', preload: [], unknownSymbols: [], all
 async function open(
   behaviour: FakeBehaviour = {},
   changes: Parameters<typeof engineOptions>[0] = {},
+  files = library,
 ) {
   const addon: FakeAddon = createFakeAddon(behaviour);
   const lines: LogLine[] = [];
   const engine = await openLocalEngine({
     addon,
     abi: emptyAbi,
-    library,
+    library: files,
     options: engineOptions(changes),
     onLog: (line) => lines.push(line),
   });
@@ -213,4 +217,101 @@ test('aborting cancels a load, and frees what it had', async () => {
     }),
     { code: 'cancelled' },
   );
+});
+
+test('embeddings come one per input, from an embedder that is made once and closed before the model', async () => {
+  const { engine, addon } = await open({}, { contextTokens: 32 });
+  const vectors = await engine.embed([Int32Array.of(1, 2), Int32Array.of(3)]);
+  assert.deepEqual(
+    vectors.map((vector) => [vector.length, vector[0]]),
+    [
+      [8, 2],
+      [8, 1],
+    ],
+  );
+  assert.deepEqual(await engine.embed([]), []);
+  assert.deepEqual(
+    addon.embedderOptions.map(({ contextTokens, slots }) => [contextTokens, slots]),
+    [[32, 1]],
+  );
+  await engine.close();
+  assert.deepEqual(addon.calls.slice(-3), ['context.close', 'embedder.close', 'model.close']);
+  await assert.rejects(engine.embed([Int32Array.of(1)]), { code: 'closed' });
+});
+
+test('an input without tokens or longer than the context is refused before anything is made', async () => {
+  const { engine, addon } = await open({}, { contextTokens: 4 });
+  await assert.rejects(engine.embed([Int32Array.of(1), new Int32Array()]), {
+    code: 'invalid_value',
+    message: /index 1/,
+  });
+  await assert.rejects(engine.embed([new Int32Array(5)]), {
+    code: 'context_length_exceeded',
+    details: { n_prompt_tokens: 5, n_ctx: 4 },
+  });
+  assert.equal(addon.embedderOptions.length, 0);
+  await engine.close();
+});
+
+test('an engine for embeddings has no slots, no context, and refuses to generate by name', async () => {
+  const { engine, addon } = await open({}, { purpose: 'embed', contextTokens: 4096 });
+  assert.deepEqual([engine.info.slots, engine.info.contextTokens], [0, 64]);
+  assert.deepEqual([addon.contextOptions.length, engine.slotStates.length], [0, 0]);
+  assert.equal((await engine.embed([Int32Array.of(1)])).length, 1);
+  const refused = { code: 'model_not_generative', details: { model: 'a.gguf' } };
+  await assert.rejects(engine.start(request('abc')).result, refused);
+  await assert.rejects(engine.saveState(0, '/tmp/never'), refused);
+  await assert.rejects(engine.restoreState('/tmp/never'), refused);
+  await engine.close();
+});
+
+test('a call that the library never answers ends with the engine that is closed', async () => {
+  const { engine } = await open({ onEmbed: () => new Promise(() => {}) });
+  const waiting = engine.embed([Int32Array.of(1)]);
+  const ended = assert.rejects(waiting, { code: 'closed' });
+  await engine.close();
+  await ended;
+});
+
+test('a slot’s state goes to a file and comes back; what does not fit is said in the log', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'hoshikage-local-'));
+  try {
+    const modelPath = join(folder, 'model.gguf');
+    const libraryPath = join(folder, 'libllama.so');
+    await writeFile(modelPath, 'a model');
+    await writeFile(libraryPath, 'a library');
+    const path = join(folder, 'state');
+    let stuck = false;
+    const files = { ...library, path: libraryPath };
+    const openHere = () => open({ stalled: () => stuck }, { modelPath }, files);
+    const { engine } = await openHere();
+    assert.equal(await engine.saveState(0, path), null);
+    await textOf(engine.start(request('abc')));
+    const saved = await engine.saveState(0, path);
+    assert.deepEqual([...(saved?.tokens ?? [])], [97, 98, 99]);
+    assert.equal(saved?.bytes, (await stat(path)).size);
+    await engine.close();
+
+    const second = await openHere();
+    const restored = await second.engine.restoreState(path);
+    assert.deepEqual([restored?.slot, [...(restored?.tokens ?? [])]], [0, [97, 98, 99]]);
+    assert.equal(await second.engine.restoreState(join(folder, 'none')), null);
+    stuck = true;
+    const busy = second.engine.start(request('abcdefgh'));
+    assert.equal(await second.engine.restoreState(path), null);
+    stuck = false;
+    await busy.result;
+    await second.engine.close();
+    const said = second.lines.map(([level, text]) => `${level}: ${text}`).join('\n');
+    assert.match(said, /warn: the saved state .*none is not used: ENOENT/);
+    assert.match(said, /warn: the saved state .*state is not used: no slot is idle/);
+
+    await writeFile(modelPath, 'another model');
+    const third = await openHere();
+    assert.equal(await third.engine.restoreState(path), null);
+    assert.match(third.lines.at(-1)?.[1] ?? '', /another model, library or context/);
+    await third.engine.close();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });

@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "decode/embedder.h"
 #include "decode/worker.h"
 #include "llama/error.h"
 #include "llama/library.h"
@@ -140,6 +141,7 @@ std::shared_ptr<Completion> Request(const std::string& prompt, unsigned seed) {
   request.sampling.temperature = 0.0f;
   request.sampling.seed = seed;
   if (seed % 3 == 0) request.sampling.repeat_penalty = 1.1f, request.sampling.repeat_last_n = 64;
+  if (seed % 7 == 0) request.sampling.dry = {0.5f, 1.75f, 2, -1, {"\n", "aaaa"}};
   if (seed % 5 == 0) request.sampling.grammar = "root ::= [abcdefghijklmnopqrstuvwxyz]";
   return std::make_shared<Completion>(std::move(request));
 }
@@ -164,7 +166,48 @@ void Client(const std::shared_ptr<Worker>& worker, Bell* bell, unsigned seed, bo
   }
 }
 
-// One model, one worker, clients, a watcher of the status, and an end in the middle of it all.
+// Saves states and gives them back while the slots work; what comes back is what was saved.
+void Keep(const std::shared_ptr<Worker>& worker, unsigned seed, bool may_be_closed) {
+  std::mt19937 random(seed);
+  std::optional<SavedState> saved;
+  try {
+    for (int i = 0; i < 40; i++) {
+      std::optional<SavedState> now = worker->SaveState(static_cast<int32_t>(random() % 3));
+      if (now) Check(now->bytes.size == 8 + 4 * now->tokens.size(), "the size of a state");
+      if (now) saved = std::move(now);
+      if (!saved) continue;
+      const SavedState& state = *saved;
+      const auto slot =
+          worker->RestoreState(state.tokens, state.bytes.data.get(), state.bytes.size);
+      Check(!slot || (*slot >= 0 && *slot < 3), "the slot of a state");
+      if (i % 8 == 0) {
+        Check(!worker->RestoreState(state.tokens, state.bytes.data.get(), state.bytes.size - 1),
+              "a cut state is refused");
+      }
+    }
+  } catch (const Error& e) {
+    Check(may_be_closed && std::string(e.code()) == "closed", e.what());
+  }
+}
+
+// Asks for embeddings of short and long inputs; the fake's vectors tell what they were made of.
+void Embed(Embedder* embedder, unsigned seed, bool may_be_closed) {
+  std::mt19937 random(seed);
+  try {
+    for (int i = 0; i < 10; i++) {
+      const Token token = static_cast<Token>(random() % 256);
+      const std::vector<Token> input(1 + random() % 700, token);
+      const Vectors vectors = embedder->Embed({input, {token}});
+      Check(vectors.size() == 2 && vectors[0].size() == 64, "two vectors");
+      Check(vectors[0][0] == static_cast<float>(token) && vectors[0] == vectors[1], "the vector");
+    }
+  } catch (const Error& e) {
+    Check(may_be_closed && std::string(e.code()) == "closed", e.what());
+  }
+}
+
+// One model, one worker, one embedder, clients, a watcher of the status, and an end in the middle
+// of it all.
 void Round(const std::shared_ptr<Library>& library, const std::string& path, unsigned seed) {
   ModelOptions options;
   options.path = path;
@@ -177,11 +220,19 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path, uns
   Bell bell;
   const auto worker = std::make_shared<Worker>(std::make_unique<Context>(model, context), model,
                                                [&bell] { bell.Ring(); });
+  ContextOptions embedding;
+  embedding.context_tokens = 1024;
+  embedding.threads = 1;
+  Embedder embedder(model, embedding);
   const bool early = seed % 2 == 1;
   std::atomic<bool> over{false};
   std::vector<std::thread> clients;
   for (unsigned k = 0; k < 5; k++) {
     clients.emplace_back([&, k] { Client(worker, &bell, seed * 31 + k, early); });
+  }
+  for (unsigned k = 0; k < 2; k++) {
+    clients.emplace_back([&, k] { Keep(worker, seed * 37 + k, early); });
+    clients.emplace_back([&, k] { Embed(&embedder, seed * 41 + k, early); });
   }
   std::thread watcher([&] {
     while (!over) {
@@ -192,8 +243,12 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path, uns
   });
   if (early) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    std::thread other([&] { worker->Close(); });
+    std::thread other([&] {
+      embedder.Close();
+      worker->Close();
+    });
     worker->Close();
+    embedder.Close();
     other.join();
   }
   for (std::thread& client : clients) client.join();

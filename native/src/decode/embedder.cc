@@ -21,15 +21,16 @@ Embedder::~Embedder() { Close(); }
 
 Vectors Embedder::Embed(const std::vector<std::vector<Token>>& inputs) {
   Check(inputs);
-  std::future<Vectors> done;
+  Vectors vectors;
+  const auto errand = std::make_shared<Errand>([&] { vectors = Work(inputs); });
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) throw Error("closed", "the embedder is closed");
-    inbox_.push_back({&inputs, {}});
-    done = inbox_.back().done.get_future();
+    inbox_.push_back(errand);
   }
   wake_.notify_one();
-  return done.get();
+  errand->Wait();
+  return vectors;
 }
 
 void Embedder::Close() {
@@ -61,25 +62,15 @@ void Embedder::Check(const std::vector<std::vector<Token>>& inputs) const {
 
 void Embedder::Run() {
   for (;;) {
-    std::deque<Job> jobs;
+    std::deque<std::shared_ptr<Errand>> errands;
     bool stopping;
     {
       std::unique_lock<std::mutex> lock(mutex_);
       wake_.wait(lock, [&] { return stopping_ || !inbox_.empty(); });
       stopping = stopping_;
-      jobs.swap(inbox_);
+      errands.swap(inbox_);
     }
-    for (Job& job : jobs) {
-      try {
-        job.done.set_value(Work(*job.inputs));
-      } catch (...) {
-        const bool ended = aborting_.load(std::memory_order_acquire);
-        const auto closed = [] {
-          return std::make_exception_ptr(Error("closed", "the embedder is closed"));
-        };
-        job.done.set_exception(ended ? closed() : std::current_exception());
-      }
-    }
+    for (const auto& errand : errands) errand->Run();
     if (stopping) return;
   }
 }
@@ -89,7 +80,12 @@ Vectors Embedder::Work(const std::vector<std::vector<Token>>& inputs) {
   for (const std::vector<Token>& input : inputs) {
     if (aborting_.load(std::memory_order_acquire)) throw Error("closed", "the embedder is closed");
     MakeRoom(input.size());
-    vectors.push_back(context_->Embed(input));
+    try {
+      vectors.push_back(context_->Embed(input));
+    } catch (const Error&) {
+      if (!aborting_.load(std::memory_order_acquire)) throw;
+      throw Error("closed", "the embedder is closed");
+    }
   }
   return vectors;
 }

@@ -6,13 +6,13 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "../llama/embedding.h"
+#include "errand.h"
 
 namespace hoshikage {
 
@@ -34,11 +34,6 @@ class Embedder {
   void Close();
 
  private:
-  struct Job {
-    const std::vector<std::vector<Token>>* inputs;  // the caller waits
-    std::promise<Vectors> done;
-  };
-
   void Check(const std::vector<std::vector<Token>>& inputs) const;
   void Run();
   Vectors Work(const std::vector<std::vector<Token>>& inputs);
@@ -50,7 +45,7 @@ class Embedder {
 
   std::mutex mutex_;  // guards the inbox
   std::condition_variable wake_;
-  std::deque<Job> inbox_;
+  std::deque<std::shared_ptr<Errand>> inbox_;
   bool stopping_ = false;
 
   std::atomic<bool> aborting_{false};

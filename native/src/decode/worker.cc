@@ -46,17 +46,15 @@ void Worker::Wake() {
   wake_.notify_one();
 }
 
-// Hands work to the thread and waits for it; what it throws is thrown here.
-void Worker::Await(std::function<void()> run) {
-  std::future<void> done;
+void Worker::Await(std::function<void()> work) {
+  const auto errand = std::make_shared<Errand>(std::move(work));
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) throw Error("closed", "the context is closed");
-    jobs_.push_back({std::move(run), {}});
-    done = jobs_.back().done.get_future();
+    errands_.push_back(errand);
   }
   wake_.notify_one();
-  done.get();
+  errand->Wait();
 }
 
 std::optional<SavedState> Worker::SaveState(int32_t slot) {
@@ -94,17 +92,6 @@ std::optional<int32_t> Worker::RestoreState(const std::vector<Token>& tokens, co
   return restored;
 }
 
-void Worker::RunJobs(std::deque<Job> jobs) {
-  for (Job& job : jobs) {
-    try {
-      job.run();
-      job.done.set_value();
-    } catch (...) {
-      job.done.set_exception(std::current_exception());
-    }
-  }
-}
-
 void Worker::Close() {
   std::lock_guard<std::mutex> closing(close_mutex_);
   {
@@ -131,21 +118,22 @@ Counters Worker::counters() {
 
 void Worker::Run() {
   for (;;) {
-    std::deque<Job> jobs;
+    std::deque<std::shared_ptr<Errand>> errands;
     {
       std::unique_lock<std::mutex> lock(mutex_);
       const bool busy = !waiting_.empty() || std::any_of(slots_.begin(), slots_.end(),
                                                          [](const Slot& s) { return !s.idle(); });
       if (!busy) {
-        wake_.wait(lock, [&] { return stopping_ || woken_ || !inbox_.empty() || !jobs_.empty(); });
+        wake_.wait(lock,
+                   [&] { return stopping_ || woken_ || !inbox_.empty() || !errands_.empty(); });
       }
       woken_ = false;
       if (stopping_) break;
-      jobs.swap(jobs_);
+      errands.swap(errands_);
       std::move(inbox_.begin(), inbox_.end(), std::back_inserter(waiting_));
       inbox_.clear();
     }
-    RunJobs(std::move(jobs));
+    for (const auto& errand : errands) errand->Run();
     try {
       EndCancelled();
       Admit();
@@ -163,16 +151,14 @@ void Worker::Run() {
   for (Slot& slot : slots_) {
     if (!slot.idle()) slot.End(DoneReason::kCancelled);
   }
-  std::deque<Job> refused;
+  std::deque<std::shared_ptr<Errand>> refused;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     std::move(inbox_.begin(), inbox_.end(), std::back_inserter(waiting_));
     inbox_.clear();
-    refused.swap(jobs_);
+    refused.swap(errands_);
   }
-  for (Job& job : refused) {
-    job.done.set_exception(std::make_exception_ptr(Error("closed", "the context is closed")));
-  }
+  for (const auto& errand : refused) errand->Refuse("closed", "the context is closed");
   for (const auto& completion : waiting_) {
     FinishUnstarted(completion, DoneReason::kCancelled, "", "");
   }

@@ -7,7 +7,6 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
-#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -16,6 +15,7 @@
 
 #include "../llama/context.h"
 #include "completion.h"
+#include "errand.h"
 #include "slot.h"
 
 namespace hoshikage {
@@ -80,13 +80,8 @@ class Worker {
   int32_t vocabulary_size() const { return vocabulary_size_; }
 
  private:
-  // Work between two steps, and where it tells that it is done.
-  struct Job {
-    std::function<void()> run;
-    std::promise<void> done;
-  };
-  void Await(std::function<void()> run);
-  void RunJobs(std::deque<Job> jobs);
+  // Has something done on the worker's thread between two steps, and waits for it.
+  void Await(std::function<void()> work);
   void Run();
   void Admit();
   Slot* ChooseSlot(const Completion& completion);
@@ -114,7 +109,7 @@ class Worker {
   std::mutex mutex_;  // guards what follows, up to the thread's own state
   std::condition_variable wake_;
   std::deque<std::shared_ptr<Completion>> inbox_;
-  std::deque<Job> jobs_;
+  std::deque<std::shared_ptr<Errand>> errands_;
   bool stopping_ = false;
   bool woken_ = false;
   std::vector<SlotStatus> status_;
