@@ -48,6 +48,9 @@ const REMEDIES: readonly (readonly [name: RegExp, en: string, ja: string])[] = [
   [/^libomp\b/, 'install libomp', 'libomp を入れてください'],
 ];
 
+/** What its own build brings, and what Node has opened before. */
+const AT_HAND = /^(lib(ggml|llama|mtmd)|lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+)\.so\.|ld-linux)/;
+
 /** Why a library's family cannot be loaded on this host; null where nothing is known to be missing. */
 export async function missingNeeds(members: readonly Member[], host: Host): Promise<Reason | null> {
   if (host.platform !== 'linux') return null;
@@ -118,9 +121,10 @@ async function hasLoaderCache(): Promise<boolean> {
   );
 }
 
-/** What a library needs and the loader would not find, but for what libllama's own build brings. */
+/** What a library needs and the loader would not find. */
 async function missingLibraries({ path, facts }: Member, host: Host): Promise<readonly Reason[]> {
-  const names = facts.needed.filter((name) => !/^(lib(ggml|llama|mtmd)|ld-linux)/.test(name));
+  const names = facts.needed.filter((name) => !AT_HAND.test(name));
+  if (names.length === 0) return [];
   const listed = [...runDirectories(path, facts.runpath), host.env?.LD_LIBRARY_PATH ?? ''];
   const env = { ...host.env, LD_LIBRARY_PATH: listed.join(':') };
   const found = await findSharedLibraries(names, { platform: host.platform, arch: host.arch, env });
