@@ -7,7 +7,6 @@
 #include <iostream>
 #include <map>
 #include <sstream>
-#include <type_traits>
 
 #include "abi.h"
 #include "error.h"
@@ -41,17 +40,6 @@ hoshikage::AbiField ReadField(std::istringstream& line) {
   return field;
 }
 
-// With the minimal mode allowed or not, where abi.h has one.
-template <class Function>
-hoshikage::AbiVerdict Ask(Function* identify, Stub* stub, const hoshikage::AbiTable& table,
-                          bool allow_unknown) {
-  if constexpr (std::is_invocable_v<Function*, void*, const hoshikage::AbiTable&, bool>) {
-    return identify(stub, table, allow_unknown);
-  } else {
-    return identify(stub, table);
-  }
-}
-
 void Identify(std::istringstream& line, const hoshikage::AbiTable& table) {
   std::string id, path, prefix;
   bool allow_unknown = false;
@@ -59,10 +47,10 @@ void Identify(std::istringstream& line, const hoshikage::AbiTable& table) {
   Stub stub{Open(path), prefix};
   if (!stub.object) return;
   try {
-    const hoshikage::AbiVerdict verdict = Ask(&hoshikage::IdentifyAbi, &stub, table, allow_unknown);
+    const hoshikage::AbiVerdict verdict = hoshikage::IdentifyAbi(&stub, table, allow_unknown);
     std::cout << id << (verdict.minimal ? "\tminimal\t" : "\taccepted\t") << verdict.model_params.id
               << "\t" << verdict.context_params.id << "\t" << verdict.bracket_from << "\t"
-              << verdict.bracket_to << std::endl;
+              << verdict.bracket_to << "\t" << verdict.padding_written << std::endl;
   } catch (const hoshikage::Error& error) {
     std::cout << id << "\trefused\t" << error.what() << std::endl;
   }

@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import type { AbiLayout } from '../../src/engine/addon.js';
-import { abi, buildFake, layoutOf, newestBuild, root, skipReason } from './fake.js';
-import { type Mutation, mutationsOf, outcomeOf, sameBytes, WRITTEN } from './mutations.js';
+import { abi, buildFake, buildLookalike, layoutOf, newestBuild, root, skipReason } from './fake.js';
+import { MINIMAL, type Mutation, mutationsOf, outcomeOf, sameBytes, WRITTEN } from './mutations.js';
 import { startStory } from './rig.js';
-import { fieldsOf, identifyStubs, type Stub } from './stubs.js';
+import { type Field, fieldsOf, identifyStubs, placed, type Stub } from './stubs.js';
 
 const at = (rows: readonly AbiLayout[], build: number): AbiLayout =>
   rows.find(({ from, to }) => from <= build && build <= to) ??
@@ -58,6 +58,23 @@ function mutatedStubs(): Map<
     }),
   );
   return new Map(made);
+}
+
+/** Where the fields of the minimal mode are, as text. */
+function firstFieldsOf(fields: readonly Field[]): string {
+  const places = placed(fields);
+  return MINIMAL.map((name) => `${name}@${places.get(name)?.offset}`).join();
+}
+
+/** Fields as a layout with its offsets. */
+function layoutFrom(layout: AbiLayout, fields: readonly Field[]): AbiLayout {
+  const places = placed(fields);
+  const rows = fields.map(([name, size, value]) => {
+    const { offset } = places.get(name) ?? assert.fail(name);
+    return [name, offset, size, [value]] as const;
+  });
+  const end = Math.max(...rows.map(([, offset, size]) => offset + size));
+  return { ...layout, size: Math.ceil(end / 8) * 8, fields: rows };
 }
 
 const newest = {
@@ -113,10 +130,12 @@ describe('a stub library', { skip: skipReason }, () => {
       assert.ok(percent >= 93, `only ${percent} % are refused`);
 
       const classes = new Map<string, string[]>();
-      for (const [, { mutation, layout }] of accepted) {
+      for (const [id, { mutation, layout }] of accepted) {
         const { edit, what } = mutation;
+        const verdict = verdicts.get(id);
+        const gated = verdict?.state === 'accepted' && verdict.paddingWritten;
         assert.ok(sameBytes(mutation, layout), `${edit} ${what}: its defaults could be told apart`);
-        const outcome = outcomeOf(mutation, layout);
+        const outcome = outcomeOf(mutation, layout, (name) => !gated || name !== 'main_gpu');
         assert.notEqual(outcome, 'harmful', `${edit} ${what}`);
         const name = `${outcome}, ${edit}`;
         classes.set(name, [...(classes.get(name) ?? []), what]);
@@ -126,6 +145,33 @@ describe('a stub library', { skip: skipReason }, () => {
       }
     });
   }
+
+  it('of a layout to come is driven in the minimal mode only where its first fields are in place', async (t: TestContext) => {
+    const all = mutatedStubs();
+    const stubs = [...all.values()].map(({ stub }) => stub);
+    const options = { flags: ['-O2'], shared: newest, allowUnknown: true };
+    const verdicts = await identifyStubs(stubs, options);
+    const count = { driven: 0, caught: 0, refused: 0 };
+    for (const [id, { mutation, layout }] of all) {
+      const { edit, what, fields } = mutation;
+      const verdict = verdicts.get(id) ?? assert.fail(id);
+      if (verdict.state === 'accepted') continue;
+      const kept = firstFieldsOf(fields) === firstFieldsOf(fieldsOf(layout));
+      if (verdict.state === 'refused') {
+        count.refused += 1;
+        assert.ok(!kept || /minimal mode is impossible/.test(verdict.reason), `${edit} ${what}`);
+        continue;
+      }
+      const outcome = outcomeOf(mutation, layout, (name) => MINIMAL.includes(name));
+      assert.ok(outcome === 'untouched' || outcome === 'caught', `${edit} ${what}: ${outcome}`);
+      count[outcome === 'caught' ? 'caught' : 'driven'] += 1;
+      if (outcome === 'caught') t.diagnostic(`minimal, caught by the first load: ${edit} ${what}`);
+    }
+    t.diagnostic(
+      `minimal: ${count.driven} driven, ${count.caught} caught by the first load, ${count.refused} refused`,
+    );
+    assert.ok(count.driven > 300 && count.refused > 50, JSON.stringify(count));
+  });
 });
 
 describe('what the addon writes into a library’s structs', () => {
@@ -139,6 +185,38 @@ describe('what the addon writes into a library’s structs', () => {
     );
     assert.deepEqual([...new Set(poked)].sort(), [...WRITTEN].sort());
   });
+});
+
+describe('a library of a layout to come, in the addon itself', {
+  skip: skipReason,
+  concurrency: 2,
+}, () => {
+  const edits = [
+    ['M10', 'added', 'pointer NULL before tensor_split'],
+    ['C11', 'added', 'u32 512 before n_threads'],
+    ['C11', 'removed', 'swa_full'],
+    ['C11', 'swapped', 'n_batch and n_ubatch'],
+  ] as const;
+  for (const [id, edit, what] of edits) {
+    it(`is refused with the evidence: ${edit}, ${what}`, async () => {
+      const wanted = mutationsOf(layoutOf(id)).find(
+        (one) => one.edit === edit && one.what === what,
+      );
+      const fields = wanted?.fields ?? assert.fail(`no such edit`);
+      const mutated = layoutFrom(layoutOf(id), fields);
+      const library = buildLookalike({
+        build: newestBuild,
+        modelParams: id === 'M10' ? mutated : layoutOf('M10'),
+        contextParams: id === 'C11' ? mutated : layoutOf('C11'),
+      });
+      const end = await startStory('identify', { library }).end;
+      assert.deepEqual([end.signal, end.code], [null, 0], end.stderr);
+      const [said] = end.out;
+      assert.equal(said?.code, 'library_incompatible');
+      const struct = id === 'M10' ? 'llama_model_params' : 'llama_context_params';
+      assert.match(`${said?.message}`, new RegExp(`${struct} has an unknown layout .*${id}: `));
+    });
+  }
 });
 
 describe('a library that was taken for another', { skip: skipReason, concurrency: 2 }, () => {

@@ -110,10 +110,20 @@ function seenBy(library: Places, believed: Places, values: ReadonlyMap<string, b
   };
 }
 
-/** Judges a mutation that was accepted as `layout`. */
-export function outcomeOf(mutation: Mutation, layout: AbiLayout): Outcome {
+/** The only fields of a layout that the minimal mode writes; they have never moved since b5028. */
+export const MINIMAL = ['n_ctx', 'n_batch', 'n_ubatch', 'n_seq_max', 'n_gpu_layers'];
+
+/**
+ * Judges a mutation that was accepted as `layout`: of what is written on every load and what a
+ * setting may add, `isWritten` says what this library gets.
+ */
+export function outcomeOf(
+  mutation: Mutation,
+  layout: AbiLayout,
+  isWritten: (field: string) => boolean = () => true,
+): Outcome {
   const library = placed(mutation.fields);
-  const believed = placed(fieldsOf(layout));
+  const believed = new Map([...placed(fieldsOf(layout))].filter(([name]) => isWritten(name)));
   const misplaced = (name: string): boolean => {
     const place = believed.get(name);
     const real = library.get(name);

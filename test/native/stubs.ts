@@ -30,6 +30,8 @@ export type StubVerdict =
       readonly model: string;
       readonly context: string;
       readonly bracket: readonly [number, number];
+      /** Where main_gpu may have moved without a trace, it is not written. */
+      readonly paddingWritten: boolean;
     }
   | { readonly state: 'refused'; readonly reason: string };
 
@@ -184,15 +186,12 @@ function tableText(): string {
 function parseVerdict(line: string): readonly [string, StubVerdict] {
   const [id = '', state, ...rest] = line.split('\t');
   if (state === 'refused') return [id, { state, reason: rest.join('\t') }];
-  const [model = '', context = '', from, to] = rest;
+  const [model = '', context = '', from, to, padding] = rest;
+  const bracket = [Number(from), Number(to)] as const;
+  const paddingWritten = padding === '1';
   return [
     id,
-    {
-      state: state === 'minimal' ? state : 'accepted',
-      model,
-      context,
-      bracket: [Number(from), Number(to)],
-    },
+    { state: state === 'minimal' ? state : 'accepted', model, context, bracket, paddingWritten },
   ];
 }
 
