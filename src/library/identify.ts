@@ -7,6 +7,7 @@
 import { endOf, entryBeside, forkNode, Tail } from '../engine/fork.js';
 import { type LibraryFiles, toWire } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
+import { withJapanese } from './addon-reasons.js';
 import type { Verdict } from './verdict.js';
 
 /** A probe that says nothing for this long never will, ms. */
@@ -60,13 +61,17 @@ export async function identifyLibrary(input: IdentifyInput): Promise<Identificat
     if (child.connected) child.send(input.files, () => {});
     const end = await ended;
     if (signal.aborted) throw new HoshikageError('cancelled');
-    if (answer) return { verdict: answer, certain: isCertain(answer) };
+    if (answer) return { verdict: bilingual(answer), certain: isCertain(answer) };
     const what = late ? 'did not answer in time' : end;
-    return { verdict: refusal(what, tail.lines), certain: false };
+    return { verdict: bilingual(refusal(what, tail.lines)), certain: false };
   } finally {
     clearTimeout(deadline);
     signal.removeEventListener('abort', kill);
   }
+}
+
+function bilingual(verdict: Verdict): Verdict {
+  return verdict.error ? { ...verdict, error: withJapanese(verdict.error) } : verdict;
 }
 
 /** What could not be opened today may be openable once its own dependencies are there. */

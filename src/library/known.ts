@@ -54,7 +54,7 @@ export async function knownVerdict(input: KnownInput): Promise<Known> {
 }
 
 /** A refusal as a verdict. */
-export function refusedBy(error: HoshikageError): Verdict {
+function refusedBy(error: HoshikageError): Verdict {
   return { identity: null, error: toWire(error, 'library_incompatible') };
 }
 

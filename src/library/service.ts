@@ -240,7 +240,8 @@ function refusal(wire: WireError, found: FoundLibrary, libDir: string): Hoshikag
   const error = fromWire(wire);
   if (error.code !== 'library_not_found') return error;
   if (isAbsolute(found.path)) {
-    return new HoshikageError('library_incompatible', { reason: wire.reason }, { cause: error });
+    const details = { ...wire.details, reason: wire.reason };
+    return new HoshikageError('library_incompatible', details, { cause: error });
   }
   const reason = `searched ${libDir}, the npm package and the system: ${wire.reason}`;
   return new HoshikageError('library_not_found', { reason }, { cause: error });
