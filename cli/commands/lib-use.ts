@@ -14,6 +14,7 @@ import {
   localLibraries,
   type Named,
   resolveNamed,
+  serverLibrary,
   untilInterrupted,
 } from '../local-library.js';
 import { plain, print, remark } from '../print.js';
@@ -53,6 +54,11 @@ async function open(shell: Shell): Promise<LocalLibraries> {
   const config = loadConfig({ flags: { lang: shell.language } });
   const { libPath } = config;
   if (libPath !== null) throw new HoshikageError('library_pinned', { path: libPath });
+  // A server may have been started with another environment than this command.
+  const used = await serverLibrary(config);
+  if (used?.origin === 'HOSHIKAGE_LIB_PATH') {
+    throw new HoshikageError('library_pinned', { path: String(used.path) });
+  }
   return localLibraries(config);
 }
 
