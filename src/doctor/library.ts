@@ -136,7 +136,8 @@ function stages(patient: Patient, view: LibraryView): readonly Finding[] {
   const failed = error ? stageOf(error, view) : null;
   const at = failed ? STAGES.indexOf(failed) : STAGES.length;
   return STAGES.map((stage, index) => {
-    if (index < at) return identity ? passed(stage, identity, view) : finding(stage, 'ok', PASSED);
+    if (index < at && identity) return passed(stage, identity, view);
+    if (index < at) return finding(stage, 'ok', stage === 'library.scan' ? scanText(view) : PASSED);
     if (index === at) return finding(stage, 'broken', textOf(error), remedyFor(patient, origin));
     return finding(stage, 'skipped', NOT_REACHED);
   });
