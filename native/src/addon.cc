@@ -54,6 +54,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   build.Set("sanitizer", HK_SANITIZER);
   exports.Set("build", build);
   exports.Set("tryLock", Napi::Function::New<TryLock>(env, "tryLock"));
+  exports.Set("endNow", Napi::Function::New<EndNow>(env, "endNow"));
   exports.Set("dieWithParent", Napi::Function::New<DieWithParent>(env, "dieWithParent"));
   exports.Set("onLog", Napi::Function::New<OnLog>(env, "onLog"));
   exports.Set("openLibrary", Napi::Function::New<OpenLibrary>(env, "openLibrary"));

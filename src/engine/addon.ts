@@ -48,6 +48,11 @@ export interface NativeAddon {
   tryLock(fd: number): boolean;
   /** [sync] Linux: this process is killed when its parent's thread ends. False where not supported. */
   dieWithParent(): boolean;
+  /**
+   * [sync] Ends this process at once: no destructor runs that could hang on what a crashed libllama
+   * left locked.
+   */
+  endNow(code: number): void;
   /** [sync] Log lines of libllama arrive here, queued, from any thread. Once per environment. */
   onLog(callback: (level: 'debug' | 'info' | 'warn' | 'error', text: string) => void): void;
   /**

@@ -10,12 +10,22 @@ import { Session } from './session.js';
 /** How long an orphaned engine may take to free things before it kills itself, ms. */
 const ORPHAN_GRACE_MS = 2000;
 
+/** Exit code of an engine whose libllama gave up (GGML_ASSERT); sysexits calls it a software error. */
+const CRASHED_EXIT = 70;
+
 /** Serves the parent process until it says `close` or goes away. Needs an IPC channel. */
 export function serveParent(addon: NativeAddon, abi: AbiTable): void {
   // These reach the whole group (Ctrl-C, a service manager, a terminal that is closed); the server
   // drains its requests and then closes the engine.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
   addon.dieWithParent();
+  const emit = (message: Message): void => {
+    // Nothing more can be done with this libllama, not even to free: the server gets a new engine.
+    send(message, () => {
+      if (message.type === 'closed') process.exit(0);
+      if (tellsOfCrash(message)) addon.endNow(CRASHED_EXIT);
+    });
+  };
   const session = new Session({ addon, abi, emit });
   forwardLog(addon);
   process.on('message', (message) => {
@@ -29,12 +39,19 @@ export function serveParent(addon: NativeAddon, abi: AbiTable): void {
   });
 }
 
-function emit(message: Message): void {
+function send(message: Message, sent: () => void): void {
   if (!process.connected || !process.send) return;
   // A failed send means that the server is gone; `disconnect` follows.
-  process.send(message, undefined, {}, () => {
-    if (message.type === 'closed') process.exit(0);
-  });
+  process.send(message, undefined, {}, sent);
+}
+
+/** Whether the library has given up in this process, by what it answers. */
+export function tellsOfCrash(message: Message): boolean {
+  if (message.type === 'refusal') return message.error.code === 'engine_crashed';
+  if (message.type !== 'ring') return false;
+  return message.news.some(
+    ({ end }) => end !== null && 'error' in end && end.error.code === 'engine_crashed',
+  );
 }
 
 /**
@@ -55,7 +72,7 @@ function forwardLog(addon: NativeAddon): void {
   addon.onLog((level, text) => {
     if (lines.length === 0) {
       setImmediate(() => {
-        emit({ type: 'log', lines });
+        send({ type: 'log', lines }, () => {});
         lines = [];
       });
     }

@@ -313,6 +313,9 @@ export function createFakeAddon(behaviour: FakeBehaviour = {}): FakeAddon {
     requests: [],
     tryLock: () => true,
     dieWithParent: () => true,
+    endNow: (code) => {
+      fake.calls.push(`endNow ${code}`);
+    },
     onLog: (callback) => {
       logged = callback;
     },

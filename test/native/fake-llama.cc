@@ -62,6 +62,8 @@ enum Cell {
 };
 constexpr int64_t kThrow = 100;
 constexpr int64_t kThrowInt = 101;
+constexpr int64_t kAssert = 102;           // gives up as GGML_ASSERT does
+constexpr int64_t kAssertElsewhere = 103;  // so does another thread
 
 std::atomic<int64_t>* MapCells() {
   static std::atomic<int64_t> own[kCells];
@@ -138,6 +140,19 @@ int32_t After(int32_t last) {
     case kStart: return kEos;
     default: return 'a';
   }
+}
+
+void (*g_abort)(const char*) = nullptr;
+
+// ggml_abort: whatever the callback does, the process ends where it returns.
+void GiveUp() {
+  if (g_abort) g_abort("fake-llama.cc:1: GGML_ASSERT(n_tokens <= n_batch) failed");
+  std::abort();
+}
+
+void GiveUpWhere(int64_t how) {
+  if (how == kAssert) GiveUp();
+  if (how == kAssertElsewhere) std::thread(GiveUp).join();
 }
 
 void (*g_log)(int, const char*, void*) = nullptr;
@@ -319,6 +334,7 @@ EXPORT llama_model* llama_model_load_from_file(const char* path, llama_model_par
   Log(2, "fake: loading ");
   Log(5, path);
   Log(5, "\n");
+  GiveUpWhere(At(kLoadFail));
   if (At(kLoadFail) == kThrow) throw std::runtime_error("the fake refuses to load");
   if (At(kLoadFail) != 0 || access(path, R_OK) != 0) {
     Log(4, "fake: cannot load the file\n");
@@ -431,6 +447,7 @@ EXPORT int32_t llama_token_to_piece(const llama_vocab*, int32_t token, char* out
 }
 
 EXPORT llama_context* llama_init_from_model(llama_model* model, llama_context_params params) {
+  GiveUpWhere(At(kContextFail));
   if (At(kContextFail) == kThrow) throw std::runtime_error("the fake has no memory");
   if (At(kContextFail) != 0) return nullptr;
   auto* context = new llama_context;
@@ -459,6 +476,10 @@ EXPORT uint32_t llama_n_ctx_seq(const llama_context* c) {
 EXPORT uint32_t llama_n_batch(const llama_context* c) { return c->params.n_batch; }
 EXPORT uint32_t llama_n_ubatch(const llama_context* c) { return c->params.n_ubatch; }
 EXPORT uint32_t llama_n_seq_max(const llama_context* c) { return c->params.n_seq_max; }
+EXPORT void llama_set_n_threads(llama_context* c, int32_t threads, int32_t threads_batch) {
+  c->params.n_threads = threads;
+  c->params.n_threads_batch = threads_batch;
+}
 EXPORT int32_t llama_n_threads(llama_context* c) { return c->params.n_threads; }
 EXPORT int32_t llama_n_threads_batch(llama_context* c) { return c->params.n_threads_batch; }
 EXPORT void* llama_get_memory(const llama_context* c) {
@@ -577,6 +598,7 @@ int32_t Decode(llama_context* context, const llama_batch& batch) {
   const int64_t fails = At(kFailCount) > 0 ? At(kFailCount).load() : 1;
   const bool failing = fail_at > 0 && call >= fail_at && call < fail_at + fails;
   const int64_t code = At(kFailCode);
+  if (failing) GiveUpWhere(code);
   if (failing && (code == 1 || code == -1)) return static_cast<int32_t>(code);
   // What was computed before an abort or a failure stays in the cache.
   if (failing || Compute(context, batch)) {
@@ -757,6 +779,10 @@ EXPORT int llama_load_mode_from_str(const char* text) {
 
 EXPORT const char* ggml_version() { return "0.25.1"; }
 EXPORT const char* ggml_commit() { return "fake"; }
+EXPORT void* ggml_set_abort_callback(void (*callback)(const char*)) {
+  g_abort = callback;
+  return nullptr;
+}
 EXPORT void ggml_backend_load_all_from_path(const char*) { At(kBackendsLoaded)++; }
 EXPORT size_t ggml_backend_dev_count() { return 1; }
 EXPORT void* ggml_backend_dev_get(size_t) {

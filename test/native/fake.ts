@@ -304,6 +304,9 @@ export type Cell = (typeof CELLS)[number];
 /** For `failCode`: throw a std::exception, or an int. */
 export const THROW = 100;
 export const THROW_INT = 101;
+/** For `failCode`, `loadFail` and `contextFail`: give up as GGML_ASSERT does, here or in another thread. */
+export const ASSERT = 102;
+export const ASSERT_ELSEWHERE = 103;
 
 /** A file of 64-bit cells, mapped by the fake in this process or a child. */
 export class FakeControl {

@@ -143,6 +143,90 @@ const stories = {
     }
   },
 
+  /** What everything answers before and after the library has given up, and an end all the same. */
+  async crash(parameters) {
+    const answers = {};
+    const ask = async (name, call) => {
+      try {
+        const value = await call();
+        answers[name] = 'ok';
+        return value;
+      } catch (error) {
+        answers[name] = error.code;
+        answers.message ??= error.message;
+        return null;
+      }
+    };
+    const load = () => addon.loadModel({ path: parameters.model }).promise;
+    const listeners = new Set();
+    const options = { contextTokens: 4096, slots: 2, batchTokens: 256, threads: 1 };
+    const make = (model) =>
+      model.createContext(options, () => {
+        for (const listener of [...listeners]) listener();
+      });
+    const run = (context, prompt) =>
+      new Promise((resolve) => {
+        const completion = context.start(request(prompt));
+        const listener = () => {
+          for (let batch = completion.take(); batch; batch = completion.take()) {
+            if (batch.done) resolve(batch.done);
+          }
+        };
+        listeners.add(listener);
+        listener();
+      });
+    await open(parameters);
+    const model = await ask('load', load);
+    const context = model && (await ask('context', () => make(model)));
+    if (context) {
+      const running = [run(context, '0'), run(context, '5')];
+      const ends = await Promise.all(running);
+      answers.ends = ends.map(({ code }) => code);
+      answers.message ??= ends[0].message;
+      answers.later = (await run(context, '0')).code;
+      await ask('tokenize', () => model.tokenize([{ text: 'a', special: false }], true));
+    }
+    await ask('again', load);
+    await context?.close();
+    await model?.close();
+    tell({ at: 'answers', ...answers });
+    addon.endNow(70);
+  },
+
+  /** A model, a context and one generation with these options; tells what the log says of them. */
+  async drive(parameters) {
+    const logs = [];
+    addon.onLog((level, text) => logs.push(`${level}: ${text}`));
+    try {
+      const library = await open(parameters);
+      const loading = { path: parameters.model, ...parameters.modelOptions };
+      const model = await addon.loadModel(loading).promise;
+      const options = { contextTokens: 1024, slots: 2, batchTokens: 256, threads: 3 };
+      let wake = () => {};
+      const context = await model.createContext({ ...options, ...parameters.contextOptions }, () =>
+        wake(),
+      );
+      const completion = context.start(request('a'));
+      const pieces = [];
+      const done = await new Promise((resolve) => {
+        wake = () => {
+          for (let batch = completion.take(); batch; batch = completion.take()) {
+            pieces.push(Buffer.from(batch.bytes).toString());
+            if (batch.done) resolve(batch.done);
+          }
+        };
+        wake();
+      });
+      const { info } = context;
+      await context.close();
+      await model.close();
+      await sleep(20);
+      tell({ layout: library.layout, info, text: pieces.join(''), reason: done.reason, logs });
+    } catch (error) {
+      tell({ code: error.code, message: error.message, logs });
+    }
+  },
+
   async leaveBy(parameters) {
     const state = await reach(parameters);
     tell({ at: parameters.phase });

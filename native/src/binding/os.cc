@@ -5,8 +5,11 @@
 
 #include "convert.h"
 
-#ifndef _WIN32
+#ifdef _WIN32
+#include <windows.h>
+#else
 #include <sys/file.h>
+#include <unistd.h>
 #endif
 #ifdef __linux__
 #include <signal.h>
@@ -31,6 +34,19 @@ Napi::Value TryLock(const Napi::CallbackInfo& info) {
     if (errno == EWOULDBLOCK) return Napi::Boolean::New(env, false);
     throw Error("invalid_argument", std::string("flock: ") + std::strerror(errno));
 #endif
+  });
+}
+
+Napi::Value EndNow(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    const int32_t code = ArgInt(info, 0, "code");
+#ifdef _WIN32
+    TerminateProcess(GetCurrentProcess(), static_cast<UINT>(code));
+#else
+    _exit(code);
+#endif
+    return env.Undefined();
   });
 }
 

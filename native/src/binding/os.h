@@ -1,4 +1,4 @@
-// Two things of the operating system that Node does not offer. JavaScript thread.
+// Three things of the operating system that Node does not offer. JavaScript thread.
 #pragma once
 
 #include <napi.h>
@@ -7,6 +7,8 @@ namespace hoshikage {
 
 // addon.tryLock(fd): an exclusive flock without waiting.
 Napi::Value TryLock(const Napi::CallbackInfo& info);
+// addon.endNow(code): ends the process without running anybody's destructors.
+Napi::Value EndNow(const Napi::CallbackInfo& info);
 // addon.dieWithParent(): the kernel kills this process when its parent is gone.
 Napi::Value DieWithParent(const Napi::CallbackInfo& info);
 

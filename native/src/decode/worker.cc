@@ -138,6 +138,8 @@ void Worker::Run() {
       EndCancelled();
       Admit();
       Step();
+    } catch (const Error& e) {
+      FailBatch(e.code(), e.what());
     } catch (const std::exception& e) {
       // Nothing leaves the thread: whatever runs fails, the next request starts on empty caches.
       FailBatch("decode_failed", e.what());

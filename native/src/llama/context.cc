@@ -12,6 +12,9 @@ namespace {
 constexpr uint32_t kContextRounding = 256;
 // Older builds raise a smaller n_batch to this (GGML_KQ_MASK_PAD).
 constexpr uint32_t kSmallestBatch = 64;
+// What the library does where nothing is written.
+constexpr int32_t kFlashAttentionAuto = -1;
+constexpr int32_t kTypeF16 = 1;
 
 }  // namespace
 
@@ -45,16 +48,44 @@ LlamaBatch Batch::View() {
 
 void WriteComputeParams(const AbiLayout& layout, const ContextOptions& options,
                         ParamBlock* params) {
+  std::string dropped;
+  const auto drop = [&](const char* setting) {
+    dropped += (dropped.empty() ? "" : ", ") + std::string(setting);
+  };
   if (options.threads) {
     Poke(layout, params, "n_threads", *options.threads);
     Poke(layout, params, "n_threads_batch", *options.threads);
   }
-  if (options.flash_attention) Poke(layout, params, "flash_attn_type", *options.flash_attention);
-  if (options.type_k) Poke(layout, params, "type_k", *options.type_k);
-  if (options.type_v) Poke(layout, params, "type_v", *options.type_v);
-  if (options.rope_scaling) Poke(layout, params, "rope_scaling_type", *options.rope_scaling);
-  if (options.rope_freq_base) Poke(layout, params, "rope_freq_base", *options.rope_freq_base);
-  if (options.rope_freq_scale) Poke(layout, params, "rope_freq_scale", *options.rope_freq_scale);
+  if (options.flash_attention &&
+      !Poke(layout, params, "flash_attn_type", *options.flash_attention) &&
+      *options.flash_attention != kFlashAttentionAuto) {
+    drop("FLASH_ATTN");
+  }
+  if (options.type_k && !Poke(layout, params, "type_k", *options.type_k) &&
+      *options.type_k != kTypeF16) {
+    drop("CACHE_TYPE_K");
+  }
+  if (options.type_v && !Poke(layout, params, "type_v", *options.type_v) &&
+      *options.type_v != kTypeF16) {
+    drop("CACHE_TYPE_V");
+  }
+  if (options.rope_scaling && !Poke(layout, params, "rope_scaling_type", *options.rope_scaling)) {
+    drop("ROPE_SCALING");
+  }
+  if (options.rope_freq_base && !Poke(layout, params, "rope_freq_base", *options.rope_freq_base)) {
+    drop("ROPE_FREQ_BASE");
+  }
+  if (options.rope_freq_scale &&
+      !Poke(layout, params, "rope_freq_scale", *options.rope_freq_scale)) {
+    drop("ROPE_FREQ_SCALE");
+  }
+  WarnOfDropped(dropped);
+}
+
+void SetThreads(const Library& library, const ContextOptions& options, llama_context* context) {
+  if (!options.threads || library.abi().context_params.Find("n_threads")) return;
+  Guard("model_load_failed", "llama_set_n_threads",
+        [&] { library.api().llama_set_n_threads(context, *options.threads, *options.threads); });
 }
 
 Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
@@ -62,12 +93,14 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   const Library& library = *model_->library();
   const Api& api = library.api();
   const AbiLayout& layout = library.abi().context_params;
-  if (api.llama_model_has_encoder(model_->handle())) {
-    throw Error("model_load_failed", "encoder-decoder models are not supported");
-  }
-  if (api.llama_model_is_diffusion && api.llama_model_is_diffusion(model_->handle())) {
-    throw Error("model_load_failed", "diffusion models are not supported");
-  }
+  Guard("model_load_failed", "kind of model", [&] {
+    if (api.llama_model_has_encoder(model_->handle())) {
+      throw Error("model_load_failed", "encoder-decoder models are not supported");
+    }
+    if (api.llama_model_is_diffusion && api.llama_model_is_diffusion(model_->handle())) {
+      throw Error("model_load_failed", "diffusion models are not supported");
+    }
+  });
   // A smaller cache could not hold the smallest batch; what a sequence may use stays as asked.
   const uint32_t cache_tokens =
       std::max(options.context_tokens, kContextRounding * options.sequences);
@@ -91,17 +124,18 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   written.context_tokens = cache_tokens;
   written.batch_tokens = batch;
   try {
-    Verify(written);
+    SetThreads(library, options, context_);
+    Verify(written, micro_batch);
     tokens_per_sequence_ =
         std::min(tokens_per_sequence_, options.context_tokens / options.sequences);
   } catch (...) {
-    api.llama_free(context_);
+    Free();
     throw;
   }
 }
 
 // Stage 7 of the identification: what was written at our offsets must come back by the getters.
-void Context::Verify(const ContextOptions& written) {
+void Context::Verify(const ContextOptions& written, uint32_t micro_batch) {
   const Api& api = model_->library()->api();
   Guard("library_incompatible", "context", [&] {
     context_tokens_ = api.llama_n_ctx(context_);
@@ -113,15 +147,16 @@ void Context::Verify(const ContextOptions& written) {
     const bool same =
         context_tokens_ >= written.context_tokens &&
         context_tokens_ - written.context_tokens < rounding && sequences_ == written.sequences &&
-        batch_tokens_ == written.batch_tokens &&
+        batch_tokens_ == written.batch_tokens && api.llama_n_ubatch(context_) == micro_batch &&
         (!written.threads ||
          (threads_ == *written.threads && api.llama_n_threads_batch(context_) == *written.threads));
     if (!same) {
       throw Error("library_incompatible", "the context does not have the values written: n_ctx " +
                                               std::to_string(context_tokens_) + ", n_seq_max " +
                                               std::to_string(sequences_) + ", n_batch " +
-                                              std::to_string(batch_tokens_) + ", n_threads " +
-                                              std::to_string(threads_));
+                                              std::to_string(batch_tokens_) + ", n_ubatch " +
+                                              std::to_string(api.llama_n_ubatch(context_)) +
+                                              ", n_threads " + std::to_string(threads_));
     }
     if (!memory_) throw Error("model_not_generative", "this model has no memory to generate with");
     tokens_per_sequence_ = written.context_tokens / written.sequences;
@@ -131,9 +166,11 @@ void Context::Verify(const ContextOptions& written) {
   });
 }
 
-Context::~Context() {
+Context::~Context() { Free(); }
+
+void Context::Free() {
   try {
-    model_->library()->api().llama_free(context_);
+    Guard("internal_error", "llama_free", [&] { model_->library()->api().llama_free(context_); });
   } catch (...) {
     // Nothing to do about a failed free.
   }
@@ -142,12 +179,11 @@ Context::~Context() {
 DecodeStatus Context::Decode(Batch* batch, std::string* reason) {
   int32_t code;
   try {
-    code = model_->library()->api().llama_decode(context_, batch->View());
-  } catch (const std::exception& e) {
+    code = Guard("decode_failed", "llama_decode",
+                 [&] { return model_->library()->api().llama_decode(context_, batch->View()); });
+  } catch (const Error& e) {
+    if (Crashed()) throw;
     *reason = e.what();
-    return DecodeStatus::kFatal;
-  } catch (...) {
-    *reason = "unknown exception";
     return DecodeStatus::kFatal;
   }
   if (code == 0) return DecodeStatus::kOk;

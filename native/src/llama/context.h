@@ -24,8 +24,11 @@ struct ContextOptions {
 };
 
 // What our options say of a cache and of how to compute, written where the layout has it: threads,
-// flash attention, cache types, rope. Sizes are the caller's.
+// flash attention, cache types, rope. Sizes are the caller's. What has no known place is named in
+// the log.
 void WriteComputeParams(const AbiLayout& layout, const ContextOptions& options, ParamBlock* params);
+// Threads by their setter, where the layout has no known place for them.
+void SetThreads(const Library& library, const ContextOptions& options, llama_context* context);
 
 // Bytes of unknown length without the cost of zeroing them first.
 struct Bytes {
@@ -86,7 +89,8 @@ class Context {
   void SetAbortCallback(AbortCallback callback, void* user_data);
 
  private:
-  void Verify(const ContextOptions& options);
+  void Verify(const ContextOptions& written, uint32_t micro_batch);
+  void Free();
 
   std::shared_ptr<Model> model_;
   llama_context* context_ = nullptr;

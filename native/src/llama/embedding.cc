@@ -26,7 +26,8 @@ EmbeddingContext::EmbeddingContext(std::shared_ptr<Model> model, const ContextOp
     : model_(std::move(model)) {
   const Api& api = model_->library()->api();
   const std::optional<PoolingType> own = model_->Pooling();
-  const bool encodes = api.llama_model_has_encoder(model_->handle());
+  const bool encodes = Guard("model_load_failed", "llama_model_has_encoder",
+                             [&] { return api.llama_model_has_encoder(model_->handle()); });
   if (!api.llama_get_embeddings_ith || !api.llama_get_embeddings_seq || !api.llama_pooling_type) {
     throw Error("model_not_embedding", "this libllama has no functions for embeddings");
   }
@@ -63,7 +64,7 @@ EmbeddingContext::~EmbeddingContext() { Close(); }
 void EmbeddingContext::Close() {
   if (!context_) return;
   try {
-    model_->library()->api().llama_free(context_);
+    Guard("internal_error", "llama_free", [&] { model_->library()->api().llama_free(context_); });
   } catch (...) {
     // Nothing to do about a failed free.
   }
@@ -92,6 +93,7 @@ void EmbeddingContext::Open(const ContextOptions& options, uint32_t tokens, bool
     throw Error("model_load_failed", "libllama could not make a context for embeddings of " +
                                          std::to_string(tokens) + " tokens");
   }
+  SetThreads(library, options, context_);
   Guard("library_incompatible", "context for embeddings", [&] {
     if (!known && api.llama_set_embeddings) api.llama_set_embeddings(context_, true);
     Verify(known ? size : 0, known ? batch : 0, own_pooling);
@@ -167,8 +169,8 @@ std::vector<float> EmbeddingContext::Embed(const std::vector<Token>& input) {
 
 void EmbeddingContext::Decode(Batch* batch) {
   const Api& api = model_->library()->api();
-  const bool encodes = api.llama_model_has_encoder(model_->handle());
   const int32_t code = Guard("decode_failed", "embedding", [&] {
+    const bool encodes = api.llama_model_has_encoder(model_->handle());
     return encodes ? api.llama_encode(context_, batch->View())
                    : api.llama_decode(context_, batch->View());
   });

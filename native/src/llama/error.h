@@ -3,10 +3,14 @@
 // leaves a thread function: both catch, and hand the code on as data.
 #pragma once
 
+#include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
+
+#include "crash.h"
 
 namespace hoshikage {
 
@@ -20,12 +24,32 @@ class Error : public std::runtime_error {
   const char* code_;
 };
 
+// What a call of a library that has given up comes out as. Where something is being made, that
+// could not be made.
+inline Error CrashError(const char* code) {
+  const bool making =
+      !std::strcmp(code, "model_load_failed") || !std::strcmp(code, "library_incompatible");
+  return Error(making ? code : "engine_crashed", "libllama gave up: " + CrashReason());
+}
+
 // Runs one call into libllama. Its C interface lets C++ exceptions through (a grammar mismatch, a
-// bad token id), so every call goes through here and comes out as an Error.
+// bad token id), so every call goes through here and comes out as an Error. Once ggml has given up,
+// nothing is called any more.
 template <class Function>
 auto Guard(const char* code, const char* what, Function&& function) -> decltype(function()) {
+  if (Crashed()) throw CrashError(code);
+  const InsideCall inside;
   try {
-    return function();
+    if constexpr (std::is_void_v<decltype(function())>) {
+      function();
+      if (Crashed()) throw Crash{};
+    } else {
+      auto result = function();
+      if (Crashed()) throw Crash{};  // libllama may have swallowed it
+      return result;
+    }
+  } catch (const Crash&) {
+    throw CrashError(code);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& e) {

@@ -17,7 +17,8 @@ Grammar::Grammar(std::shared_ptr<const Model> model, const std::string& text)
 
 Grammar::~Grammar() {
   try {
-    model_->library()->api().llama_sampler_free(sampler_);
+    Guard("internal_error", "llama_sampler_free",
+          [&] { model_->library()->api().llama_sampler_free(sampler_); });
   } catch (...) {
     // Nothing to do about a failed free.
   }

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "crash.h"
 #include "error.h"
 #include "shared-object.h"
 
@@ -71,6 +72,16 @@ void SetLogSink(LogSink sink) {
   Log().sink = std::move(sink);
 }
 
+void LogLine(LogLevel level, const std::string& line) {
+  std::lock_guard<std::mutex> lock(Log().mutex);
+  if (Log().sink) Log().sink(level, line);
+}
+
+void WarnOfDropped(const std::string& settings) {
+  if (settings.empty()) return;
+  LogLine(kLogWarn, "not applied, since it is unknown where this libllama has them: " + settings);
+}
+
 std::shared_ptr<Library> Library::Current() {
   std::lock_guard<std::mutex> lock(g_library_mutex);
   return g_library;
@@ -101,6 +112,7 @@ void Library::Load(const LibraryOptions& options) {
   void* handle = OpenSharedObject(options.path, &reason);
   if (!handle) throw Error("library_not_found", reason);
   Bind(handle);
+  if (api_.ggml_set_abort_callback) api_.ggml_set_abort_callback(OnGgmlAbort);
   abi_ = IdentifyAbi(handle, options.abi, options.allow_unknown);
   samplers_ = ProveSamplers(handle, options.abi, &abi_);
   path_ = options.path;
@@ -148,21 +160,26 @@ void Library::CheckOneDirectory() const {
   }
 }
 
-std::string Library::Version() const {
-  return api_.llama_version ? Guard("internal_error", "llama_version",
-                                    [&] {
-                                      const char* text = api_.llama_version();
-                                      return std::string(text ? text : "");
-                                    })
-                            : "";
+namespace {
+std::string TextOf(const char* (*function)(), const char* what) {
+  if (!function) return "";
+  return Guard("internal_error", what, [&] {
+    const char* text = function();
+    return std::string(text ? text : "");
+  });
 }
+}  // namespace
 
-std::string Library::GgmlVersion() const {
-  return api_.ggml_version ? std::string(api_.ggml_version()) : "";
-}
+std::string Library::Version() const { return TextOf(api_.llama_version, "llama_version"); }
+std::string Library::GgmlVersion() const { return TextOf(api_.ggml_version, "ggml_version"); }
+std::string Library::GgmlCommit() const { return TextOf(api_.ggml_commit, "ggml_commit"); }
 
-std::string Library::GgmlCommit() const {
-  return api_.ggml_commit ? std::string(api_.ggml_commit()) : "";
+std::string Library::Doubt() const {
+  if (!unknown_symbols_.empty()) {
+    return "the library has functions that are newer than the table (" + unknown_symbols_.front() +
+           ")";
+  }
+  return abi_.padding_written ? "the library writes the gap behind it" : "";
 }
 
 std::vector<DeviceFacts> Library::Devices() const {
@@ -191,9 +208,11 @@ std::vector<DeviceFacts> Library::Devices() const {
 
 void* Library::CpuBufferType() const {
   if (!api_.ggml_backend_dev_by_type || !api_.ggml_backend_dev_buffer_type) return nullptr;
-  constexpr int kCpu = 0;
-  void* device = api_.ggml_backend_dev_by_type(kCpu);
-  return device ? api_.ggml_backend_dev_buffer_type(device) : nullptr;
+  return Guard("internal_error", "CPU buffer type", [&]() -> void* {
+    constexpr int kCpu = 0;
+    void* device = api_.ggml_backend_dev_by_type(kCpu);
+    return device ? api_.ggml_backend_dev_buffer_type(device) : nullptr;
+  });
 }
 
 }  // namespace hoshikage

@@ -60,6 +60,8 @@ class Library {
   std::string GgmlVersion() const;
   std::string GgmlCommit() const;
   std::vector<DeviceFacts> Devices() const;
+  // Why a field that may have moved without a trace must not be written; empty where none may have.
+  std::string Doubt() const;
   // Buffer type of main memory, for weights that must stay there; null where unknown.
   void* CpuBufferType() const;
 
@@ -80,5 +82,10 @@ class Library {
 // Where libllama's log lines go, from any thread; replaces its own printing to stderr.
 using LogSink = std::function<void(LogLevel level, const std::string& line)>;
 void SetLogSink(LogSink sink);
+// A line of our own among the library's.
+void LogLine(LogLevel level, const std::string& line);
+// Says which settings have no known place in the library's structs; nothing where `settings` is
+// empty.
+void WarnOfDropped(const std::string& settings);
 
 }  // namespace hoshikage

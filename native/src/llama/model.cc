@@ -3,13 +3,10 @@
 #include <climits>
 
 #include "error.h"
-#include "probe.h"
+#include "model-params.h"
 
 namespace hoshikage {
 namespace {
-
-// The default of n_gpu_layers became -1 (all) with b7553; older builds want a large number.
-constexpr int32_t kAllLayersNumber = 999;
 
 // One load, as its progress callback finds it: by its thread. Written as user data it would be one
 // more pointer among fields whose defaults are all null, where a library with another order would
@@ -42,85 +39,31 @@ bool OnProgress(float fraction, void*) {
   return false;
 }
 
-// mmap and mlock are two booleans up to layout M7, then one enum whose numbers moved: its values
-// are asked of the library by name.
-void SetLoadMode(const Library& library, const ModelOptions& options, ParamBlock* params) {
-  if (!options.mmap && !options.mlock) return;
-  const AbiLayout& layout = library.abi().model_params;
-  if (layout.Find("use_mmap")) {
-    if (options.mmap) Poke(layout, params, "use_mmap", *options.mmap);
-    if (options.mlock) Poke(layout, params, "use_mlock", *options.mlock);
-    return;
-  }
-  const bool mmap = options.mmap.value_or(true);
-  const bool mlock = options.mlock.value_or(false);
-  if (mmap && !mlock) return;  // the library's default maps where it can
-  const Api& api = library.api();
-  if (!api.llama_load_mode_from_str) return;
-  const char* wanted = mlock ? (mmap ? "mmap+mlock" : "mlock") : "none";
-  int mode;
-  try {
-    mode = api.llama_load_mode_from_str(wanted);
-  } catch (...) {
-    // "mmap+mlock" exists since b10145.
-    mode = Guard("model_load_failed", "llama_load_mode_from_str",
-                 [&] { return api.llama_load_mode_from_str("mlock"); });
-  }
-  Poke(layout, params, "load_mode", static_cast<int32_t>(mode));
-}
-
 }  // namespace
 
 std::shared_ptr<Model> Model::Load(std::shared_ptr<Library> library, const ModelOptions& options,
                                    const std::function<bool(float)>& progress) {
   const Api& api = library->api();
-  const AbiLayout& layout = library->abi().model_params;
-  ParamBlock params = DefaultParams(api.llama_model_default_params);
-
-  if (options.gpu_layers) {
-    const bool minus_one = PeekInt(layout, params, "n_gpu_layers", 0) == -1;
-    const int32_t layers =
-        *options.gpu_layers < 0 ? (minus_one ? -1 : kAllLayersNumber) : *options.gpu_layers;
-    Poke(layout, &params, "n_gpu_layers", layers);
-  }
-  if (options.main_gpu) Poke(layout, &params, "main_gpu", *options.main_gpu);
-  std::vector<float> split(128, 0.0f);  // the library reads one value per device, 16 to 128
-  if (!options.tensor_split.empty()) {
-    for (size_t i = 0; i < options.tensor_split.size() && i < split.size(); i++) {
-      split[i] = options.tensor_split[i];
-    }
-    Poke(layout, &params, "tensor_split", static_cast<const float*>(split.data()));
-  }
-  SetLoadMode(*library, options, &params);
-
-  std::vector<std::string> patterns;
-  std::vector<LlamaTensorOverride> overrides;
-  if (options.cpu_expert_layers > 0) {
-    void* main_memory = library->CpuBufferType();
-    if (!main_memory) throw Error("model_load_failed", "the library has no CPU buffer type");
-    for (int32_t i = 0; i < options.cpu_expert_layers; i++) {
-      patterns.push_back("blk\\." + std::to_string(i) + "\\.ffn_(up|down|gate|gate_up)_(ch|)exps");
-    }
-    for (const std::string& pattern : patterns) overrides.push_back({pattern.c_str(), main_memory});
-    overrides.push_back({nullptr, nullptr});
-    Poke(layout, &params, "tensor_buft_overrides",
-         static_cast<const LlamaTensorOverride*>(overrides.data()));
-  }
-
+  const bool minimal = library->abi().minimal;
+  ModelParams params(*library, options);
   ProgressState state(&progress);
-  Poke(layout, &params, "progress_callback", static_cast<ProgressCallback>(OnProgress));
-
+  // Nobody knows where an unknown layout has it.
+  if (!minimal) {
+    const AbiLayout& layout = library->abi().model_params;
+    Poke(layout, &params.block, "progress_callback", static_cast<ProgressCallback>(OnProgress));
+  }
   llama_model* handle = Guard("model_load_failed", "llama_model_load_from_file", [&] {
-    return api.llama_model_load_from_file(options.path.c_str(), params);
+    return api.llama_model_load_from_file(options.path.c_str(), params.block);
   });
   if (!handle) {
     if (state.cancelled) throw Error("cancelled", "the load was cancelled");
     throw Error("model_load_failed", "libllama could not load " + options.path);
   }
   std::shared_ptr<Model> model(new Model(std::move(library), handle));  // private constructor
-  model->tensor_split_ = std::move(split);
+  model->tensor_split_ = std::move(params.tensor_split);
   // The library must have called the callback at the place we wrote it to, or the layout is wrong.
-  if (!state.fired) throw Error("library_incompatible", "the progress callback was never called");
+  if (!minimal && !state.fired)
+    throw Error("library_incompatible", "the progress callback was never called");
   model->ReadVocabulary();
   return model;
 }
@@ -130,7 +73,7 @@ Model::Model(std::shared_ptr<Library> library, llama_model* model)
 
 Model::~Model() {
   try {
-    library_->api().llama_model_free(model_);
+    Guard("internal_error", "llama_model_free", [&] { library_->api().llama_model_free(model_); });
   } catch (...) {
     // Nothing to do about a failed free.
   }
@@ -202,15 +145,20 @@ std::vector<Token> Model::Tokenize(const std::vector<TextSegment>& segments,
 }
 
 std::string Model::Description() const {
-  char text[256] = {};
-  library_->api().llama_model_desc(model_, text, sizeof text);
-  return text;
+  return Guard("model_load_failed", "llama_model_desc", [&] {
+    char text[256] = {};
+    library_->api().llama_model_desc(model_, text, sizeof text);
+    return std::string(text);
+  });
 }
 
 std::optional<std::string> Model::ChatTemplate() const {
-  const char* text = library_->api().llama_model_chat_template(model_, nullptr);
-  if (!text) return std::nullopt;
-  return std::string(text);
+  return Guard("model_load_failed", "llama_model_chat_template",
+               [&]() -> std::optional<std::string> {
+                 const char* text = library_->api().llama_model_chat_template(model_, nullptr);
+                 if (!text) return std::nullopt;
+                 return std::string(text);
+               });
 }
 
 std::string Model::Metadata(const char* name) const {
@@ -246,11 +194,13 @@ int32_t Model::EmbeddingLength() const {
 std::vector<std::string> Model::ControlTexts(size_t limit) const {
   const Api& api = library_->api();
   std::vector<std::string> texts;
-  for (Token token = 0; token < VocabularySize() && texts.size() < limit; token++) {
-    if (!IsControl(token)) continue;
-    const char* text = api.llama_vocab_get_text(vocab_, token);
-    if (text && *text) texts.emplace_back(text);
-  }
+  Guard("model_load_failed", "llama_vocab_get_text", [&] {
+    for (Token token = 0; token < VocabularySize() && texts.size() < limit; token++) {
+      if (!IsControl(token)) continue;
+      const char* text = api.llama_vocab_get_text(vocab_, token);
+      if (text && *text) texts.emplace_back(text);
+    }
+  });
   return texts;
 }
 

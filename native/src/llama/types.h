@@ -68,6 +68,7 @@ enum LogLevel : int {
 
 using ProgressCallback = bool (*)(float progress, void* user_data);
 using AbortCallback = bool (*)(void* user_data);
+using GgmlAbortCallback = void (*)(const char* message);
 using LogCallback = void (*)(int level, const char* text, void* user_data);
 
 }  // namespace hoshikage
