@@ -29,6 +29,7 @@ async function steered<T>(use: (steering: Steering) => Promise<T>): Promise<T> {
 /** Makes the phase last until the story ends it. */
 function hold(control: FakeControl, phase: string): void {
   if (phase === 'loading') control.set('holdLoad', 1);
+  if (phase === 'embedding') control.set('holdEmbed', 1);
   if (phase === 'prefill') control.set('tokenSleepUs', 300);
   if (phase === 'generating') control.set('tokenSleepUs', 2000);
 }
@@ -36,7 +37,15 @@ function hold(control: FakeControl, phase: string): void {
 const describeEnd = (end: StoryEnd): string => `code ${end.code}, ${end.signal}\n${end.stderr}`;
 
 describe('the end of a process', { skip: skipReason, concurrency: 2 }, () => {
-  const phases = ['opened', 'loading', 'loaded', 'idle', 'prefill', 'generating'] as const;
+  const phases = [
+    'opened',
+    'loading',
+    'loaded',
+    'idle',
+    'embedding',
+    'prefill',
+    'generating',
+  ] as const;
   const ways = [
     { way: 'end', title: 'that closes everything', code: 0 },
     { way: 'leave', title: 'that only cancels and leaves', code: 0 },

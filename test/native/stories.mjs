@@ -73,6 +73,12 @@ async function reach(parameters) {
     },
   );
   if (phase === 'idle') return { model, context };
+  if (phase === 'embedding') {
+    const embedder = model.createEmbedder({ contextTokens: 64, slots: 1, batchTokens: 64 });
+    embedder.embed([Int32Array.of(1)]).catch(() => {});
+    await sleep(20);
+    return { model, context, embedder };
+  }
   const completion = context.start(request(phase === 'prefill' ? 'w'.repeat(2000) : '0'));
   let tokens = 0;
   await new Promise((resolve) => {
@@ -93,9 +99,10 @@ const ways = {
     await model?.close();
   },
   // Nothing is closed: what keeps the loop alive is what still runs.
-  async leave({ completion, load }) {
+  async leave({ completion, load, embedder }) {
     completion?.cancel(-1);
     load?.cancel();
+    embedder?.close();
   },
   async exit() {
     process.exit(3);

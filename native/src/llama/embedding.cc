@@ -47,7 +47,7 @@ EmbeddingContext::EmbeddingContext(std::shared_ptr<Model> model, const ContextOp
   const bool stepwise = !encodes && model_->Causal() && own != PoolingType::kCls;
   try {
     Open(options, tokens, !stepwise);
-    if (stepwise && !memory_) {
+    if (stepwise && (!memory_ || pooled_)) {
       Close();
       Open(options, tokens, true);
     }
@@ -83,6 +83,7 @@ void EmbeddingContext::Open(const ContextOptions& options, uint32_t tokens, bool
   Poke(layout, &params, "n_batch", batch);
   Poke(layout, &params, "n_ubatch", batch);
   Poke(layout, &params, "n_seq_max", static_cast<uint32_t>(1));
+  // A layout that is not wholly known has only the sizes.
   const bool known = Poke(layout, &params, "embeddings", true);
   const bool own_pooling =
       !whole && Poke(layout, &params, "pooling_type", static_cast<int32_t>(PoolingType::kNone));
@@ -96,20 +97,18 @@ void EmbeddingContext::Open(const ContextOptions& options, uint32_t tokens, bool
   SetThreads(library, options, context_);
   Guard("library_incompatible", "context for embeddings", [&] {
     if (!known && api.llama_set_embeddings) api.llama_set_embeddings(context_, true);
-    Verify(known ? size : 0, known ? batch : 0, own_pooling);
+    Verify(size, batch, own_pooling);
   });
 }
 
-// What was written at our offsets must come back by the getters; what was not written is taken as
-// the library has it.
+// What was written at our offsets must come back by the getters.
 void EmbeddingContext::Verify(uint32_t tokens, uint32_t batch, bool own_pooling) {
   const Api& api = model_->library()->api();
   const uint32_t context_tokens = api.llama_n_ctx(context_);
   const uint32_t step = std::min(api.llama_n_ubatch(context_), api.llama_n_batch(context_));
   const int pooling = api.llama_pooling_type(context_);
-  const bool same =
-      (tokens == 0 || (context_tokens >= tokens && context_tokens - tokens < kContextRounding)) &&
-      (batch == 0 || step == batch) && (!own_pooling || pooling == 0);
+  const bool same = context_tokens >= tokens && context_tokens - tokens < kContextRounding &&
+                    step == batch && (!own_pooling || pooling == 0);
   if (!same) {
     throw Error("library_incompatible",
                 "the context for embeddings does not have the values written: n_ctx " +

@@ -1,0 +1,87 @@
+/** How long a proxy waits for its engine: by what was asked of it. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EngineInfo } from '../../src/engine/engine.js';
+import type { Command } from '../../src/engine/protocol.js';
+import { EngineProxy } from '../../src/engine/proxy.js';
+import { FakeEngine } from '../helpers/fake-engine.js';
+
+/** A proxy over an engine that answers nothing by itself; an answer limit of one second. */
+function silent() {
+  const info: EngineInfo = new FakeEngine().info;
+  const posted: Command[] = [];
+  let abandoned = 0;
+  const proxy = new EngineProxy(
+    {
+      pid: null,
+      post: (command) => posted.push(command),
+      close: async () => {},
+      abandon: () => {
+        abandoned += 1;
+      },
+      answerLimitMs: 1000,
+    },
+    info,
+    [],
+  );
+  return { proxy, posted, abandoned: () => abandoned };
+}
+
+test('an engine that does not answer a plain call counts as hung after the limit', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { proxy, abandoned } = silent();
+  proxy.slots().catch(() => {});
+  t.mock.timers.tick(999);
+  assert.equal(abandoned(), 0);
+  t.mock.timers.tick(1);
+  assert.equal(abandoned(), 1);
+});
+
+test('embeddings get longer by their tokens, those that wait before them included', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { proxy, posted, abandoned } = silent();
+  proxy.embed([new Int32Array(40)]).catch(() => {});
+  proxy.embed([new Int32Array(10), new Int32Array(10)]).catch(() => {});
+  t.mock.timers.tick(1000 + 40 * 250 - 1);
+  assert.equal(abandoned(), 0);
+  const first = posted[0];
+  assert.ok(first?.type === 'embed');
+  proxy.receive({ type: 'reply', id: first.id, value: [new Float32Array(8)] });
+  t.mock.timers.tick(1 + 20 * 250 - 1);
+  assert.equal(abandoned(), 0);
+  t.mock.timers.tick(1);
+  assert.equal(abandoned(), 1);
+});
+
+test('a state may take ten times as long as other calls', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { proxy, abandoned } = silent();
+  proxy.saveState(0, '/tmp/never').catch(() => {});
+  t.mock.timers.tick(9999);
+  assert.equal(abandoned(), 0);
+  t.mock.timers.tick(1);
+  assert.equal(abandoned(), 1);
+});
+
+test('an answer of another shape than was asked for is an error, not a value', async () => {
+  const { proxy, posted } = silent();
+  const calls = [
+    proxy.embed([Int32Array.of(1)]),
+    proxy.embed([Int32Array.of(1)]),
+    proxy.saveState(0, '/tmp/never'),
+    proxy.restoreState('/tmp/never'),
+    proxy.slots(),
+  ];
+  const values = [
+    [],
+    [{ id: 0, state: 'idle', cachedTokens: 0, promptTokens: 0, generatedTokens: 0 }],
+    { slot: 1, tokens: new Int32Array() },
+    { bytes: 1, tokens: new Int32Array() },
+    [new Float32Array(8)],
+  ] as const;
+  for (const [index, command] of posted.entries()) {
+    assert.ok('id' in command);
+    proxy.receive({ type: 'reply', id: command.id, value: values[index] ?? null });
+  }
+  for (const call of calls) await assert.rejects(call, { code: 'internal_error' });
+});
