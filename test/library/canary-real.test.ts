@@ -9,6 +9,7 @@ import type { EngineOptions } from '../../src/engine/engine.js';
 import { startEngineProcess } from '../../src/engine/process.js';
 import { runCanary } from '../../src/library/canary.js';
 import { findLibrary, withSiblings } from '../../src/library/find.js';
+import { identifyLibrary } from '../../src/library/identify.js';
 import { whyNoLibrary } from '../helpers/default-library.js';
 import { recordingLog } from '../helpers/recording-log.js';
 
@@ -111,6 +112,34 @@ describe('The canary on the default library', { skip: whyNoLibrary() }, () => {
     const last = report.checks.at(-1);
     assert.equal(last?.name, 'text');
     assert.match(last?.detail ?? '', /engine_crashed.*ended by SIGSEGV/);
+  });
+
+  /** The default library as one from after the table's last layout. */
+  async function runOnOlderTable(allowUnknown: boolean) {
+    const helper = (name: string): URL => new URL(`../helpers/${name}.ts`, import.meta.url);
+    return runCanary({
+      ...common,
+      files: { ...(await files()), allowUnknown },
+      signal: AbortSignal.timeout(120_000),
+      identify: (input) => identifyLibrary({ ...input, entry: helper('older-probe') }),
+      start: (input) => startEngineProcess({ ...input, entry: helper('older-host') }),
+    });
+  }
+
+  test('passes in the minimal mode where its layout is unknown, and says that it was one', async () => {
+    const report = await runOnOlderTable(true);
+    assert.deepEqual(
+      report.checks.filter(({ ok }) => !ok),
+      [],
+    );
+    assert.deepEqual([report.passed, report.minimal], [true, true]);
+    assert.match(report.checks[0]?.detail ?? '', /in the minimal mode$/);
+  });
+
+  test('fails at the first check where its layout is unknown and that is not allowed', async () => {
+    const { passed, checks } = await runOnOlderTable(false);
+    assert.deepEqual([passed, checks.length], [false, 1]);
+    assert.match(checks[0]?.detail ?? '', /llama_model_params has an unknown layout/);
   });
 
   test('says that a file is no library, and tries nothing else', async () => {
