@@ -42,7 +42,7 @@ export async function check(
     ];
     for (const line of table(lines.map(([what, seen]) => [shell.say(what), seen]))) print(line);
     if (error) return sayRefused(error, shell);
-    if (!canary) return sayUsable(identity, shell);
+    if (!canary) return sayUsable(identity, config.allowUnknownLibllama, shell);
     const minimal = identity?.minimal === true;
     const { passed } = await showCanary(path, libraries, { minimal, shell, signal });
     print(
@@ -128,8 +128,12 @@ function sayRefused({ code, details }: HoshikageError, { language }: Shell): Exi
   return 1;
 }
 
-function sayUsable(identity: LibraryIdentity | null, { say }: Shell): ExitCode {
-  if (identity?.minimal) {
+function sayUsable(
+  identity: LibraryIdentity | null,
+  allowUnknown: boolean,
+  { say }: Shell,
+): ExitCode {
+  if (identity?.minimal && !allowUnknown) {
     print(
       say({
         ja: '✗ 星影の表より新しい版です。lib use なら、最小モードで試験できます',

@@ -17,7 +17,7 @@ import {
   serverLibrary,
   untilInterrupted,
 } from '../local-library.js';
-import { plain, print, remark } from '../print.js';
+import { ownCommand, plain, print, remark } from '../print.js';
 import type { Shell } from '../shell.js';
 
 /** The server identifies the library before it answers; its probe has a deadline of its own. */
@@ -113,7 +113,7 @@ async function prove(
   const { shown, path } = named;
   const { say } = shell;
   print(plain(say({ ja: `試験しています: ${path}`, en: `Proving ${path}` })));
-  const unknown = await needsMinimal(path, libraries, signal);
+  const unknown = await needsMinimal(named, libraries, signal);
   const options = { minimal: unknown, shell, signal };
   const { passed, minimal, checks } = await showCanary(path, libraries, options);
   const failed = checks.find(({ ok }) => !ok);
@@ -131,11 +131,11 @@ async function prove(
 }
 
 /**
- * Whether the library can be identified in the minimal mode only. Codes: library_incompatible,
- * library_not_found, with what is wrong in either mode.
+ * Whether the library can be identified in the minimal mode only; without a choice there is nothing to
+ * which that mode could belong. Codes: library_incompatible, library_not_found.
  */
 async function needsMinimal(
-  path: string,
+  { id, link, path }: Named,
   { config, env }: LocalLibraries,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -147,8 +147,11 @@ async function needsMinimal(
     knownVerdict({ path, allowUnknown, cacheDir, env, log, signal });
   const { verdict } = await ask(false);
   if (!verdict.error) return false;
-  const lenient = (await ask(true)).verdict;
-  if (lenient.identity?.minimal) return true;
+  const isChoice = id !== null || link !== null;
+  if (isChoice || config.allowUnknownLibllama) {
+    const lenient = (await ask(true)).verdict;
+    if (lenient.identity?.minimal) return true;
+  }
   throw fromWire(verdict.error);
 }
 
@@ -161,8 +164,8 @@ async function agreeTo(shown: string, { say, language }: Shell): Promise<boolean
     }),
   );
   if (!process.stdin.isTTY || !process.stdout.isTTY) {
-    const how = { ja: '使うには --minimal を付けてください', en: 'To use it, add --minimal' };
-    remark(how, language);
+    const command = `${ownCommand()} lib use ${shown} --minimal`;
+    remark({ ja: `使うには: ${command}`, en: `To use it: ${command}` }, language);
     return false;
   }
   const asking = createInterface({ input: process.stdin, output: process.stdout });

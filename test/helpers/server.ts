@@ -138,10 +138,15 @@ export function startProcess(
   owner: Owner,
   home: Home,
   args: readonly string[],
-  more: { env?: NodeJS.ProcessEnv; under?: readonly string[] } = {},
+  more: { env?: NodeJS.ProcessEnv; under?: readonly string[]; main?: string } = {},
 ): StartedProcess {
   if (!existsSync(MAIN)) throw new Error('dist is missing: run `npm run build` first');
-  const [command = '', ...rest] = [...(more.under ?? []), process.execPath, MAIN, ...args];
+  const [command = '', ...rest] = [
+    ...(more.under ?? []),
+    process.execPath,
+    more.main ?? MAIN,
+    ...args,
+  ];
   const child = spawn(command, rest, {
     cwd: home.root,
     env: { ...home.env, ...more.env },
@@ -198,6 +203,8 @@ export interface ServerOptions {
   readonly home?: Home;
   readonly env?: NodeJS.ProcessEnv;
   readonly args?: readonly string[];
+  /** Another build than our own. */
+  readonly main?: string;
   /** The command line that runs it, strace for example. */
   readonly under?: readonly string[];
 }
