@@ -3,10 +3,9 @@
  * Any process; the file is replaced whole, and the last writer wins. A proof belongs to files, not to a
  * name: whatever changes in them, in our table or in our addon makes it another library.
  */
-import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { addonPath, readAbiText } from '../engine/addon.js';
-import { replaceFile } from '../models/map-file.js';
+import { type Entry, type EntryKind, recallEntry, rememberEntry } from './remembered.js';
 import { verdictKey } from './verdict.js';
 
 /** That a library passed, and how. */
@@ -17,17 +16,19 @@ export interface Proof {
   readonly at: number;
 }
 
-const FORMAT = 1;
-const MAX_PROOFS = 64;
+interface StoredProof extends Proof, Entry {}
 
-interface StoredProof extends Proof {
-  readonly key: string;
-}
+const PROOFS: EntryKind<StoredProof> = {
+  format: 1,
+  list: 'proofs',
+  most: 64,
+  isEntry: (value): value is StoredProof & typeof value => typeof value.minimal === 'boolean',
+};
 
 /** The proof of the libllama at an absolute path, or null where its files never passed as they are. */
 export async function recallProof(cacheDir: string, path: string): Promise<Proof | null> {
   const key = await proofKey(path);
-  const found = (await readAll(cacheDir)).find((one) => one.key === key);
+  const found = key && (await recallEntry(fileIn(cacheDir), PROOFS, key));
   return found ? { minimal: found.minimal, at: found.at } : null;
 }
 
@@ -39,10 +40,7 @@ export async function recordProof(
 ): Promise<void> {
   const key = await proofKey(path);
   if (key === null) throw new Error(`no proof of a bare name: ${path}`);
-  const others = (await readAll(cacheDir)).filter((one) => one.key !== key);
-  const proofs = [{ key, minimal, at: Date.now() }, ...others].slice(0, MAX_PROOFS);
-  await mkdir(cacheDir, { recursive: true });
-  await replaceFile(fileIn(cacheDir), `${JSON.stringify({ format: FORMAT, proofs })}\n`, 0o600);
+  await rememberEntry(fileIn(cacheDir), PROOFS, { key, minimal, at: Date.now() });
 }
 
 /**
@@ -55,25 +53,4 @@ function proofKey(path: string): Promise<string | null> {
 
 function fileIn(cacheDir: string): string {
   return join(cacheDir, 'library-proofs.json');
-}
-
-async function readAll(cacheDir: string): Promise<readonly StoredProof[]> {
-  try {
-    const value: unknown = JSON.parse(await readFile(fileIn(cacheDir), 'utf8'));
-    const isOurs = isRecord(value) && value.format === FORMAT && Array.isArray(value.proofs);
-    return isOurs ? (value.proofs as unknown[]).filter(isStored) : [];
-  } catch {
-    // A missing or broken file only costs another canary.
-    return [];
-  }
-}
-
-function isStored(value: unknown): value is StoredProof {
-  if (!isRecord(value)) return false;
-  const { key, minimal, at } = value;
-  return typeof key === 'string' && typeof minimal === 'boolean' && typeof at === 'number';
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }

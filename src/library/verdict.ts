@@ -3,11 +3,12 @@
  * Any process; the file is replaced whole, and the last writer wins. A verdict is a shortcut for the
  * status only: every engine identifies its library again.
  */
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
 import type { LibraryIdentity } from '../engine/engine.js';
 import type { WireError } from '../engine/protocol.js';
+import { type Entry, type EntryKind, isRecord, recallEntry, rememberEntry } from './remembered.js';
 
 /** How the identification of a library ended. */
 export type Verdict =
@@ -22,11 +23,17 @@ const FORMAT = 2;
 /** Variables that change what a library finds or loads. */
 const TELLING_VARIABLES = /^(LD_|DYLD_|GGML_|CUDA_|HIP_|HSA_|ROCR_|VK_|ONEAPI_|SYCL_)/;
 
-interface StoredVerdict {
-  readonly key: string;
-  readonly at: number;
+interface StoredVerdict extends Entry {
   readonly verdict: Verdict;
 }
+
+const VERDICTS: EntryKind<StoredVerdict> = {
+  format: FORMAT,
+  list: 'verdicts',
+  most: MAX_VERDICTS,
+  isEntry: (value): value is StoredVerdict & typeof value =>
+    isRecord(value.verdict) && (isRecord(value.verdict.identity) || isRecord(value.verdict.error)),
+};
 
 /**
  * A digest of everything a verdict depends on: the files of the library, what we know of its
@@ -63,44 +70,11 @@ async function fileFacts(path: string): Promise<readonly string[]> {
 
 /** The remembered verdict, or null where there is none that still counts. */
 export async function recallVerdict(file: string, key: string): Promise<Verdict | null> {
-  const stored = (await readAll(file)).find((one) => one.key === key);
+  const stored = await recallEntry(file, VERDICTS, key);
   return stored && Date.now() - stored.at < MAX_AGE_MS ? stored.verdict : null;
 }
 
 /** Remembers a verdict among the newest ones. Rejects where the directory cannot be written. */
-export async function rememberVerdict(file: string, key: string, verdict: Verdict): Promise<void> {
-  const others = (await readAll(file)).filter((one) => one.key !== key);
-  const all = [{ key, at: Date.now(), verdict }, ...others].slice(0, MAX_VERDICTS);
-  const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
-  await mkdir(dirname(file), { recursive: true });
-  try {
-    await writeFile(temporary, JSON.stringify({ format: FORMAT, verdicts: all }), { mode: 0o600 });
-    await rename(temporary, file);
-  } catch (error) {
-    await unlink(temporary).catch(() => {});
-    throw error;
-  }
-}
-
-async function readAll(file: string): Promise<readonly StoredVerdict[]> {
-  try {
-    const content: unknown = JSON.parse(await readFile(file, 'utf8'));
-    return isRecord(content) && content.format === FORMAT && Array.isArray(content.verdicts)
-      ? content.verdicts.filter(isStored)
-      : [];
-  } catch {
-    // A missing or broken cache only costs a new look.
-    return [];
-  }
-}
-
-function isStored(value: unknown): value is StoredVerdict {
-  if (!isRecord(value) || typeof value.key !== 'string' || typeof value.at !== 'number')
-    return false;
-  const { verdict } = value;
-  return isRecord(verdict) && (isRecord(verdict.identity) || isRecord(verdict.error));
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
+export function rememberVerdict(file: string, key: string, verdict: Verdict): Promise<void> {
+  return rememberEntry(file, VERDICTS, { key, at: Date.now(), verdict });
 }
