@@ -41,10 +41,13 @@ before(async () => {
 });
 
 /** A home whose `lib/other` holds another libllama: the packaged one at another place. */
-async function homeWithOther(owner: Owner): Promise<{ home: Home; other: string }> {
+async function homeWithOther(
+  owner: Owner,
+  place = join('config', 'hoshikage', 'lib', 'other'),
+): Promise<{ home: Home; other: string }> {
   const home = makeHome(owner);
   home.writeMap({ rambler: await rambler() });
-  const to = join(home.configDir, 'lib', 'other');
+  const to = join(home.root, place);
   mkdirSync(to, { recursive: true });
   for (const name of readdirSync(dirname(packaged))) {
     if (/^(lib)?(llama|ggml)/.test(name)) cpSync(join(dirname(packaged), name), join(to, name));
@@ -155,11 +158,12 @@ describe('A switch of the library', () => {
     assert.match(used.output, /put there by hand/);
   });
 
-  test('stays over a restart, and needs no server', async (t) => {
-    const { home, other } = await homeWithOther(t);
-    const switched = await lib(t, home, ['use', 'other']);
+  test('to a path needs no server, stays over a restart, and can be taken back', async (t) => {
+    const { home, other } = await homeWithOther(t, join('build', 'bin'));
+    const switched = await lib(t, home, ['use', join(home.root, 'build')]);
     assert.equal(switched.code, 0, switched.output);
     assert.match(switched.output, /✓ text/);
+    const id = /Switched to (bin-[0-9a-f]{8}) /.exec(switched.output)?.[1] ?? '';
     const server = await startServer(t, { home });
     const status = await until('verdict', async () => {
       const { library } = await server.status();
@@ -167,8 +171,14 @@ describe('A switch of the library', () => {
     });
     assert.deepEqual([status.state, status.origin, status.path], ['ok', 'active', other]);
     const list = await lib(t, home, ['list']);
-    assert.match(list.output, /^\* {2}other .*put there by hand$/m);
-    assert.match(list.output, /chosen by hoshikage lib use other/);
+    assert.match(list.output, new RegExp(`^\\* {2}${id} .*lib use <PATH>$`, 'm'));
+    assert.match(list.output, new RegExp(`chosen by hoshikage lib use ${id}`));
+    const kept = await lib(t, home, ['rm', id]);
+    assert.match(kept.output, /is in use/);
+    assert.equal((await lib(t, home, ['use', 'default'])).code, 0);
+    assert.equal((await lib(t, home, ['rm', id])).code, 0);
+    // The files were only linked.
+    assert.ok(existsSync(other));
   });
 
   test('to a library that fails changes nothing, with a server and without', async (t) => {

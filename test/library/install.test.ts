@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -9,6 +10,8 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, type TestContext, test } from 'node:test';
@@ -327,6 +330,40 @@ test('a mirror that names npm’s own host is asked for the archive itself', asy
   const tarball = `https://registry.npmjs.org/${CPU}/-/linux-x64-1.0.0.tgz`;
   registry.offer(CPU, '1.0.0', libraryPackage('linux-x64'), { tarball });
   assert.equal((await install(registry)).installed.id, 'cpu-1.0.0');
+});
+
+test('a proxy of npm’s configuration is used, but for the hosts that need none', async (t) => {
+  const registry = await withCpu(t);
+  const proxied: string[] = [];
+  const proxy = createServer();
+  proxy.on('connect', (request, client: Socket) => {
+    proxied.push(request.url ?? '');
+    const { hostname, port } = new URL(`http://${request.url}`);
+    const target = connect(Number(port), hostname, () => {
+      client.write('HTTP/1.1 200 OK\r\n\r\n');
+      target.pipe(client);
+      client.pipe(target);
+    });
+    for (const [one, other] of [
+      [client, target],
+      [target, client],
+    ] as const) {
+      one.on('error', () => other.destroy());
+      one.on('close', () => other.destroy());
+    }
+  });
+  proxy.listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  t.after(() => void proxy.close());
+  // address() of a listening TCP server is an AddressInfo.
+  const { port } = proxy.address() as AddressInfo;
+  const npmrc = `proxy=http://127.0.0.1:${port}/\n`;
+  await install(registry, { npmrc, version: '1.0.0' });
+  assert.ok(proxied.length > 0);
+  assert.ok(proxied.every((host) => host === new URL(registry.url).host));
+  proxied.length = 0;
+  await install(registry, { npmrc: `${npmrc}noproxy=127.0.0.1\n` });
+  assert.deepEqual(proxied, []);
 });
 
 test('whoever gives up leaves nothing behind', async (t) => {
