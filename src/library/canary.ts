@@ -179,8 +179,8 @@ class CanaryRun {
       async (signal) => {
         const engine = await this.open(await prepare(), signal);
         opened.push(engine);
-        const { library, model, threads } = engine.info;
-        return `${model.layers} layers on ${deviceNames(library)}, ${threads} threads`;
+        const { library, threads } = engine.info;
+        return `devices: ${deviceNames(library)}; threads: ${threads}`;
       },
       LOAD_LIMIT_MS,
     );
@@ -296,5 +296,5 @@ function sameLibrary(one: LibraryIdentity, other: LibraryIdentity): boolean {
 }
 
 function deviceNames({ devices }: LibraryIdentity): string {
-  return devices.map(({ name }) => name).join(', ') || 'no device';
+  return devices.map(({ name }) => name).join(', ') || 'none';
 }
