@@ -35,12 +35,12 @@ describe('the state of a sequence', { skip: skipReason }, () => {
   it('is not there where nothing is cached, or where the slot is at work', () =>
     rig.with({}, async (context) => {
       assert.equal(await context.native.saveState(0), null);
-      rig.control.set('holdDecode', 1);
-      const run = context.start('0', { maxTokens: 3 });
-      await rig.control.until('inDecode', 1);
+      rig.control.set('tokenSleepUs', 5000);
+      const run = context.start('0');
+      await rig.control.until('tokensDecoded', 1);
       const saving = context.native.saveState(0);
-      rig.control.set('holdDecode', 0);
       assert.equal(await within(saving, 'an answer about a busy slot'), null);
+      run.completion.cancel(-1);
       await run.done;
       assert.ok(await context.native.saveState(0));
     }));
@@ -52,7 +52,7 @@ describe('the state of a sequence', { skip: skipReason }, () => {
       assert.ok(state);
       assert.equal(await context.native.restoreState(state), 1);
       assert.equal(await context.native.restoreState(state), 0);
-      rig.control.set('tokenSleepUs', 500);
+      rig.control.set('tokenSleepUs', 5000);
       const runs = [context.start('0'), context.start('1')];
       await rig.control.until('mostSequences', 2);
       assert.equal(await within(context.native.restoreState(state), 'an answer'), null);
