@@ -139,13 +139,13 @@ function systemDirectories({ platform, arch, searchPath }: SearchPlaces): string
 /**
  * The library with its siblings by absolute path, each after what it needs itself. Opening them first
  * keeps LD_LIBRARY_PATH from mixing in another version's, and helps builds without a usable RUNPATH.
- * Nothing to open before it where the file is no ELF (macOS and Windows look beside the library).
+ * Nothing to open before it on Windows, whose loader looks beside the library first.
  */
 export async function withSiblings(path: string): Promise<LibraryFiles> {
   // A bare name is looked for by the system, never in the current directory; so neither here.
   const facts = isAbsolute(path) ? await readBinary(path, { symbols: false }) : null;
   const family =
-    facts && !('problem' in facts) && facts.format === 'elf'
+    facts && !('problem' in facts) && facts.format !== 'pe'
       ? await familyOf(path, facts, { symbols: false })
       : null;
   const preload = family?.siblings.map((one) => one.path) ?? [];

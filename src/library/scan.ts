@@ -62,7 +62,7 @@ export async function scanLibrary(path: string, abi: AbiTable, host: Host): Prom
   const known = { ...nothing, facts, bracket, unknownSymbols };
   if (refusal) return { ...known, refusal: refuse(refusal) };
   const family = await familyOf(path, facts, { symbols: true });
-  const preload = facts.format === 'elf' ? family.siblings.map((one) => one.path) : [];
+  const preload = facts.format === 'pe' ? [] : family.siblings.map((one) => one.path);
   const library = { path, facts };
   const why =
     (await gapIn(path, family, host)) ??

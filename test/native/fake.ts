@@ -217,7 +217,9 @@ export function buildGgml(salt = ''): string {
   const names = symbolNames('OPTIONAL').filter((name) => name.startsWith('ggml_'));
   // Without a name of its own a library that is already open would not be recognised.
   const naming = process.platform === 'darwin' ? '-install_name' : '-soname';
-  const flags = [`-Wl,${naming},libggml.so`];
+  // Once loaded it stays, as the real one does.
+  const staying = process.platform === 'darwin' ? [] : ['-Wl,-z,nodelete'];
+  const flags = [`-Wl,${naming},libggml.so`, ...staying];
   return compile(`${HEAD}// ${salt}\n${stubs(names)}\n`, flags, 'libggml.so');
 }
 

@@ -298,6 +298,28 @@ describe('the identification of a libllama', { skip: skipReason, concurrency: 2 
     assert.match(verdict.message ?? '', /libggml comes from elsewhere/);
   });
 
+  it('refuses a process in which another libggml is loaded already, and names its file', async () => {
+    const foreign = join(folder, 'libggml-foreign.so');
+    copyFileSync(buildGgml('foreign'), foreign);
+    const end = await startStory('identify', { library: buildFake(), first: foreign }).end;
+    const [verdict] = end.out;
+    assert.equal(verdict?.code, 'library_incompatible', end.stderr);
+    assert.match(String(verdict.message), /already loaded .*libggml-foreign\.so/);
+  });
+
+  it('opens a library whose very files are loaded already', async () => {
+    const home = join(folder, 'loaded');
+    mkdirSync(home);
+    const ggml = join(home, 'libggml.so');
+    const library = join(home, 'libllama.so');
+    copyFileSync(buildGgml(), ggml);
+    copyFileSync(buildLookalike({ ...newest, ggml: buildGgml() }), library);
+    const end = await startStory('identify', { library, preload: [ggml], first: ggml }).end;
+    const [verdict] = end.out;
+    assert.equal(verdict?.code, undefined, String(verdict?.message));
+    assert.ok(verdict?.library);
+  });
+
   it('names a sibling that cannot be opened, which is no verdict on the library', async () => {
     const sibling = join(folder, 'libggml-base.so');
     writeFileSync(sibling, 'text');

@@ -1,10 +1,11 @@
 #include "library.h"
 
-#include <cstring>
+#include <algorithm>
 #include <mutex>
 
 #include "crash.h"
 #include "error.h"
+#include "places.h"
 #include "shared-object.h"
 
 namespace hoshikage {
@@ -48,9 +49,22 @@ void OnLog(int level, const char* text, void*) {
   }
 }
 
-std::string Directory(const std::string& path) {
-  const size_t slash = path.find_last_of("/\\");
-  return slash == std::string::npos ? "" : path.substr(0, slash);
+// One libggml per process: two share names, and each would use parts of the other.
+void RefuseForeign(const LibraryOptions& options) {
+  std::vector<std::string> own{RealPath(options.path)};
+  for (const std::string& sibling : options.preload) own.push_back(RealPath(sibling));
+  for (const std::string& file : LoadedFiles()) {
+    if (!IsOfFamily(file) || std::find(own.begin(), own.end(), file) != own.end()) continue;
+    throw Error("library_incompatible",
+                "this process has already loaded " + file + ", which does not belong to it");
+  }
+}
+
+// Or ggml loads whatever they name, from anywhere.
+void RemoveBackendVariables() {
+  for (const char* name : {"GGML_BACKEND_PATH", "GGML_BACKEND_DIR"}) {
+    if (RemoveEnvironment(name)) LogLine(kLogWarn, std::string(name) + " is not honoured");
+  }
 }
 
 const char* DeviceType(int type, bool has_igpu) {
@@ -102,6 +116,8 @@ std::shared_ptr<Library> Library::Open(const LibraryOptions& options) {
 void Library::Load(const LibraryOptions& options) {
   // Or ggml_abort forks a debugger to print a backtrace. Read with getenv when libggml is loaded.
   SetEnvironmentDefault("GGML_NO_BACKTRACE", "1");
+  RemoveBackendVariables();
+  RefuseForeign(options);
   std::string reason;
   for (const std::string& sibling : options.preload) {
     if (!OpenSharedObject(sibling, &reason)) {
@@ -118,13 +134,15 @@ void Library::Load(const LibraryOptions& options) {
   path_ = options.path;
   unknown_symbols_ = options.unknown_symbols;
   const std::string file = FileOfAddress(reinterpret_cast<void*>(api_.llama_decode));
-  directory_ = Directory(file.empty() ? options.path : file);
-  CheckOneDirectory();
+  directory_ = DirectoryOf(file.empty() ? options.path : file);
+  const std::string ggml_directory = CheckDirectories();
   Guard("library_incompatible", "initialise", [&] {
     api_.llama_log_set(OnLog, nullptr);
     // Without a path the directory of the executable and the current one would be searched too.
-    if (options.backends && api_.ggml_backend_load_all_from_path && !directory_.empty()) {
-      api_.ggml_backend_load_all_from_path(directory_.c_str());
+    if (options.backends && api_.ggml_backend_load_all_from_path && !ggml_directory.empty()) {
+      for (const std::string& directory : BackendDirectories(ggml_directory)) {
+        api_.ggml_backend_load_all_from_path(directory.c_str());
+      }
     }
     api_.llama_backend_init();
   });
@@ -150,14 +168,21 @@ void Library::Bind(void* handle) {
 }
 
 // LD_LIBRARY_PATH beats a library's own search path and mixes versions without a word.
-void Library::CheckOneDirectory() const {
-  const void* ggml = reinterpret_cast<const void*>(api_.ggml_backend_dev_count);
-  if (!ggml) return;
-  const std::string file = FileOfAddress(ggml);
-  if (!file.empty() && Directory(file) != directory_) {
-    throw Error("library_incompatible",
-                "its libggml comes from elsewhere: " + file + " instead of " + directory_);
+// Returns where libggml is; libllama's own directory where that is unknown.
+std::string Library::CheckDirectories() const {
+  std::string directory = directory_;
+  // The first is in libggml-base, the second in libggml, which loads the backends.
+  for (const void* function : {reinterpret_cast<const void*>(api_.ggml_backend_dev_name),
+                               reinterpret_cast<const void*>(api_.ggml_backend_dev_count)}) {
+    const std::string file = function ? FileOfAddress(function) : "";
+    if (file.empty()) continue;
+    directory = DirectoryOf(file);
+    if (!MayUse(directory_, directory)) {
+      throw Error("library_incompatible",
+                  "its libggml comes from elsewhere: " + file + " instead of " + directory_);
+    }
   }
+  return directory;
 }
 
 namespace {

@@ -69,7 +69,7 @@ class Library {
   Library() = default;
   void Load(const LibraryOptions& options);
   void Bind(void* handle);
-  void CheckOneDirectory() const;
+  std::string CheckDirectories() const;
 
   Api api_;
   AbiVerdict abi_;
