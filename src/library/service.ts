@@ -206,6 +206,11 @@ export class LibraryService {
       layout: `${identity.layout.model}/${identity.layout.context}`,
       devices: identity.devices.map((device) => device.name).join(', '),
     });
+    if (choice && !(await recallProof(this.#deps.cacheDir, found.path))) {
+      log.warn('libllama has changed since it passed; hoshikage lib use proves it again', {
+        id: choice.id,
+      });
+    }
   }
 
   #known(path: string, choice: Choice | null, signal: AbortSignal): Promise<Known> {

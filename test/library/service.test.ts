@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, utimesSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -314,4 +314,21 @@ test('switches come one after the other, and a closing service ends the one that
   await service.close();
   await ended;
   assert.equal((await service.store.active()).active?.id, 'one');
+});
+
+test('a chosen library whose files changed since it passed is used, and said to be so', async () => {
+  const other = putInstalled('other');
+  await prove(other);
+  await new LibraryStore(join(root, 'lib')).activate('other');
+  const warned = ({ log }: ReturnType<typeof setUp>) =>
+    log.records.filter(({ level, message }) => level === 'warn' && /since it passed/.test(message));
+  const same = setUp(async () => good);
+  await same.service.ready(patient());
+  await same.service.close();
+  assert.deepEqual(warned(same), []);
+  utimesSync(other, 1, 1);
+  const changed = setUp(async () => good);
+  assert.equal((await changed.service.ready(patient())).path, other);
+  await changed.service.close();
+  assert.equal(warned(changed).length, 1);
 });
