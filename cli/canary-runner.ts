@@ -2,7 +2,7 @@
  * Runs the canary for a command and shows it check by check. Runs in the CLI process; the library is
  * opened by processes of its own only.
  */
-import type { CanaryCheck, CanaryReport } from '../src/library/canary.js';
+import type { CanaryCheck, CanaryReport } from '../src/canary/canary.js';
 import type { LocalLibraries } from './local-library.js';
 import { plain, print, type Words } from './print.js';
 import type { Shell } from './shell.js';
@@ -29,7 +29,7 @@ export async function showCanary(
   { config, env }: LocalLibraries,
   options: { readonly minimal: boolean; readonly shell: Shell; readonly signal: AbortSignal },
 ): Promise<CanaryReport> {
-  const { runCanary } = await import('../src/library/canary.js');
+  const { runCanary } = await import('../src/canary/canary.js');
   const { libraryFiles } = await import('../src/library/known.js');
   const { silentLog } = await import('../src/log.js');
   const { minimal, shell, signal } = options;

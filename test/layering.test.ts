@@ -77,11 +77,14 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   config: [],
   models: [],
   engine: [],
-  library: ['engine', 'models'],
+  binary: [],
+  library: ['binary', 'engine', 'models'],
+  install: ['binary', 'library', 'models'],
+  canary: ['binary', 'library', 'engine', 'models'],
   resources: ['models', 'engine'],
   chat: ['resources', 'engine', 'models'],
   http: ['chat', 'resources', 'models', 'config'],
-  doctor: ['config', 'models', 'library', 'engine'],
+  doctor: ['config', 'models', 'binary', 'library', 'engine'],
   server: ['http', 'chat', 'resources', 'library', 'engine', 'models', 'config'],
   cli: ['models', 'config'],
 };
@@ -89,11 +92,11 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
 const TYPES: Readonly<Record<string, readonly string[]>> = {
   resources: ['config'],
   http: ['engine'],
-  cli: ['server', 'library', 'doctor'],
+  cli: ['server', 'install', 'canary', 'library', 'doctor'],
 };
 /** Only when a command runs. */
 const WHEN_IT_RUNS: Readonly<Record<string, readonly string[]>> = {
-  cli: ['server', 'library', 'engine', 'chat', 'doctor'],
+  cli: ['server', 'install', 'canary', 'library', 'engine', 'chat', 'doctor'],
 };
 
 /** Packages that belong to one place. */
@@ -105,7 +108,7 @@ const PLACES: readonly (readonly [packages: RegExp, place: RegExp])[] = [
   [/^@huggingface\/jinja$/, /^src\/chat\//],
   [/^winston/, /^src\/log\.ts$/],
   [/^dotenv$/, /^src\/config\.ts$/],
-  [/^(undici|ini|tar)$/, /^src\/library\//],
+  [/^(undici|ini|tar)$/, /^src\/install\//],
   [/^(yargs|picocolors)(\/.*)?$/, /^cli\//],
 ];
 

@@ -4,7 +4,7 @@
  */
 import { homedir } from 'node:os';
 import { HoshikageError } from '../../src/errors.js';
-import type { InstallResult, Variant } from '../../src/library/install.js';
+import type { InstallResult, Variant } from '../../src/install/install.js';
 import { type ExitCode, usageError } from '../fail.js';
 import { localLibraries, untilInterrupted } from '../local-library.js';
 import { formatBytes, ownCommand, print } from '../print.js';
@@ -19,8 +19,8 @@ interface Wanted {
 /** Installs it and says how to use it. */
 export async function install(wanted: Wanted, shell: Shell): Promise<ExitCode> {
   const { loadConfig, npmEnvironment } = await import('../../src/config.js');
-  const { installLibrary, SCOPE } = await import('../../src/library/install.js');
-  const { readNpmConfig } = await import('../../src/library/npmrc.js');
+  const { installLibrary, SCOPE } = await import('../../src/install/install.js');
+  const { readNpmConfig } = await import('../../src/install/npmrc.js');
   const { version } = wanted;
   if (!/^[\w.+-]{1,64}$/.test(version)) {
     throw usageError({ ja: `版の書き方が違います: ${version}`, en: `Not a version: ${version}` });
@@ -53,7 +53,7 @@ export async function install(wanted: Wanted, shell: Shell): Promise<ExitCode> {
 /** The one that was named, or the one for this machine. Code: usage. */
 async function chooseVariant(named: Variant | undefined, env: NodeJS.ProcessEnv): Promise<Variant> {
   const { platform, arch } = process;
-  const { variantsFor } = await import('../../src/library/install.js');
+  const { variantsFor } = await import('../../src/install/install.js');
   const there = variantsFor(platform, arch);
   const [plain] = there;
   if (plain === undefined) {

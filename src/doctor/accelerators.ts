@@ -3,6 +3,7 @@
  * whether a GPU is used. Main thread; reads files and opens no driver.
  */
 import { basename, dirname, join } from 'node:path';
+import { readBinary } from '../binary/formats.js';
 import type { Device } from '../engine/engine.js';
 import {
   type Accelerator,
@@ -12,7 +13,6 @@ import {
   findSharedLibraries,
   readDriverFacts,
 } from '../library/drivers.js';
-import { readBinary } from '../library/formats.js';
 import { type Finding, finding, type Text } from './check.js';
 import type { LibraryView } from './library-view.js';
 import { listed, type Patient } from './patient.js';

@@ -2,12 +2,13 @@
  * The library that a server would use now, found and identified once for all checks that speak of it.
  * Main thread; the identification is a process of its own, as in the server. Nothing is remembered.
  */
+
+import { readBinary } from '../binary/formats.js';
 import type { Config } from '../config.js';
 import type { LibraryIdentity } from '../engine/engine.js';
 import { fromWire } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
 import { findLibrary, type LibraryOrigin } from '../library/find.js';
-import { readBinary } from '../library/formats.js';
 import { identifyLibrary } from '../library/identify.js';
 import { scanHere } from '../library/known.js';
 import { filesOf, type ScanReport } from '../library/scan.js';

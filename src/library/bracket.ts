@@ -3,9 +3,10 @@
  * Any process; pure. The addon asks the same of the loaded library (native/src/llama/abi.cc), so the
  * two must stay alike. It must never decide about layouts: functions alone do not tell them.
  */
+
+import type { BinaryFacts } from '../binary/binary.js';
+import { because, type Reason } from '../binary/reasons.js';
 import type { AbiTable } from '../engine/addon.js';
-import type { BinaryFacts } from './binary.js';
-import { because, type Reason } from './reasons.js';
 
 /** A bracket's end where no function sets one; the addon says the same. */
 export const NO_END = 2 ** 31 - 1;

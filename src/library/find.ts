@@ -6,10 +6,10 @@
 import { realpath } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { delimiter, isAbsolute, join } from 'node:path';
+import { readBinary } from '../binary/formats.js';
 import type { LibraryFiles } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
 import { type Choice, readActive } from './active.js';
-import { readBinary } from './formats.js';
 import { kindOf, libraryIn, namesOf } from './place.js';
 import { familyOf } from './siblings.js';
 import { findInstalled } from './store.js';

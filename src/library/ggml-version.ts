@@ -3,10 +3,11 @@
  * Any process; pure. Functions alone do not tell an old libllama on a newer libggml, which still has
  * all the old ones; but their structs may have changed under it.
  */
+
+import { compareVersions } from '../binary/binary.js';
+import { because, type Reason } from '../binary/reasons.js';
 import type { LibraryIdentity } from '../engine/engine.js';
-import { compareVersions } from './binary.js';
 import { buildsOf } from './bracket.js';
-import { because, type Reason } from './reasons.js';
 
 /** The build of llama.cpp that a version of ggml came with. Newer ones than the last are let pass. */
 const CAME_WITH: readonly (readonly [version: string, build: number])[] = [

@@ -2,8 +2,8 @@
  * The machine that is to run a library, and whether a library is for such a machine at all.
  * Any process. It looks at files only.
  */
-import type { BinaryFacts } from './binary.js';
-import { because, type Reason } from './reasons.js';
+import type { BinaryFacts } from '../binary/binary.js';
+import { because, type Reason } from '../binary/reasons.js';
 
 /** The machine that is to run the library. */
 export interface Host {

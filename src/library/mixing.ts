@@ -4,9 +4,9 @@
  */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { readBinary } from './formats.js';
+import { readBinary } from '../binary/formats.js';
+import { because, type Reason } from '../binary/reasons.js';
 import { namesOf } from './place.js';
-import { because, type Reason } from './reasons.js';
 import type { Family, Member } from './siblings.js';
 
 /** A backend of libggml that is loaded at run time, by its file name: libggml-cuda.so. */

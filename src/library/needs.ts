@@ -5,11 +5,11 @@
  */
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { compareVersions } from './binary.js';
+import { compareVersions } from '../binary/binary.js';
+import { readBinary } from '../binary/formats.js';
+import { because, type Reason } from '../binary/reasons.js';
 import { findSharedLibraries } from './drivers.js';
-import { readBinary } from './formats.js';
 import type { Host } from './host.js';
-import { because, type Reason } from './reasons.js';
 import type { Member } from './siblings.js';
 
 /** The families of versions that systems differ in, as people call them. */

@@ -6,17 +6,17 @@
  */
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, isAbsolute } from 'node:path';
+import type { BinaryFacts } from '../binary/binary.js';
+import { readBinary } from '../binary/formats.js';
+import { because, type Reason } from '../binary/reasons.js';
 import type { AbiTable } from '../engine/addon.js';
 import type { LibraryFiles } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
-import type { BinaryFacts } from './binary.js';
 import { bracketOf, unknownNames } from './bracket.js';
 import { findSharedLibraries } from './drivers.js';
-import { readBinary } from './formats.js';
 import { foreignTo, type Host } from './host.js';
 import { acceleratorsBeside, mixingIn, withoutBackends } from './mixing.js';
 import { missingNeeds, missingOfBackends } from './needs.js';
-import { because, type Reason } from './reasons.js';
 import { type Family, familyOf } from './siblings.js';
 
 /** What a scan found. */

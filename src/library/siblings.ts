@@ -5,8 +5,8 @@
  */
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { BinaryFacts } from './binary.js';
-import { readBinary } from './formats.js';
+import type { BinaryFacts } from '../binary/binary.js';
+import { readBinary } from '../binary/formats.js';
 
 /** One library of a family. */
 export interface Member {

@@ -2,6 +2,10 @@
  * An Engine that passes the canary without a libllama: it says the scripted texts and computes with our
  * own reference. Each fault makes it wrong in one way. Never used outside tests.
  */
+
+import { CANARY_MODELS } from '../../src/canary/canary-numbers.js';
+import { CANARY_SAYS } from '../../src/canary/canary-text.js';
+import { ReferenceModel, ReferenceSequence } from '../../src/canary/reference.js';
 import { CompletionStream } from '../../src/engine/completion.js';
 import type {
   CompletionRequest,
@@ -12,9 +16,6 @@ import type {
 import type { EngineProcessInput } from '../../src/engine/process.js';
 import type { RestoredState, SavedState } from '../../src/engine/protocol.js';
 import { HoshikageError } from '../../src/errors.js';
-import { CANARY_MODELS } from '../../src/library/canary-numbers.js';
-import { CANARY_SAYS } from '../../src/library/canary-text.js';
-import { ReferenceModel, ReferenceSequence } from '../../src/library/reference.js';
 import { FakeEngine, type Step } from './fake-engine.js';
 
 /** One way to be wrong. */

@@ -7,8 +7,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { configPaths } from '../../src/config.js';
 import { HoshikageError } from '../../src/errors.js';
-import { installLibrary, SCOPE } from '../../src/library/install.js';
-import { readNpmConfig } from '../../src/library/npmrc.js';
+import { installLibrary, SCOPE } from '../../src/install/install.js';
+import { readNpmConfig } from '../../src/install/npmrc.js';
 import { LibraryStore } from '../../src/library/store.js';
 
 /** Where the builds are kept. */

@@ -5,11 +5,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type CanaryCheck, runCanary } from '../../src/canary/canary.js';
 import { readAbi } from '../../src/engine/addon.js';
 import type { LibraryIdentity } from '../../src/engine/engine.js';
 import { startEngineProcess } from '../../src/engine/process.js';
 import type { LibraryFiles } from '../../src/engine/protocol.js';
-import { type CanaryCheck, runCanary } from '../../src/library/canary.js';
 import { identifyLibrary } from '../../src/library/identify.js';
 import { filesOf, scanLibrary } from '../../src/library/scan.js';
 import { silentLog } from '../../src/log.js';

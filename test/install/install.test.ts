@@ -15,8 +15,8 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, type TestContext, test } from 'node:test';
-import { type InstallInput, installLibrary, variantsFor } from '../../src/library/install.js';
-import { readNpmConfig } from '../../src/library/npmrc.js';
+import { type InstallInput, installLibrary, variantsFor } from '../../src/install/install.js';
+import { readNpmConfig } from '../../src/install/npmrc.js';
 import { LibraryStore } from '../../src/library/store.js';
 import { elfImage } from '../helpers/elf-file.js';
 import {

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { BinaryFacts } from '../../src/library/binary.js';
-import { readBinary } from '../../src/library/formats.js';
+import type { BinaryFacts } from '../../src/binary/binary.js';
+import { readBinary } from '../../src/binary/formats.js';
 import { type ElfContent, elfImage, writeElf } from '../helpers/elf-file.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'hoshikage-elf-'));

@@ -10,6 +10,7 @@ import type { Engine, EngineOptions, LibraryIdentity } from '../engine/engine.js
 import { type EngineProcessInput, startEngineProcess } from '../engine/process.js';
 import { fromWire, type LibraryFiles } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
+import { type Identification, type IdentifyInput, identifyLibrary } from '../library/identify.js';
 import type { Log } from '../log.js';
 import { NumberChecks } from './canary-numbers.js';
 import { reasonOf, TailLog } from './canary-report.js';
@@ -20,7 +21,6 @@ import {
   checkText,
   writeCanaryScript,
 } from './canary-text.js';
-import { type Identification, type IdentifyInput, identifyLibrary } from './identify.js';
 
 /** The parts of the proof, in no particular order. */
 export type CanaryCheckName =

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { readNpmConfig } from '../../src/library/npmrc.js';
+import { readNpmConfig } from '../../src/install/npmrc.js';
 
 const SCOPE = '@node-llama-cpp';
 let home = '';

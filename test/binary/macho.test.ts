@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { readBinary } from '../../src/library/formats.js';
+import { readBinary } from '../../src/binary/formats.js';
 import { fatImage, type MachOContent, machOImage } from '../helpers/macho-file.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'hoshikage-macho-'));

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { readBinary } from '../../src/library/formats.js';
+import { readBinary } from '../../src/binary/formats.js';
 import { elfImage } from '../helpers/elf-file.js';
 import { fatImage, machOImage } from '../helpers/macho-file.js';
 import { peImage } from '../helpers/pe-file.js';

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { readBinary } from '../../src/library/formats.js';
+import { readBinary } from '../../src/binary/formats.js';
 import { type PeContent, peImage } from '../helpers/pe-file.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'hoshikage-pe-'));

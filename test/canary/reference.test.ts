@@ -1,7 +1,7 @@
 /** Our own forward pass: small cases worked out by hand, and what it must not depend on. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ReferenceModel, ReferenceSequence } from '../../src/library/reference.js';
+import { ReferenceModel, ReferenceSequence } from '../../src/canary/reference.js';
 import { type GgufContent, matrix, vector } from '../../src/models/gguf-write.js';
 import { randomContent } from '../../src/models/random.js';
 

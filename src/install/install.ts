@@ -5,15 +5,15 @@
  */
 import { mkdir, rename, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readBinary } from '../binary/formats.js';
 import { HoshikageError } from '../errors.js';
+import { findSharedLibraries } from '../library/drivers.js';
+import { PACKAGE_BY_PLATFORM } from '../library/find.js';
+import { libraryIn } from '../library/place.js';
+import { type Installed, LibraryStore } from '../library/store.js';
 import { type Contents, readContents, unpack } from './archive.js';
-import { findSharedLibraries } from './drivers.js';
-import { PACKAGE_BY_PLATFORM } from './find.js';
-import { readBinary } from './formats.js';
 import { invalid, NpmRegistry, type PackageVersion, type RegistryLimits } from './npm-registry.js';
 import type { NpmConfig } from './npmrc.js';
-import { libraryIn } from './place.js';
-import { type Installed, LibraryStore } from './store.js';
 
 /** Which build. */
 export type Variant = 'cpu' | 'cuda' | 'vulkan' | 'metal';
