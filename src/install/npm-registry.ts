@@ -121,8 +121,31 @@ export class NpmRegistry {
     if (typeof tarball !== 'string' || !URL.canParse(tarball)) {
       throw invalid(full, 'the registry gives no address', 'レジストリーに置き場所がありません');
     }
+    const url = this.#safe(this.#own(new URL(tarball)));
+    if (url === null) {
+      throw invalid(
+        full,
+        'the registry names an address without https for it',
+        'レジストリーが https でない置き場所を示しています',
+      );
+    }
     const unpackedBytes = typeof unpackedSize === 'number' ? unpackedSize : null;
-    return { name, version, tarball: this.#own(new URL(tarball)), sha512, unpackedBytes };
+    return { name, version, tarball: url, sha512, unpackedBytes };
+  }
+
+  /**
+   * What a registry behind https names as http on its own host is asked for by https, as npm does; on
+   * another host it is nothing to trust: null.
+   */
+  #safe(tarball: URL): URL | null {
+    const { registry } = this.#config;
+    tarball.username = '';
+    tarball.password = '';
+    if (tarball.protocol === 'https:') return tarball;
+    if (tarball.protocol !== 'http:') return null;
+    if (registry.protocol === 'http:') return tarball;
+    if (tarball.hostname !== registry.hostname) return null;
+    return new URL(registry.origin + tarball.pathname + tarball.search);
   }
 
   /** A mirror's listing may still name npm's own host; the mirror has the archive as well. */

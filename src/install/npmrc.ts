@@ -52,14 +52,28 @@ export async function readNpmConfig(scope: string, places: NpmPlaces): Promise<N
   const { env, home } = places;
   const given = text(`${scope}:registry`) || text('registry') || PUBLIC_REGISTRY;
   const { url: registry, authorization: own } = registryUrl(given);
-  const https = text('https-proxy') || text('proxy') || named(env, 'https_proxy');
-  const http = text('proxy') || named(env, 'http_proxy') || named(env, 'proxy');
+  const httpNames = [
+    ['proxy', text('proxy')],
+    ['http_proxy', named(env, 'http_proxy')],
+    ['proxy', named(env, 'proxy')],
+  ] as const;
+  const httpsNames = [
+    ['https-proxy', text('https-proxy')],
+    ['proxy', text('proxy')],
+    ['https_proxy', named(env, 'https_proxy')],
+    ...httpNames,
+  ] as const;
   const noProxy = all('noproxy').join(',') || named(env, 'no_proxy');
   return {
     registry,
-    authorization: (url) => keyFor(url, text) ?? (url.origin === registry.origin ? own : null),
-    httpProxy: http,
-    httpsProxy: https || http,
+    authorization: (url) => {
+      // Whoever listens on the way reads what goes by plain http; only a registry that is itself
+      // written down with http is worth it to its user.
+      if (url.protocol !== 'https:' && url.origin !== registry.origin) return null;
+      return keyFor(url, text) ?? (url.origin === registry.origin ? own : null);
+    },
+    httpProxy: proxyOf(httpNames),
+    httpsProxy: proxyOf(httpsNames),
     noProxy,
     ca: await certificates(text('cafile'), all('ca'), home),
     strictSsl: text('strict-ssl') !== 'false',
@@ -134,6 +148,21 @@ function expand(text: string, env: NodeJS.ProcessEnv): string {
 /** A proxy variable in either case. */
 function named(env: NodeJS.ProcessEnv, name: string): string {
   return env[name] || env[name.toUpperCase()] || '';
+}
+
+/** The first one that is set; npm's `false` is none. Its value may hold a password: never shown. */
+function proxyOf(given: readonly (readonly [name: string, value: string])[]): string {
+  const [name, value] = given.find((one) => one[1] !== '') ?? ['', 'false'];
+  if (value === 'false') return '';
+  try {
+    const url = new URL(value);
+    // Done here as well, since whoever uses it will.
+    decodeURIComponent(url.username + url.password);
+    if (/^https?:$/.test(url.protocol)) return value;
+  } catch {
+    // Said below; the cause would name the value.
+  }
+  throw new Error(`\`${name}\` is no http(s) URL`);
 }
 
 function registryUrl(given: string): { url: URL; authorization: string | null } {

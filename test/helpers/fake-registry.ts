@@ -4,9 +4,17 @@
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
+import { TLS_PAIR } from './tls-pair.js';
 
 /** One entry of an archive; `type` is tar's: 0 file, 1 hard link, 2 symbolic link, 5 directory. */
 export interface TarEntry {
@@ -68,15 +76,19 @@ export interface FakeRegistry {
   meddle: Meddle;
 }
 
-/** Starts a registry; `path`: where it is on its host, e.g. `/npm/`. Ends after the test. */
+/**
+ * Starts a registry; `path`: where it is on its host, e.g. `/npm/`. Behind https it has a certificate
+ * that nobody trusts. Ends after the test.
+ */
 export async function fakeRegistry(
   owner: { after(clean: () => void): void },
   path = '/',
+  scheme: 'http' | 'https' = 'http',
 ): Promise<FakeRegistry> {
   const asked: Asked[] = [];
   const archives = new Map<string, Buffer>();
   const packages = new Map<string, Record<string, object>>();
-  const server: Server = createServer((request, response) => {
+  const answer: RequestListener = (request, response) => {
     const { url = '', headers } = request;
     asked.push({ path: url, authorization: headers.authorization });
     if (registry.meddle(request, response)) return;
@@ -90,7 +102,9 @@ export async function fakeRegistry(
       response.writeHead(200, { 'content-type': 'application/json' });
       response.end(JSON.stringify({ name, 'dist-tags': { latest }, versions }));
     } else response.writeHead(404).end('{}');
-  });
+  };
+  const server: Server =
+    scheme === 'https' ? createSecureServer(TLS_PAIR, answer) : createServer(answer);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   owner.after(() => {
@@ -98,7 +112,7 @@ export async function fakeRegistry(
     server.close();
   });
   // address() of a listening TCP server is an AddressInfo.
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const origin = `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const registry: FakeRegistry = {
     url: `${origin}${path}`,
     asked,

@@ -313,6 +313,32 @@ test('a redirect to another host is followed without the key', async (t) => {
   );
 });
 
+test('behind https a registry’s plain http address is asked by https, or not at all', async (t) => {
+  const registry = await fakeRegistry(t, '/', 'https');
+  const plain = await withCpu(t);
+  const path = `/${CPU}/-/linux-x64-1.0.0.tgz`;
+  const archive = libraryPackage('linux-x64');
+  const { host, port } = new URL(plain.url);
+  const npmrc = [
+    'strict-ssl=false',
+    `//${new URL(registry.url).host}/:_authToken=secret`,
+    `//${host}/:_authToken=secret`,
+    `//localhost:${port}/:_authToken=secret`,
+  ].join('\n');
+  registry.offer(CPU, '1.0.0', archive, { tarball: `http://${host}${path}` });
+  assert.equal((await install(registry, { npmrc })).installed.id, 'cpu-1.0.0');
+  assert.deepEqual(
+    registry.asked.map(({ authorization }) => authorization),
+    ['Bearer secret', 'Bearer secret'],
+  );
+  rmSync(libDir, { recursive: true });
+  for (const tarball of [`http://localhost:${port}${path}`, `ftp://${host}${path}`]) {
+    registry.offer(CPU, '1.0.0', archive, { tarball });
+    await assertRefused(install(registry, { npmrc }), 'package_invalid', /https/);
+  }
+  assert.deepEqual(plain.asked, []);
+});
+
 test('redirects that never end, or lead to no web address, are given up', async (t) => {
   const registry = await withCpu(t);
   let target = '/loop';

@@ -89,6 +89,36 @@ test('a key is for its host and its path only', async () => {
   }
 });
 
+test('a key never goes by plain http, but to a registry that is written down so', async () => {
+  const keys = '//a.example/:_authToken=a\n//a.example:8080/:_authToken=a\n';
+  for (const url of ['http://a.example/x.tgz', 'http://a.example:8080/x.tgz']) {
+    const secure = await read({ '.npmrc': `registry=https://me:pass@a.example/\n${keys}` });
+    assert.equal(secure.authorization(new URL(url)), null, url);
+    assert.equal(secure.authorization(new URL('https://a.example/x.tgz')), 'Bearer a');
+  }
+  const plain = await read({ '.npmrc': `registry=http://a.example/\n${keys}` });
+  assert.equal(plain.authorization(new URL('http://a.example/x.tgz')), 'Bearer a');
+  assert.equal(plain.authorization(new URL('http://a.example:8080/x.tgz')), null);
+});
+
+test('a proxy that is no address is told by its name, without its value', async () => {
+  const values = ['not a url', 'p4ss@host', 'socks5://me:p4ss@h:1', 'http://me:p4ss%zz@h:1', '4'];
+  for (const value of values) {
+    for (const key of ['proxy', 'https-proxy']) {
+      const reading = read({ '.npmrc': `${key}=${value}\n` });
+      await assert.rejects(reading, ({ message }: Error) => {
+        assert.match(message, new RegExp(`^\`${key}\` is no`), value);
+        assert.ok(!message.includes(value));
+        return true;
+      });
+    }
+  }
+  rmSync(join(home, '.npmrc'));
+  await assert.rejects(read({}, { HTTPS_PROXY: 'h:x' }), /https_proxy/);
+  const off = await read({ '.npmrc': 'proxy=false\n' }, { http_proxy: 'http://p.example' });
+  assert.deepEqual([off.httpProxy, off.httpsProxy], ['', '']);
+});
+
 test('a key without a host belongs to none', async () => {
   const config = await read({ '.npmrc': '_authToken=nobody\n_auth=bm9ib2R5\n' });
   assert.equal(config.authorization(config.registry), null);
