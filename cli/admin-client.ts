@@ -121,14 +121,15 @@ function refusal(
   return new Refusal(typeof message === 'string' ? message : String(code), exitCode);
 }
 
-interface RawAnswer {
+/** What came back of one request. */
+export interface RawAnswer {
   readonly status: number;
   /** null where the answer is no JSON object. */
   readonly body: Record<string, unknown> | null;
 }
 
 /** One request with one deadline for everything. Rejects on transport errors. */
-function askOnce(
+export function askOnce(
   { host, port, token }: RunningServer,
   method: string,
   path: string,

@@ -1,13 +1,17 @@
 /**
  * `hoshikage doctor [--json]`: everything Hoshikage needs, looked at, with what to do about what is
- * broken. Runs in the CLI process; the addon and libllama are opened in processes of their own.
+ * broken. Runs in the CLI process, which shows it; the looking is done by doctor-process.ts, since Node
+ * cannot end while one of its file system calls hangs.
  */
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import picocolors from 'picocolors';
+import type { Language } from '../../src/config.js';
 import type { CheckResult, CheckState } from '../../src/doctor/check.js';
 import type { Diagnosis } from '../../src/doctor/doctor.js';
-import type { ServerReport } from '../../src/doctor/patient.js';
+import type { DoctorNews, DoctorOrder } from '../doctor-process.js';
 import type { ExitCode } from '../fail.js';
-import { displayWidth, ownCommand, plain, print } from '../print.js';
+import { displayWidth, ownCommand, plain, print, type Words } from '../print.js';
 import type { Command, Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -24,21 +28,15 @@ export const doctorCommand: Command = (parser, shell) =>
     ({ json }) => shell.run(() => doctor(json, shell)),
   );
 
-/** No check waits longer than a minute; the whole must end even where that fails. */
-const LIMIT_MS = 120_000;
+/** The examination ends itself before; this is for one that cannot even do that. */
+const LIMIT_MS = 130_000;
 
 async function doctor(json: boolean, shell: Shell): Promise<ExitCode> {
-  const { diagnose } = await import('../../src/doctor/doctor.js');
-  const { configPaths } = await import('../../src/config.js');
   const progress = showProgress(json, shell);
   try {
-    const diagnosis = await diagnose({
-      sources: { flags: { lang: shell.language } },
-      command: ownCommand(),
-      server: () => askServer(configPaths().runFile),
-      signal: AbortSignal.timeout(LIMIT_MS),
-      onWait: (groups) => progress.show(groups.map((words) => words[shell.language])),
-    });
+    const diagnosis = await examine(shell.language, (groups) =>
+      progress.show(groups.map((words) => words[shell.language])),
+    );
     progress.clear();
     if (json) print(JSON.stringify(toJson(diagnosis), null, 2));
     else for (const line of toText(diagnosis, shell)) print(line);
@@ -48,14 +46,35 @@ async function doctor(json: boolean, shell: Shell): Promise<ExitCode> {
   }
 }
 
-/** What the server that run.json names says; it may hang, so silence is an answer. */
-async function askServer(runFile: string): Promise<ServerReport | null> {
-  const { ask, findServer } = await import('../admin-client.js');
-  const server = findServer({ runFile });
-  if (!server) return null;
-  const answer = await ask(server, 'GET', '/v1/status').catch(() => null);
-  const { pid, host, port } = server;
-  return { pid, host, port, status: answer?.body ?? null };
+/** The diagnosis of a process of its own, which is killed whatever it still waits for. */
+async function examine(
+  language: Language,
+  onWait: (groups: readonly Words[]) => void,
+): Promise<Diagnosis> {
+  const { entryBeside } = await import('../../src/engine/fork.js');
+  const entry = entryBeside(import.meta.url, '../doctor-process');
+  const child = fork(fileURLToPath(entry), [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const deadline = AbortSignal.timeout(LIMIT_MS);
+  try {
+    return await new Promise<Diagnosis>((resolve, reject) => {
+      child.on('message', (message) => {
+        const news = message as DoctorNews; // only doctor-process.ts sends here
+        if ('waiting' in news) onWait(news.waiting);
+        else if ('diagnosis' in news) resolve(news.diagnosis);
+        else reject(new Error(news.failure));
+      });
+      child.once('error', reject);
+      child.once('exit', (code, signal) => reject(new Error(`it ended by ${signal ?? code}`)));
+      deadline.addEventListener('abort', () => reject(deadline.reason), { once: true });
+      const order: DoctorOrder = { language, command: ownCommand() };
+      child.send(order);
+    });
+  } finally {
+    child.kill('SIGKILL');
+    if (child.connected) child.disconnect();
+    // Not even a signal ends a call into a dead file system; it need not keep us.
+    child.unref();
+  }
 }
 
 /** One line on the terminal that names what still runs; none where nobody watches. */

@@ -8,13 +8,15 @@ import type { Text } from './check.js';
 import type { LibraryView } from './library-view.js';
 import type { Machine } from './machine.js';
 
-/** What a server answered to GET /v1/status. */
+/** What a server answered. */
 export interface ServerReport {
   readonly pid: number;
   readonly host: string;
   readonly port: number;
-  /** Null where it does not answer, or is another program. */
+  /** GET /v1/status, or its `library` alone; null where it does not answer, or may not be ours. */
   readonly status: Readonly<Record<string, unknown>> | null;
+  /** It answers, but not to the token of run.json: whether it is ours cannot be told. */
+  readonly refused: boolean;
 }
 
 /** Everything that is looked at. */

@@ -19,7 +19,13 @@ function runningFinding(server: ServerReport | null, { settings }: Patient): Fin
       en: 'None is running',
     });
   }
-  const { pid, host, port, status } = server;
+  const { pid, host, port, status, refused } = server;
+  if (refused) {
+    return finding('server.running', 'warning', {
+      ja: `${host}:${port} は応答しますが、${settings.config.runFile} の鍵を受け付けません。星影のサーバーかどうか分かりません`,
+      en: `${host}:${port} answers, but not to the key in ${settings.config.runFile}: whether it is a server of Hoshikage cannot be told`,
+    });
+  }
   if (!status) {
     return finding(
       'server.running',
@@ -34,9 +40,16 @@ function runningFinding(server: ServerReport | null, { settings }: Patient): Fin
       },
     );
   }
-  const where = `${host}:${port} (pid ${pid}, ${textAt(status, 'version') ?? '?'})`;
+  const version = textAt(status, 'version');
+  const where = `${host}:${port} (pid ${pid}${version === null ? '' : `, ${version}`})`;
   const problem = problemIn(status);
   if (problem) return finding('server.running', 'broken', `${where}: ${problem}`);
+  if (!('model' in status)) {
+    return finding('server.running', 'ok', {
+      ja: `${where}。詳しくは API_KEY を設定して見てください`,
+      en: `${where}; set API_KEY to see more of it`,
+    });
+  }
   const model = textAt(status.model, 'id');
   return finding('server.running', 'ok', {
     ja: `${where}、載っているモデル: ${model ?? 'なし'}`,
@@ -78,6 +91,20 @@ async function portFinding(
       ja: port === 0 ? '空いているものを使います' : `${address} は空いています`,
       en: port === 0 ? 'Any free one is taken' : `${address} is free`,
     });
+  }
+  if (code === 'EADDRINUSE' && server?.refused && server.port === port) {
+    return finding(
+      'server.port',
+      'warning',
+      {
+        ja: `${address} は使われています。星影のサーバーかどうか分かりません`,
+        en: `${address} is in use; whether by a server of Hoshikage cannot be told`,
+      },
+      {
+        ja: `もう 1 つ起動するなら、別のポートにしてください(PORT=3031、または ${command} serve --port 3031)`,
+        en: `To start another one, choose another port (PORT=3031, or ${command} serve --port 3031)`,
+      },
+    );
   }
   const { detail, remedy } = refusal(code, { host, address, command });
   return finding('server.port', 'broken', detail, remedy);

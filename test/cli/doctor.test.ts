@@ -1,12 +1,15 @@
 /** `hoshikage doctor` as a process: what it prints, and what it ends with. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, it } from 'node:test';
 import { CHECKS } from '../../src/doctor/check.js';
 import { commandUser } from '../helpers/command.js';
 import { whyNoLibrary } from '../helpers/default-library.js';
+import { until } from '../helpers/waiting.js';
 
 const FREE = { PORT: '0' };
 
@@ -63,6 +66,57 @@ describe('hoshikage doctor', { concurrency: 2 }, () => {
     assert.match(stdout, /✗ Place .*the chosen gone-1 is not installed any more/);
     assert.match(stdout, /→ Choose again with .* lib use <ID>/);
     assert.match(stdout, /- Opening +Not reached/);
+  });
+
+  it('finds its own server healthy although it wants a key that only the server knows', {
+    skip: whyNoLibrary(),
+  }, async (context) => {
+    const user = commandUser(context);
+    const server = user.start(['serve', '--port', '0'], { API_KEY: 'k' });
+    const limit = { deadlineMs: 30_000 };
+    await until('greeting', () => /Stop: Ctrl-C/.test(server.stdout()), limit);
+    const { port } = JSON.parse(readFileSync(user.runFile, 'utf8'));
+    const asked = async (env: NodeJS.ProcessEnv) => {
+      const { stdout } = await user.run(['doctor', '--lang', 'en'], { ...env, PORT: `${port}` });
+      return stdout;
+    };
+    const without = await asked({});
+    assert.match(without, /✓ Running server .*\(pid \d+\); set API_KEY to see more/);
+    assert.match(without, /✓ Port .*used by Hoshikage's server/);
+    assert.match(await asked({ API_KEY: 'k' }), /✓ Running server .*model in memory: none/);
+  });
+
+  it('does not tell to stop a server that will not have its key', async (context) => {
+    const user = commandUser(context);
+    const other = createHttpServer((_, response) => void response.writeHead(401).end('{}'));
+    other.listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    context.after(() => {
+      other.closeAllConnections();
+      other.close();
+    });
+    // address() of a listening TCP server is an AddressInfo.
+    const { port } = other.address() as AddressInfo;
+    const run = { pid: process.pid, host: '127.0.0.1', port, token: 'a1b2', version: '0.0.0' };
+    user.writeFile(user.runFile, JSON.stringify(run));
+    const { stdout } = await user.run(['doctor', '--lang', 'en'], { PORT: `${port}` });
+    assert.match(stdout, /! Port .*cannot be told/);
+    assert.doesNotMatch(stdout, /Stop it/);
+  });
+
+  it('ends although a file system call of its never does', {
+    skip: process.platform === 'win32' ? 'Windows has no FIFO' : false,
+  }, async (context) => {
+    const user = commandUser(context);
+    const pipe = `${user.home}/pipe`;
+    execFileSync('mkfifo', [pipe]);
+    // Nobody ever writes into it, so that opening it holds a thread of the process that examines.
+    const hang = `require('node:fs').open(${JSON.stringify(pipe)}, 'r', () => {});`;
+    user.writeFile(`${user.home}/hang.cjs`, `if (/doctor-process/.test(process.argv[1])) ${hang}`);
+    const env = { ...FREE, NODE_OPTIONS: `--require ${user.home}/hang.cjs` };
+    const { code, stdout, stderr } = await user.run(['doctor', '--lang', 'en'], env);
+    assert.notEqual(code, null, stderr);
+    assert.match(stdout, /\nServer\n/);
   });
 
   it('shows everything that is wrong at once, each with its remedy', async (context) => {

@@ -299,7 +299,7 @@ describe('the doctor, of models', () => {
 
 describe('the doctor, of the server', () => {
   const status = { version: '0.1.0', library: { error: null }, model: { id: 'cat' } };
-  const ours = async () => ({ pid: 1, host: '127.0.0.1', port: 3030, status });
+  const ours = async () => ({ pid: 1, host: '127.0.0.1', port: 3030, status, refused: false });
 
   it('tells our own server on the port from another program', async () => {
     const listen = async () => 'EADDRINUSE';
@@ -320,6 +320,25 @@ describe('the doctor, of the server', () => {
     const server = async () => ({ ...(await ours()), status: null });
     const { detail } = await trouble({ server }, 'server.running', 'warning');
     assert.match(detail.en, /process 1 .* does not answer on 127\.0\.0\.1:3030/);
+  });
+
+  it('never tells to stop what may be a server of ours with another key', async () => {
+    const server = async () => ({ ...(await ours()), status: null, refused: true });
+    const options = { server, machine: { listen: async () => 'EADDRINUSE' } };
+    const { all, remedy } = await trouble(options, 'server.port', 'warning');
+    const running = all.get('server.running');
+    assert.equal(running?.state, 'warning');
+    assert.match(running?.detail.en ?? '', /cannot be told/);
+    for (const { en, ja } of [remedy, running?.remedy].flatMap((one) => one ?? [])) {
+      assert.doesNotMatch(`${en} ${ja}`, /[Ss]top|\bend\b|止め|終わらせ/);
+    }
+  });
+
+  it('knows a server of ours that says little without its key', async () => {
+    const server = async () => ({ ...(await ours()), status: { library: { error: null } } });
+    const options = { server, machine: { listen: async () => 'EADDRINUSE' } };
+    const { all } = await trouble(options, 'server.port', 'ok');
+    assert.match(all.get('server.running')?.detail.en ?? '', /pid 1\); set API_KEY/);
   });
 
   it('refuses what serve would refuse: a public address without a key, a forbidden port', async () => {
