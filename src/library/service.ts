@@ -4,6 +4,7 @@
  * Server's main thread. It owns the running check; it must never load libllama nor the addon.
  */
 import { isAbsolute } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { LibraryIdentity } from '../engine/engine.js';
 import { fromWire, type LibraryFiles, type WireError } from '../engine/protocol.js';
 import { type ErrorCode, type ErrorDetails, HoshikageError, toHoshikageError } from '../errors.js';
@@ -14,7 +15,7 @@ import { type FoundLibrary, findLibrary, type LibraryOrigin, type SearchPlaces }
 import type { Identification, IdentifyInput } from './identify.js';
 import { type Known, knownVerdict, libraryFiles } from './known.js';
 import { recallProof } from './proofs.js';
-import type { ScanReport } from './scan.js';
+import { filesOf, type ScanReport } from './scan.js';
 import { LibraryStore } from './store.js';
 
 /** What /v1/status shows of the library. */
@@ -115,8 +116,29 @@ export class LibraryService {
     return this.#status;
   }
 
-  /** The usable library with what to open before it, looked up anew. Codes: those of `ready`. */
+  /**
+   * The usable library with what to open before it. Its files are looked at anew; where they changed
+   * since, what holds now is found out and shown. Codes: those of `ready`.
+   */
   async files(signal: AbortSignal): Promise<LibraryFiles> {
+    const { path } = await this.ready(signal);
+    return (await this.#filesAt(path, signal)) ?? this.#filesAnew(signal);
+  }
+
+  /** Null where the library at `path` is no longer what the status says. */
+  async #filesAt(path: string | null, signal: AbortSignal): Promise<LibraryFiles | null> {
+    if (path === null) return null;
+    const choice = this.#choice;
+    // A bare name is the system's to find: there are no files of ours to look at.
+    if (!isAbsolute(path)) return libraryFiles(path, this.#allowsUnknown(choice), this.#deps.env);
+    const { scan, verdict } = await this.#known(path, choice, signal);
+    const { identity } = this.#status;
+    if (verdict.error || !identity || !sameLibrary(verdict.identity, identity)) return null;
+    return filesOf(scan, this.#allowsUnknown(choice));
+  }
+
+  async #filesAnew(signal: AbortSignal): Promise<LibraryFiles> {
+    this.recheck();
     const { path } = await this.ready(signal);
     if (path === null) throw new HoshikageError('library_not_found', { reason: 'no path' });
     return libraryFiles(path, this.#allowsUnknown(this.#choice), this.#deps.env);
@@ -230,6 +252,15 @@ export class LibraryService {
     this.#status = { ...this.#status, state, identity: null, error: { code, details } };
     this.#deps.log.error('libllama cannot be used', { code, reason: details.reason });
   }
+}
+
+/** Free memory comes and goes; the rest of an identity tells one library from another. */
+function sameLibrary(one: LibraryIdentity, other: LibraryIdentity): boolean {
+  const facts = ({ devices, ...rest }: LibraryIdentity): unknown => [
+    rest,
+    devices.map(({ name, type }) => [name, type]),
+  ];
+  return isDeepStrictEqual(facts(one), facts(other));
 }
 
 /** A library that was found and is being checked. */

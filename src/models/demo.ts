@@ -11,7 +11,7 @@ import { writeScripted } from './scripted.js';
 export const DEMO_ID = 'hoshikage-demo';
 
 /** Goes up whenever the bytes change, so that an old file in the cache is not taken for the new one. */
-const DEMO_VERSION = 2;
+const DEMO_VERSION = 3;
 
 const ANSWERS: readonly ScriptAnswer[] = [
   {
@@ -76,8 +76,8 @@ const ANSWERS: readonly ScriptAnswer[] = [
     when: ['ライブラリ', 'ビルド', 'GPUを', 'GPU を'],
     say: [
       '推論は、llama.cpp の共有ライブラリ libllama が受け持っています。',
-      '最初から付いてくるものは CPU 用です。GPU を使うなど、別にビルドしたものと取り替えるには、libllama と libggml の一式を ~/.config/hoshikage/lib に置いてから、サーバーを起動し直してください。環境変数 HOSHIKAGE_LIB_PATH で場所を示すこともできます。',
-      'いまどれが使われているかは、/v1/status の library の欄で分かります。',
+      '最初から付いてくるものは CPU 用です。GPU を使うなど、別のものと取り替えるには、npx hoshikage lib install で取り寄せ、npx hoshikage lib use 名前 で切り替えます。自分でビルドしたものは、lib use にその場所を渡してください。試してから切り替わり、サーバーの起動し直しは要りません。元に戻すのは npx hoshikage lib rollback です。',
+      'いまどれが使われているかは、npx hoshikage lib list か、/v1/status の library の欄で分かります。',
     ].join('\n\n'),
   },
 ];

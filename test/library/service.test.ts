@@ -185,6 +185,37 @@ test('recheck looks again', async () => {
   assert.equal((await service.files(patient())).path, join(root, 'later', 'libllama.so'));
 });
 
+test('a library whose files vanish after it was found is said to be gone, not still fine', async () => {
+  const named = join(root, 'named');
+  mkdirSync(named);
+  writeLlama(join(named, 'libllama.so'));
+  const { service } = setUp(async () => good, named);
+  assert.equal((await service.ready(patient())).state, 'ok');
+  rmSync(join(named, 'libllama.so'));
+  await assert.rejects(service.files(patient()), { code: 'library_not_found' });
+  const { state, error } = service.status();
+  assert.deepEqual([state, error?.code], ['missing', 'library_not_found']);
+  writeLlama(join(named, 'libllama.so'));
+  service.recheck();
+  assert.equal((await service.files(patient())).path, join(named, 'libllama.so'));
+  await service.close();
+});
+
+test('a library whose files are replaced shows what it is now at the next load', async () => {
+  const next = { ...identity, version: '0.6.0' };
+  let answer = good;
+  const { service, asked } = setUp(async () => answer);
+  await service.ready(patient());
+  answer = { verdict: { identity: next, error: null }, certain: true };
+  writeLlama(join(root, 'lib', 'libllama.so'), ['libggml.so'], {
+    exports: [...llamaFunctions(), 'llama_new'],
+  });
+  await service.files(patient());
+  assert.equal(service.status().identity?.version, '0.6.0');
+  assert.equal(asked.length, 2);
+  await service.close();
+});
+
 test('a library put in its place after a refusal is used without a restart, once that is old', async () => {
   const eager = setUp(async () => good, join(root, 'later'), -1);
   const lazy = setUp(async () => good, join(root, 'later'), 60_000);
