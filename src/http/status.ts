@@ -68,6 +68,8 @@ function residentOf(resident: Resident): object {
     idle_ms: idleMs === null ? null : Math.round(idleMs),
     unload_in_ms: unloadInMs === null ? null : Math.round(unloadInMs),
     description: info?.model.description ?? null,
+    // After a switch it may still be another than the one in use.
+    library: info?.library.path ?? null,
     size: info?.model.sizeBytes ?? null,
     context_length: info?.contextTokens ?? null,
     slots: slots.map((slot) => ({

@@ -48,6 +48,7 @@ describe('status', () => {
       idle_ms: 5,
       unload_in_ms: 1000,
       description: 'fake',
+      library: new FakeEngine().info.library.path,
       size: 1000,
       context_length: 4096,
       slots: [{ id: 0, state: 'idle', cached_tokens: 0, prompt_tokens: 0, generated_tokens: 0 }],
