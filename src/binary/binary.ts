@@ -1,11 +1,13 @@
 /**
  * A binary file as its readers see it: bounded reads, and the facts they give.
  * Any process. Nothing outside the file is ever read, nothing but a plain file is ever opened (a FIFO
- * would wait for a writer for ever), and no read is larger than a table has any right to be.
+ * would wait for a writer for ever), no read is larger than a table has any right to be, and no file, however
+ * small, makes us copy more names than a library has.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { because, type PartName, partName, type Reason } from './reasons.js';
 
 /** What a shared library says of itself, whatever its format. */
@@ -51,12 +53,26 @@ export class Damage extends Error {
 /** No table that we read is larger in any real library, bytes. */
 const MAX_READ_BYTES = 64 * 1024 * 1024;
 
+/** Longer than any name that we read; what is longer would be ours to copy once for each use of it. */
+const MAX_NAME_BYTES = 4096;
+/** A libllama with everything in it has some thousand names of 30 bytes. */
+const MAX_NAMES = 65_536;
+const MAX_NAMES_BYTES = 8 * 1024 * 1024;
+/** Rows of a table between two turns of the event loop. */
+const ROWS_A_TURN = 65_536;
+/** Names that a reader collects. */
+const TELLING_NAME = /^(llama|ggml|gguf)_/;
+/** The longest that TELLING_NAME needs to see. */
+const TELLING_BYTES = 6;
+
 /** A plain file, or a part of one. Reads outside of it throw Damage. */
 export class BinaryFile {
   readonly name: string;
   readonly size: number;
   readonly #file: FileHandle;
   readonly #start: number;
+  #names = 0;
+  #namesBytes = 0;
 
   private constructor(file: FileHandle, name: string, start: number, size: number) {
     this.#file = file;
@@ -119,6 +135,31 @@ export class BinaryFile {
     return this.bytes(offset, Math.max(0, Math.min(length, this.size - offset)), what);
   }
 
+  /**
+   * The text up to the next NUL; null where `buffer` ends before one. Throws Damage for a name longer
+   * than any, and where the file's names are too many, since one text may be named thousands of times.
+   */
+  text(buffer: Buffer, offset: number, what: PartName): string | null {
+    if (offset < 0 || offset >= buffer.length) return null;
+    const part = buffer.subarray(offset, offset + MAX_NAME_BYTES + 1);
+    const length = part.indexOf(0);
+    if (length < 0 && part.length <= MAX_NAME_BYTES) return null;
+    this.#names += 1;
+    this.#namesBytes += length;
+    if (length < 0 || this.#names > MAX_NAMES || this.#namesBytes > MAX_NAMES_BYTES)
+      throw this.damage(what);
+    return part.toString('utf8', 0, length);
+  }
+
+  /** The name at `offset` where it begins like ours; looks at few bytes where it does not. */
+  tellingName(buffer: Buffer, offset: number, what: PartName): string | null {
+    // 'll' or 'gg': most of a C++ library's thousands of names begin with '_Z'.
+    const first = buffer[offset];
+    if ((first !== 0x6c && first !== 0x67) || buffer[offset + 1] !== first) return null;
+    const start = buffer.toString('latin1', offset, offset + TELLING_BYTES);
+    return isTelling(start) ? this.text(buffer, offset, what) : null;
+  }
+
   /** A table that cannot be what it should be. */
   damage(what: PartName): Damage {
     return new Damage(because('damaged', { file: this.name, ...partName(what) }));
@@ -138,23 +179,24 @@ export class BinaryFile {
   }
 }
 
-/** Names that a reader collects. */
-export const TELLING_NAME = /^(llama|ggml|gguf)_/;
-
-/** The text up to the next NUL; null where there is none. */
-export function textAt(buffer: Buffer, offset: number): string | null {
-  if (offset < 0 || offset >= buffer.length) return null;
-  const end = buffer.indexOf(0, offset);
-  return end < 0 ? null : buffer.toString('utf8', offset, end);
+/** Whether a name is one of llama.cpp's. */
+export function isTelling(name: string): boolean {
+  return TELLING_NAME.test(name);
 }
 
-/** The name at `offset` where it is one of TELLING_NAME; looks at few bytes where it is not. */
-export function tellingNameAt(buffer: Buffer, offset: number): string | null {
-  // 'll' or 'gg': most of a C++ library's thousands of names begin with '_Z'.
-  const first = buffer[offset];
-  if ((first !== 0x6c && first !== 0x67) || buffer[offset + 1] !== first) return null;
-  const name = textAt(buffer, offset);
-  return name !== null && TELLING_NAME.test(name) ? name : null;
+/** Visits the rows of a table, and lets others have their turn now and then. */
+export async function forEachRow(
+  table: Buffer,
+  step: number,
+  visit: (at: number) => void,
+): Promise<void> {
+  for (let at = 0, left = ROWS_A_TURN; at + step <= table.length; at += step) {
+    visit(at);
+    left -= 1;
+    if (left > 0) continue;
+    left = ROWS_A_TURN;
+    await turn();
+  }
 }
 
 /** Adds `GLIBC_2.34` and its like to the highest version of each family. */

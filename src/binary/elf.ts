@@ -7,10 +7,9 @@ import {
   type BinaryFacts,
   type BinaryFile,
   Damage,
+  forEachRow,
   noteVersion,
   type ReadOptions,
-  tellingNameAt,
-  textAt,
 } from './binary.js';
 import { because, type PartName } from './reasons.js';
 
@@ -18,6 +17,8 @@ const MAX_PROGRAM_HEADERS = 256;
 const MAX_DYNAMIC_ENTRIES = 4096;
 const MAX_VERSION_BYTES = 256 * 1024;
 const MAX_VERSION_ROWS = 4096;
+/** A file with holes in it has room for a chain of any length. */
+const MAX_SYMBOLS = 4 * 1024 * 1024;
 const HASH_STEP_BYTES = 64 * 1024;
 
 const ET_DYN = 3;
@@ -201,19 +202,23 @@ class ElfReader {
     if (count * symbolSize > length) throw this.#file.damage('the symbol table');
     const table = await this.#file.bytes(offset, count * symbolSize, 'the symbol table');
     const [infoAt, sectionAt] = word === 8 ? [4, 6] : [12, 14];
-    for (let at = symbolSize; at < table.length; at += symbolSize) {
-      const name = tellingNameAt(this.#strings, table.readUInt32LE(at));
-      if (name === null) continue;
+    await forEachRow(table, symbolSize, (at) => {
+      const name = this.#file.tellingName(
+        this.#strings,
+        table.readUInt32LE(at),
+        'the string table',
+      );
+      if (name === null) return;
       const [type, binding] = [(table[at + infoAt] ?? 0) & 15, (table[at + infoAt] ?? 0) >> 4];
       const visibility = (table[at + infoAt + 1] ?? 0) & 3;
-      if (binding !== 1 && binding !== 2) continue;
+      if (binding !== 1 && binding !== 2) return;
       if (table.readUInt16LE(at + sectionAt) === 0) {
         // A weak one may stay unresolved.
         if (binding === 1) imports.push(name);
       } else if ((type === 1 || type === 2 || type === 10) && visibility % 3 === 0) {
         exports.push(name);
       }
-    }
+    });
     return { exports, imports };
   }
 
@@ -234,7 +239,9 @@ class ElfReader {
     const bucketsAt = offset + 16 + bloom * this.#format.word;
     const table = await this.#file.bytes(bucketsAt, buckets * 4, what);
     let last = 0;
-    for (let at = 0; at < table.length; at += 4) last = Math.max(last, table.readUInt32LE(at));
+    await forEachRow(table, 4, (at) => {
+      last = Math.max(last, table.readUInt32LE(at));
+    });
     if (last < first) return first;
     const end = await this.#endOfChain(bucketsAt + buckets * 4, last - first, offset + length);
     return first + end;
@@ -246,7 +253,7 @@ class ElfReader {
     for (let at = index; ; ) {
       const length = Math.min(HASH_STEP_BYTES, end - (chains + at * 4));
       const part = await this.#file.bytes(chains + at * 4, length - (length % 4), what);
-      if (part.length === 0) throw this.#file.damage(what);
+      if (part.length === 0 || at > MAX_SYMBOLS) throw this.#file.damage(what);
       for (let offset = 0; offset < part.length; offset += 4) {
         at += 1;
         if ((part.readUInt32LE(offset) & 1) === 1) return at;
@@ -261,7 +268,7 @@ class ElfReader {
     eachRow(table, 0, 12, budget, (at) => {
       const auxiliary = at + table.readUInt32LE(at + 8);
       eachRow(table, auxiliary, 12, budget, (one) => {
-        noteVersion(highest, textAt(this.#strings, table.readUInt32LE(one + 8)) ?? '');
+        noteVersion(highest, this.#text(table.readUInt32LE(one + 8)) ?? '');
       });
     });
     return highest;
@@ -272,7 +279,7 @@ class ElfReader {
     const highest: Record<string, string> = {};
     eachRow(table, 0, 16, { rows: MAX_VERSION_ROWS }, (at) => {
       const auxiliary = at + table.readUInt32LE(at + 12);
-      noteVersion(highest, textAt(this.#strings, table.readUInt32LE(auxiliary)) ?? '');
+      noteVersion(highest, this.#text(table.readUInt32LE(auxiliary)) ?? '');
     });
     return highest;
   }
@@ -293,10 +300,14 @@ class ElfReader {
     return this.#entries
       .filter(([one]) => one === tag)
       .map(([, offset]) => {
-        const name = textAt(this.#strings, offset);
+        const name = this.#text(offset);
         if (name === null) throw this.#file.damage('the string table');
         return name;
       });
+  }
+
+  #text(offset: number): string | null {
+    return this.#file.text(this.#strings, offset, 'the string table');
   }
 
   /** Where in the file an address lies, and how much of its segment follows. */

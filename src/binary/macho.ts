@@ -8,10 +8,9 @@ import {
   type BinaryFacts,
   type BinaryFile,
   Damage,
+  forEachRow,
+  isTelling,
   type ReadOptions,
-  TELLING_NAME,
-  tellingNameAt,
-  textAt,
 } from './binary.js';
 import { because } from './reasons.js';
 
@@ -20,6 +19,8 @@ const MH_BUNDLE = 8;
 const MAX_SLICES = 32;
 const MAX_COMMANDS = 10_000;
 const MAX_TRIE_DEPTH = 512;
+const MAX_TRIE_NODES = 131_072;
+const MAX_TRIE_NAME = 4096;
 
 const LC_SYMTAB = 0x2;
 const LC_LOAD_DYLIB = 0xc;
@@ -138,7 +139,7 @@ function readCommands(file: BinaryFile, table: Buffer, count: number): Commands 
 function readCommand(file: BinaryFile, row: Buffer, found: Commands): void {
   const kind = row.readUInt32LE(0);
   const name = (): string => {
-    const text = textAt(row, row.readUInt32LE(8));
+    const text = file.text(row, row.readUInt32LE(8), 'the load commands');
     if (text === null) throw file.damage('the load commands');
     return text;
   };
@@ -176,16 +177,16 @@ async function readSymbols(
     const step = wide ? 16 : 12;
     const table = await file.bytes(symbols.at, symbols.count * step, 'the symbol table');
     const names = await file.bytes(symbols.names.at, symbols.names.size, 'the string table');
-    for (let at = 0; at < table.length; at += step) {
+    await forEachRow(table, step, (at) => {
       const type = table[at + 4] ?? 0;
       // External, and neither private to its linkage nor a debugger's.
-      if ((type & 1) === 0 || (type & 0xf0) !== 0) continue;
+      if ((type & 1) === 0 || (type & 0xf0) !== 0) return;
       // C names carry a leading underscore.
-      const name = tellingNameAt(names, table.readUInt32LE(at) + 1);
-      if (name === null) continue;
+      const name = file.tellingName(names, table.readUInt32LE(at) + 1, 'the string table');
+      if (name === null) return;
       if ((type & 0x0e) === 0x0e) exports.add(name);
       else if ((type & 0x0e) === 0) imports.push(name);
-    }
+    });
   }
   // A stripped file may have its exports in the trie only.
   if (trie && trie.size > 0) {
@@ -204,15 +205,16 @@ function trieNames(file: BinaryFile, table: Buffer): string[] {
   ];
   for (let node = open.pop(); node; node = open.pop()) {
     const { at, prefix, depth } = node;
-    if (seen.has(at) || depth > MAX_TRIE_DEPTH) throw file.damage('the export trie');
+    const isTooMuch = seen.size >= MAX_TRIE_NODES || prefix.length > MAX_TRIE_NAME;
+    if (seen.has(at) || depth > MAX_TRIE_DEPTH || isTooMuch) throw file.damage('the export trie');
     seen.add(at);
     const [terminal, afterSize] = unsignedAt(table, at);
-    if (terminal > 0 && TELLING_NAME.test(prefix.slice(1))) names.push(prefix.slice(1));
+    if (terminal > 0 && isTelling(prefix.slice(1))) names.push(prefix.slice(1));
     let cursor = afterSize + terminal;
     const children = table.readUInt8(cursor);
     cursor += 1;
     for (let index = 0; index < children; index += 1) {
-      const label = textAt(table, cursor);
+      const label = file.text(table, cursor, 'the export trie');
       if (label === null) throw file.damage('the export trie');
       const [child, next] = unsignedAt(table, cursor + Buffer.byteLength(label) + 1);
       cursor = next;

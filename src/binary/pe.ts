@@ -7,9 +7,9 @@ import {
   type BinaryFacts,
   type BinaryFile,
   Damage,
+  forEachRow,
+  isTelling,
   type ReadOptions,
-  TELLING_NAME,
-  textAt,
 } from './binary.js';
 import { because, type PartName } from './reasons.js';
 
@@ -120,19 +120,20 @@ class PeReader {
     const table = await this.#bytes(row.readUInt32LE(32), count * 4, what);
     // The names lie together; one read has them all.
     let [low, high] = [Number.POSITIVE_INFINITY, 0];
-    for (let at = 0; at < table.length; at += 4) {
+    await forEachRow(table, 4, (at) => {
       low = Math.min(low, table.readUInt32LE(at));
       high = Math.max(high, table.readUInt32LE(at));
-    }
+    });
     const { offset, length } = this.#place(low, what);
-    const wanted = Math.min(length, high - low + MAX_NAME_BYTES);
+    const wanted = Math.min(length, high - low + MAX_NAME_BYTES + 1);
     const names = await this.#file.bytes(offset, wanted, what);
     const exports: string[] = [];
-    for (let at = 0; at < table.length; at += 4) {
-      const one = textAt(names, table.readUInt32LE(at) - low);
-      if (one === null) throw this.#file.damage(what);
-      if (TELLING_NAME.test(one)) exports.push(one);
-    }
+    await forEachRow(table, 4, (at) => {
+      const start = table.readUInt32LE(at) - low;
+      if (start >= names.length) throw this.#file.damage(what);
+      const one = this.#file.tellingName(names, start, what);
+      if (one !== null) exports.push(one);
+    });
     return { name, exports };
   }
 
@@ -167,15 +168,15 @@ class PeReader {
       // The highest bit: by number instead of by name.
       if (high >= 0x80000000) continue;
       const name = await this.#name(low + 2, what);
-      if (TELLING_NAME.test(name)) names.push(name);
+      if (isTelling(name)) names.push(name);
     }
     return names;
   }
 
   async #name(address: number, what: PartName): Promise<string> {
     const { offset, length } = this.#place(address, what);
-    const bytes = await this.#file.bytes(offset, Math.min(length, MAX_NAME_BYTES), what);
-    const name = textAt(bytes, 0);
+    const bytes = await this.#file.bytes(offset, Math.min(length, MAX_NAME_BYTES + 1), what);
+    const name = this.#file.text(bytes, 0, what);
     if (name === null) throw this.#file.damage(what);
     return name;
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -110,4 +110,83 @@ test('version rows that lead in circles come to an end', async () => {
   const versions = Object.fromEntries([1, 2, 3].map((one) => [`lib${one}.so`, names]));
   writeElf(path, [], null, { versions });
   assert.ok('problem' in (await readBinary(path)));
+});
+
+/** Where the value of a dynamic entry lies in a 64-bit image. */
+function entryAt(image: Buffer, tag: number): number {
+  for (let at = 64 + 2 * 56; at < image.length; at += 16) {
+    if (image.readBigUInt64LE(at) === BigInt(tag)) return at + 8;
+  }
+  return assert.fail(`no entry ${tag}`);
+}
+
+/** Where the table of a dynamic entry lies in the file; the helper's images begin at 0x10000. */
+function tableAt(image: Buffer, tag: number): number {
+  return Number(image.readBigUInt64LE(entryAt(image, tag))) - 0x10000;
+}
+
+test('a name longer than any is damage, wherever it is', async () => {
+  const long = 'a'.repeat(5000);
+  for (const content of [
+    { needed: [long] },
+    { soname: long },
+    { runpath: long },
+    { exports: [`llama_${long}`] },
+    { versions: { 'libc.so.6': [`GLIBC_${long}`] } },
+    { provides: [long] },
+  ]) {
+    assert.match(await problemOf(elfImage(content)), /damaged \(the string table\)/);
+  }
+  const longest = 'a'.repeat(4096);
+  assert.deepEqual((await read({ needed: [longest] })).needed, [longest]);
+});
+
+test('one text that is named thousands of times is damage, not memory', async () => {
+  const name = 'a'.repeat(4000);
+  const image = elfImage({ needed: [name, ...Array.from({ length: 3000 }, () => 'b')] });
+  const first = image.readBigUInt64LE(entryAt(image, 1));
+  for (let index = 0; index <= 3000; index += 1) {
+    image.writeBigUInt64LE(first, 64 + 2 * 56 + index * 16 + 8);
+  }
+  assert.match(await problemOf(image), /damaged \(the string table\)/);
+  const symbols = elfImage({ exports: [`llama_${name}`, ...Array(3000).fill('b')] });
+  const table = tableAt(symbols, 6);
+  const one = symbols.readUInt32LE(table + 24);
+  for (let row = 1; row <= 3001; row += 1) symbols.writeUInt32LE(one, table + row * 24);
+  assert.match(await problemOf(symbols), /damaged \(the string table\)/);
+});
+
+test('others have their turn while a long symbol table is read', async () => {
+  const image = elfImage({ exports: ['llama_decode'], hash: 'sysv' });
+  const rows = 1_000_000;
+  const size = tableAt(image, 6) + rows * 24;
+  image.writeUInt32LE(rows, tableAt(image, 4) + 4);
+  image.writeBigUInt64LE(BigInt(size), 64 + 32);
+  writeFileSync(path, image);
+  truncateSync(path, size);
+  let [turns, isOver] = [0, false];
+  const others = (): void => {
+    turns += 1;
+    if (!isOver) setImmediate(others);
+  };
+  setImmediate(others);
+  const facts = await readBinary(path);
+  isOver = true;
+  assert.ok('problem' in facts || facts.exports.includes('llama_decode'));
+  assert.ok(turns > 15, `${turns} turns`);
+});
+
+test('a hash chain through a hole of a terabyte comes to an end', {
+  skip: process.platform === 'win32' ? 'a file has no holes here' : false,
+}, async () => {
+  const image = elfImage({ exports: ['llama_decode', 'llama_encode'] });
+  const size = 2 ** 40;
+  // The last words of the table are the chain; its end mark is taken away.
+  image.writeUInt32LE(0, tableAt(image, 0x6ffffef5) + 16 + 8 + 4 + 4);
+  image.fill(0, tableAt(image, 5));
+  image.writeBigUInt64LE(BigInt(size), 64 + 32);
+  writeFileSync(path, image);
+  truncateSync(path, size);
+  const facts = await readBinary(path);
+  assert.match('problem' in facts ? facts.problem : '', /damaged \(the hash table\)/);
 });

@@ -89,3 +89,16 @@ test('an export trie that leads back to itself is damage, not a loop', async () 
   const facts = await read(image);
   assert.match('problem' in facts ? facts.problem : '', /export trie/);
 });
+
+test('a name longer than any is damage, in a command, a table or the trie', async () => {
+  const long = 'a'.repeat(5000);
+  for (const content of [
+    { needed: [long] },
+    { name: long },
+    { exports: [`llama_${long}`] },
+    { trie: [`llama_${long}`] },
+  ]) {
+    const facts = await read(machOImage(content));
+    assert.match('problem' in facts ? facts.problem : '', /damaged/);
+  }
+});

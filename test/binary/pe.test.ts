@@ -67,6 +67,45 @@ test('a damaged byte anywhere never throws', async () => {
   }
 });
 
+/** The word at an address of an image of the helper's. */
+const fileAt = (address: number): number => address - 0x1000 + 0x400;
+
+test('one name that is shared by thousands of functions is damage, not an hour of work', async () => {
+  const long = 'a'.repeat(4000);
+  const others = Array<string>(3000).fill('b');
+  for (const [name, isDamage] of [
+    [`llama_${long}`, true],
+    // Nobody's name of ours: looked at, never copied.
+    [`other_${long}`, false],
+  ] as const) {
+    const image = peImage({ exports: [name, ...others] });
+    const names = fileAt(image.readUInt32LE(fileAt(image.readUInt32LE(0x98 + 112)) + 32));
+    for (let row = 1; row <= 3000; row += 1) image.copy(image, names + row * 4, names, names + 4);
+    writeFileSync(path, image);
+    const facts = await readBinary(path);
+    const problem = 'problem' in facts ? facts.problem : '';
+    assert.match(problem, isDamage ? /damaged \(the export directory\)/ : /^$/);
+  }
+  const image = peImage({ imports: { 'ggml.dll': [`ggml_${long}`, ...others] } });
+  const thunks = fileAt(image.readUInt32LE(fileAt(image.readUInt32LE(0x98 + 120))));
+  for (let row = 1; row <= 3000; row += 1) image.copy(image, thunks + row * 8, thunks, thunks + 8);
+  writeFileSync(path, image);
+  const facts = await readBinary(path);
+  assert.match('problem' in facts ? facts.problem : '', /damaged \(an import table\)/);
+});
+
+test('a name longer than any is damage', async () => {
+  const long = 'a'.repeat(5000);
+  for (const content of [
+    { name: long, exports: ['llama_decode'] },
+    { exports: [`llama_${long}`] },
+    { imports: { [long]: ['x'] } },
+  ]) {
+    const facts = await read(content);
+    assert.match('problem' in facts ? facts.problem : '', /damaged/);
+  }
+});
+
 const COMPILER = 'x86_64-w64-mingw32-g++';
 const missing = spawnSync(COMPILER, ['--version']).error ? `${COMPILER} is not installed` : false;
 
