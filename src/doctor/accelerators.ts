@@ -310,8 +310,8 @@ function idleFinding(
         en: `There is a GPU driver, but libllama is a CPU build${why && ` (${why} has no effect)`}`,
       },
       {
-        ja: `${command} lib install ${build} で GPU 版を入れ、${command} lib use で切り替えてください。CPU のままでよければ N_GPU_LAYERS=0`,
-        en: `Run ${command} lib install ${build}, then ${command} lib use; to stay with the CPU, set N_GPU_LAYERS=0`,
+        ja: `${command} lib install ${build} で GPU 版を入れ、表示された名前を ${command} lib use に渡して切り替えてください。CPU のままでよければ N_GPU_LAYERS=0`,
+        en: `Run ${command} lib install ${build}, then ${command} lib use with the name it prints; to stay with the CPU, set N_GPU_LAYERS=0`,
       },
     );
   }
