@@ -33,6 +33,8 @@ export interface InstallInput {
   /** The environment that engine processes will have: where they find CUDA. */
   readonly env: NodeJS.ProcessEnv;
   readonly limits?: RegistryLimits;
+  /** How much one package may be when unpacked; 4 GiB by default. */
+  readonly unpackedBytes?: number;
   /** Another way to learn the free bytes at a path. */
   readonly freeBytes?: (path: string) => Promise<number>;
   readonly onProgress?: (progress: InstallProgress) => void;
@@ -165,7 +167,8 @@ async function make(
     const contents = await fetchPart(input, { registry, one, archive, directory });
     const twice = contents.files.find((name) => files.includes(name));
     if (twice !== undefined) throw invalid(one.name, `${twice} twice`, `${twice} が 2 度あります`);
-    await unpack(archive, { directory, to });
+    const { signal, unpackedBytes } = input;
+    await unpack(archive, { name: one.name, directory, to, signal, unpackedBytes });
     await rm(archive);
     files.push(...contents.files);
     if (input.signal.aborted) throw new HoshikageError('cancelled');
@@ -205,7 +208,8 @@ async function fetchPart(
     onProgress: (received, total) => onProgress?.({ package: name, received, total }),
     signal,
   });
-  const contents = await readContents(archive, { name, directory });
+  const { unpackedBytes } = input;
+  const contents = await readContents(archive, { name, directory, signal, unpackedBytes });
   await assertSpace(input, libDir, contents.bytes);
   return contents;
 }

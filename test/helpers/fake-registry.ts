@@ -16,18 +16,20 @@ import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { TLS_PAIR } from './tls-pair.js';
 
-/** One entry of an archive; `type` is tar's: 0 file, 1 hard link, 2 symbolic link, 5 directory. */
+/** One entry of an archive; `type` is tar's: 0 file, 1 hard link, 2 symbolic link, 5 directory, L a long name. */
 export interface TarEntry {
   readonly path: string;
   readonly content?: string | Buffer;
-  readonly type?: '0' | '1' | '2' | '5';
+  readonly type?: '0' | '1' | '2' | '5' | 'L';
   readonly target?: string;
+  /** What its header says instead of the size of its content. */
+  readonly size?: number;
 }
 
 /** A gzipped archive in the ustar format, with whatever paths and links are asked for. */
 export function tarball(entries: readonly TarEntry[]): Buffer {
-  const blocks = entries.flatMap(({ path, content = '', type = '0', target = '' }) => {
-    const body = type === '0' ? Buffer.from(content) : Buffer.alloc(0);
+  const blocks = entries.flatMap(({ path, content = '', type = '0', target = '', size }) => {
+    const body = type === '0' || type === 'L' ? Buffer.from(content) : Buffer.alloc(0);
     const header = Buffer.alloc(512);
     const octal = (value: number, at: number, width: number): void =>
       void header.write(`${value.toString(8).padStart(width - 1, '0')}\0`, at, 'latin1');
@@ -35,7 +37,7 @@ export function tarball(entries: readonly TarEntry[]): Buffer {
     octal(0o644, 100, 8);
     octal(0, 108, 8);
     octal(0, 116, 8);
-    octal(body.length, 124, 12);
+    octal(size ?? body.length, 124, 12);
     octal(0, 136, 12);
     header.fill(' ', 148, 156);
     header.write(type, 156, 'latin1');

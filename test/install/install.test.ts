@@ -15,6 +15,8 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, type TestContext, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { readContents, unpack } from '../../src/install/archive.js';
 import { type InstallInput, installLibrary, variantsFor } from '../../src/install/install.js';
 import { readNpmConfig } from '../../src/install/npmrc.js';
 import { LibraryStore } from '../../src/library/store.js';
@@ -225,6 +227,31 @@ test('an archive larger than the limit is refused, whatever its length says', as
   await assertRefused(install(registry, { limits }), 'package_invalid', /larger than 100/);
 });
 
+test('an archive that is more than anybody needs is refused at its first such entry', async (t) => {
+  const registry = await fakeRegistry(t);
+  const unwanted = { path: 'package/dist/big', content: Buffer.alloc(5000) };
+  registry.offer(CPU, '1.0.0', tarball([unwanted, { path: 'package/x', content: 'x' }]));
+  const limited = install(registry, { unpackedBytes: 4999 });
+  await assertRefused(limited, 'package_invalid', /more than 4999 bytes/);
+  // Its header alone is enough: the eight gigabytes that it promises are not waited for.
+  registry.offer(CPU, '1.1.0', tarball([{ path: 'package/dist/big', size: 0o77777777777 }]));
+  await assertRefused(install(registry), 'package_invalid', /more than 4294967296 bytes/);
+  registry.offer(CPU, '1.2.0', gzipSync(libraryPackage('linux-x64')));
+  await assertRefused(install(registry), 'package_invalid', /packed twice/);
+});
+
+test('what lies between the entries of an archive counts as well', async (t) => {
+  const registry = await fakeRegistry(t);
+  const [header, long] = [Buffer.from('././@LongLink'), Buffer.alloc(1024 * 1024 - 1, 'a')];
+  const names = Array.from({ length: 20 }, () => ({
+    path: header.toString(),
+    content: long,
+    type: 'L' as const,
+  }));
+  registry.offer(CPU, '1.0.0', tarball([...names, { path: 'package/x', content: 'x' }]));
+  await assertRefused(install(registry, { unpackedBytes: 1000 }), 'package_invalid', /more than/);
+});
+
 test('too little space is told before anything is written', async (t) => {
   const registry = await withCpu(t);
   await assertRefused(install(registry, { freeBytes: async () => 10 }), 'disk_full', /free/);
@@ -402,6 +429,15 @@ test('whoever gives up leaves nothing behind', async (t) => {
     return true;
   };
   await assertRefused(install(registry, { signal: abort.signal }), 'cancelled');
+});
+
+test('looking into an archive and unpacking it end when they are told to', async () => {
+  const archive = join(root, 'a.tgz');
+  writeFileSync(archive, libraryPackage('linux-x64'));
+  const options = { name: CPU, directory: 'linux-x64', to: root, signal: AbortSignal.abort() };
+  await assert.rejects(readContents(archive, options), { code: 'cancelled' });
+  await assert.rejects(unpack(archive, options), { code: 'cancelled' });
+  assert.deepEqual(readdirSync(root).sort(), ['a.tgz']);
 });
 
 test('each machine has its builds, the plain one first', () => {
