@@ -288,11 +288,13 @@ function wordsOf({ version, layout, minimal }: LibraryIdentity): string {
   return `version ${version ?? 'unknown'}, layouts ${layout.model}/${layout.context}${mode}`;
 }
 
-/** What must be the same in the probe and in an engine. */
-function sameLibrary(one: LibraryIdentity, other: LibraryIdentity): boolean {
-  const facts = ({ version, layout, bracket, minimal, samplers }: LibraryIdentity): string =>
-    JSON.stringify([version, layout, bracket, minimal, samplers]);
-  return facts(one) === facts(other);
+/** What must be the same in the probe and in an engine. Only the probe narrows builds by samplers. */
+function sameLibrary(probed: LibraryIdentity, opened: LibraryIdentity): boolean {
+  const facts = ({ version, layout, minimal }: LibraryIdentity): string =>
+    JSON.stringify([version, layout, minimal]);
+  const [first, end] = opened.bracket;
+  const within = first <= probed.bracket[0] && probed.bracket[1] <= end;
+  return within && facts(probed) === facts(opened);
 }
 
 function deviceNames({ devices }: LibraryIdentity): string {

@@ -58,8 +58,10 @@ export interface NativeAddon {
   /**
    * [async, own thread] Opens and identifies the one library of this process. `preload`: siblings by
    * absolute path, in order. `unknownSymbols`: llama_* names it exports that the table lacks.
-   * `allowUnknown`: drive an unknown layout in the minimal mode instead of refusing it. `backends`:
-   * load the compute backends beside it (false: identify only).
+   * `allowUnknown`: drive an unknown layout in the minimal mode instead of refusing it.
+   * `proveSamplers`: find out their numbers of arguments by calling them, where the library is within
+   * the table; for a process that may crash. `backends`: load the compute backends beside it (false:
+   * identify only).
    * Codes: library_not_found, library_incompatible.
    */
   openLibrary(options: {
@@ -70,6 +72,7 @@ export interface NativeAddon {
     readonly abi: AbiTable;
     readonly backends: boolean;
   }): Promise<NativeLibrary>;
+    readonly proveSamplers: boolean;
   /**
    * [async, own thread] Loads a model with the opened library. `cancel()` makes it end soon.
    * Codes: library_not_found (none open), model_load_failed, cancelled.

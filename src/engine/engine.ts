@@ -77,7 +77,10 @@ export interface LibraryIdentity {
   readonly minimal: boolean;
   /** llama_* functions it exports that the table does not know. */
   readonly unknownSymbols: readonly string[];
-  /** Numbers of arguments of its penalties and DRY samplers, proved by behaviour; null = unproved. */
+  /**
+   * Numbers of arguments of its penalties and DRY samplers, proved by behaviour, which only the probe
+   * does; null = unproved.
+   */
   readonly samplers: { readonly penalties: 4 | 5 | null; readonly dry: 7 | 8 | null };
   readonly devices: readonly Device[];
 }

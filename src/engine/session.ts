@@ -121,7 +121,12 @@ export class Session {
   async #open(library: LibraryFiles, options: EngineOptions): Promise<void> {
     try {
       const { addon, abi, emit } = this.#deps;
-      const identity = await addon.openLibrary({ ...library, abi, backends: true });
+      const identity = await addon.openLibrary({
+        ...library,
+        abi,
+        proveSamplers: false,
+        backends: true,
+      });
       if (this.#closing) throw new HoshikageError('cancelled');
       const loading = addon.loadModel(nativeModelOptions(options), (fraction) =>
         emit({ type: 'progress', fraction }),

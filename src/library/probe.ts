@@ -13,7 +13,7 @@ async function identify(files: LibraryFiles): Promise<Verdict> {
   try {
     const addon = loadAddon();
     addon.dieWithParent();
-    const options = { ...files, abi: readAbi(), backends: true };
+    const options = { ...files, abi: readAbi(), proveSamplers: true, backends: true };
     const identity = await addon.openLibrary(options);
     const contradiction = ggmlContradiction(identity);
     if (contradiction) throw new HoshikageError('library_incompatible', contradiction);

@@ -8,7 +8,7 @@ process.once('message', (message) => {
   // Only identify.ts sends here.
   const files = message as LibraryFiles;
   loadAddon()
-    .openLibrary({ ...files, abi: olderTable(), backends: true })
+    .openLibrary({ ...files, abi: olderTable(), proveSamplers: true, backends: true })
     .then(
       (identity) => ({ identity, error: null }),
       (error: unknown) => ({ identity: null, error: toWire(error, 'library_incompatible') }),

@@ -27,7 +27,11 @@ interface Verdict {
 async function identify(
   library: string,
   preload: readonly string[] = [],
-  options: { readonly allowUnknown?: boolean; readonly unknownSymbols?: readonly string[] } = {},
+  options: {
+    readonly allowUnknown?: boolean;
+    readonly unknownSymbols?: readonly string[];
+    readonly proveSamplers?: boolean;
+  } = {},
 ): Promise<Verdict> {
   const end = await startStory('identify', { library, preload, ...options }).end;
   assert.equal(end.signal, null, end.stderr);
@@ -260,6 +264,16 @@ describe('the identification of a libllama', { skip: skipReason, concurrency: 2 
   it('leaves samplers unproved that make nothing', async () => {
     const { library, message } = await identify(buildLookalike({ ...newest, samplers: 'none' }));
     assert.deepEqual(library?.samplers, { penalties: null, dry: null }, message);
+  });
+
+  it('calls no sampler of a library that is newer than the table, nor where it is not asked to', async () => {
+    const path = buildLookalike(newest);
+    const newer = await identify(path, [], { unknownSymbols: ['llama_of_the_future'] });
+    assert.deepEqual(newer.library?.samplers, { penalties: null, dry: null }, newer.message);
+    const engine = await identify(path, [], { proveSamplers: false });
+    assert.deepEqual(engine.library?.samplers, { penalties: null, dry: null }, engine.message);
+    const asked = await identify(path);
+    assert.deepEqual(asked.library?.samplers, { penalties: 5, dry: 7 }, asked.message);
   });
 
   it('refuses samplers that contradict the symbols and layouts, as in a fork', async () => {

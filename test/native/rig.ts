@@ -119,6 +119,7 @@ export class Rig {
       unknownSymbols: [],
       allowUnknown: false,
       abi,
+      proveSamplers: false,
       backends: true,
     });
     const rig = new Rig(addon, control, library);

@@ -21,6 +21,7 @@ const open = ({ library, ...options }) =>
     preload: [],
     unknownSymbols: [],
     allowUnknown: false,
+    proveSamplers: true,
     backends: true,
     abi,
     ...options,

@@ -79,6 +79,7 @@ LibraryOptions ToLibraryOptions(const Napi::Object& object) {
   options.unknown_symbols = ToTexts(object.Get("unknownSymbols"), "unknownSymbols");
   options.allow_unknown = GetBool(object, "allowUnknown");
   options.abi = ToAbiTable(object.Get("abi"));
+  options.prove_samplers = GetBool(object, "proveSamplers");
   options.backends = GetBool(object, "backends");
   return options;
 }

@@ -130,7 +130,10 @@ void Library::Load(const LibraryOptions& options) {
   Bind(handle);
   if (api_.ggml_set_abort_callback) api_.ggml_set_abort_callback(OnGgmlAbort);
   abi_ = IdentifyAbi(handle, options.abi, options.allow_unknown);
-  samplers_ = ProveSamplers(handle, options.abi, &abi_);
+  // A function that is newer than the table may come with others that have changed.
+  if (options.prove_samplers && options.unknown_symbols.empty() && !abi_.minimal) {
+    samplers_ = ProveSamplers(handle, options.abi, &abi_);
+  }
   path_ = options.path;
   unknown_symbols_ = options.unknown_symbols;
   const std::string file = FileOfAddress(reinterpret_cast<void*>(api_.llama_decode));

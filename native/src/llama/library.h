@@ -40,7 +40,8 @@ struct LibraryOptions {
   std::vector<std::string> unknown_symbols;  // llama_* it exports that the table lacks
   bool allow_unknown = false;                // drive an unknown layout in the minimal mode
   AbiTable abi;
-  bool backends = true;  // load the compute backends beside it
+  bool prove_samplers = false;  // calls functions to see what they do: in a process to spare only
+  bool backends = true;         // load the compute backends beside it
 };
 
 class Library {

@@ -73,7 +73,6 @@ struct Builds {
 
 SamplerArities ProveSamplers(void* handle, const AbiTable& table, AbiVerdict* verdict) {
   SamplerArities arities;
-  if (verdict->minimal) return arities;
   void* penalties = FindSymbol(handle, "llama_sampler_init_penalties");
   void* dry = FindSymbol(handle, "llama_sampler_init_dry");
   auto name_of = reinterpret_cast<NameOf>(FindSymbol(handle, "llama_sampler_name"));

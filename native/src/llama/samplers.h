@@ -1,6 +1,6 @@
 // How many arguments the samplers take whose signatures changed under the same name. Any thread,
-// no model needed. It must only be asked once the layouts are known: what an older or an unknown
-// build makes of these calls nobody has tried.
+// no model needed. It must only be asked of a build within the table, and in a process that may
+// crash: what an older or a newer one makes of these calls nobody has tried.
 #pragma once
 
 #include <optional>
