@@ -103,6 +103,7 @@ describe('an engine on the real library', { skip: whyNoLibrary() }, () => {
       assert.equal(first?.length, engine.info.model.embeddingLength);
       assert.deepEqual(first, third);
       assert.notDeepEqual(first, second);
+      assert.deepEqual(await engine.embed([long, prompt]), [second, first]);
       assert.ok(second?.every(Number.isFinite) && second.some((value) => value !== 0));
       assert.ok((await answer)[0].startsWith(SAY));
       assert.equal(engine.info.model.poolingType, undefined);

@@ -70,6 +70,35 @@ Napi::Object FromDone(Napi::Env env, const Done& done) {
   return object;
 }
 
+// What the library says of a model in plain numbers.
+struct PlainFacts {
+  Token bos, eos, eot;
+  uint64_t size_bytes, parameters;
+  int32_t trained_tokens, layers;
+  bool add_bos, has_encoder, recurrent, diffusion;
+};
+
+PlainFacts ReadPlainFacts(const Model& model) {
+  const Api& api = model.library()->api();
+  const llama_vocab* vocab = model.vocab();
+  llama_model* handle = model.handle();
+  return Guard("model_load_failed", "facts of the model", [&] {
+    PlainFacts facts{};
+    facts.bos = api.llama_vocab_bos(vocab);
+    facts.eos = api.llama_vocab_eos(vocab);
+    facts.eot = api.llama_vocab_eot(vocab);
+    facts.add_bos = api.llama_vocab_get_add_bos(vocab);
+    facts.size_bytes = api.llama_model_size(handle);
+    facts.parameters = api.llama_model_n_params(handle);
+    facts.trained_tokens = api.llama_model_n_ctx_train(handle);
+    facts.layers = api.llama_model_n_layer(handle);
+    facts.has_encoder = api.llama_model_has_encoder(handle);
+    facts.recurrent = api.llama_model_is_recurrent(handle);
+    facts.diffusion = api.llama_model_is_diffusion && api.llama_model_is_diffusion(handle);
+    return facts;
+  });
+}
+
 }  // namespace
 
 Napi::Error MakeError(Napi::Env env, const char* code, const std::string& message) {
@@ -203,7 +232,7 @@ CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
 
 Napi::Object FromModel(Napi::Env env, const Model& model) {
   constexpr size_t kMostControlTexts = 8192;
-  const Api& api = model.library()->api();
+  const PlainFacts facts = ReadPlainFacts(model);
   Napi::Object object = Napi::Object::New(env);
   const auto token = [&](const char* name, Token id) {
     object.Set(name, model.IsToken(id) ? Napi::Number::New(env, id) : env.Null());
@@ -213,32 +242,29 @@ Napi::Object FromModel(Napi::Env env, const Model& model) {
     if (model.IsToken(id)) model.AppendPiece(id, &bytes);
     return bytes;
   };
-  const Token bos = api.llama_vocab_bos(model.vocab());
-  const Token eos = api.llama_vocab_eos(model.vocab());
   object.Set("description", model.Description());
-  object.Set("sizeBytes", static_cast<double>(api.llama_model_size(model.handle())));
-  object.Set("parameters", static_cast<double>(api.llama_model_n_params(model.handle())));
-  object.Set("trainedContextTokens", api.llama_model_n_ctx_train(model.handle()));
+  object.Set("sizeBytes", static_cast<double>(facts.size_bytes));
+  object.Set("parameters", static_cast<double>(facts.parameters));
+  object.Set("trainedContextTokens", facts.trained_tokens);
   object.Set("embeddingLength", model.EmbeddingLength());
-  object.Set("layers", api.llama_model_n_layer(model.handle()));
+  object.Set("layers", facts.layers);
   object.Set("vocabularySize", model.VocabularySize());
   const std::optional<std::string> chat_template = model.ChatTemplate();
   object.Set("chatTemplate",
              chat_template ? Napi::Value(Napi::String::New(env, *chat_template)) : env.Null());
-  token("bosToken", bos);
-  token("eosToken", eos);
-  token("eotToken", api.llama_vocab_eot(model.vocab()));
-  object.Set("bosText", piece(bos));
-  object.Set("eosText", piece(eos));
-  object.Set("addBos", api.llama_vocab_get_add_bos(model.vocab()));
+  token("bosToken", facts.bos);
+  token("eosToken", facts.eos);
+  token("eotToken", facts.eot);
+  object.Set("bosText", piece(facts.bos));
+  object.Set("eosText", piece(facts.eos));
+  object.Set("addBos", facts.add_bos);
   const std::vector<std::string> texts = model.ControlTexts(kMostControlTexts);
   Napi::Array controls = Napi::Array::New(env, texts.size());
   for (uint32_t i = 0; i < texts.size(); i++) controls.Set(i, texts[i]);
   object.Set("controlTexts", controls);
-  object.Set("hasEncoder", api.llama_model_has_encoder(model.handle()));
-  object.Set("isRecurrent", api.llama_model_is_recurrent(model.handle()));
-  object.Set("isDiffusion",
-             api.llama_model_is_diffusion ? api.llama_model_is_diffusion(model.handle()) : false);
+  object.Set("hasEncoder", facts.has_encoder);
+  object.Set("isRecurrent", facts.recurrent);
+  object.Set("isDiffusion", facts.diffusion);
   if (const auto pooling = model.Pooling()) object.Set("poolingType", PoolingName(*pooling));
   return object;
 }

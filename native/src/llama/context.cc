@@ -106,7 +106,8 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
       std::max(options.context_tokens, kContextRounding * options.sequences);
   const uint32_t batch = std::min(std::max(options.batch_tokens, kSmallestBatch), cache_tokens);
 
-  ParamBlock params = DefaultParams(api.llama_context_default_params);
+  ParamBlock params = Guard("model_load_failed", "llama_context_default_params",
+                            [&] { return DefaultParams(api.llama_context_default_params); });
   const uint32_t micro_batch =
       std::min(batch, static_cast<uint32_t>(PeekInt(layout, params, "n_ubatch", 512)));
   Poke(layout, &params, "n_ctx", cache_tokens);

@@ -26,16 +26,20 @@ EmbeddingContext::EmbeddingContext(std::shared_ptr<Model> model, const ContextOp
     : model_(std::move(model)) {
   const Api& api = model_->library()->api();
   const std::optional<PoolingType> own = model_->Pooling();
-  const bool encodes = Guard("model_load_failed", "llama_model_has_encoder",
-                             [&] { return api.llama_model_has_encoder(model_->handle()); });
+  bool encodes = false;
+  bool decodes = false;
+  Guard("model_load_failed", "kind of model", [&] {
+    encodes = api.llama_model_has_encoder(model_->handle());
+    // Where it cannot be asked, an encoder may be half of such a model.
+    decodes = !api.llama_model_has_decoder || api.llama_model_has_decoder(model_->handle());
+  });
   if (!api.llama_get_embeddings_ith || !api.llama_get_embeddings_seq || !api.llama_pooling_type) {
     throw Error("model_not_embedding", "this libllama has no functions for embeddings");
   }
   if (own == PoolingType::kRank) {
     throw Error("model_not_embedding", "it ranks texts, it does not embed them");
   }
-  if (encodes && (!api.llama_encode || !api.llama_model_has_decoder ||
-                  api.llama_model_has_decoder(model_->handle()))) {
+  if (encodes && (!api.llama_encode || decodes)) {
     throw Error("model_not_embedding", "encoder-decoder models are not supported");
   }
   const int32_t length = model_->EmbeddingLength();
@@ -78,7 +82,8 @@ void EmbeddingContext::Open(const ContextOptions& options, uint32_t tokens, bool
   const AbiLayout& layout = library.abi().context_params;
   const uint32_t size = RoundUp(tokens);
   const uint32_t batch = whole ? size : std::min(kStepTokens, size);
-  ParamBlock params = DefaultParams(api.llama_context_default_params);
+  ParamBlock params = Guard("model_load_failed", "llama_context_default_params",
+                            [&] { return DefaultParams(api.llama_context_default_params); });
   Poke(layout, &params, "n_ctx", size);
   Poke(layout, &params, "n_batch", batch);
   Poke(layout, &params, "n_ubatch", batch);
@@ -128,7 +133,8 @@ std::vector<float> EmbeddingContext::Embed(const std::vector<Token>& input) {
     throw Error("invalid_argument", "an input is empty or longer than the context");
   }
   if (memory_) {
-    Guard("decode_failed", "llama_memory_clear", [&] { api.llama_memory_clear(memory_, true); });
+    // Which tokens are in it, not the buffers: zeroing gigabytes takes longer than a short text.
+    Guard("decode_failed", "llama_memory_clear", [&] { api.llama_memory_clear(memory_, false); });
   }
   std::vector<double> sum(length_, 0.0);
   const auto add = [&](const float* row) {
