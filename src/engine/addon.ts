@@ -206,11 +206,11 @@ export interface NativeContext {
     readonly rings: number;
   };
   /**
-   * [async] What an idle slot's cache holds, as the library writes it; null where nothing is cached or
-   * the slot is busy. Done between two decode steps. Codes: closed, invalid_argument (no such slot),
-   * decode_failed.
+   * [async] What an idle slot's cache holds, as the library writes it; null where nothing is cached,
+   * the slot is busy, or it has more than `mostBytes`, which is said in the log. Done between two decode
+   * steps. Codes: closed, invalid_argument (no such slot), decode_failed, engine_crashed.
    */
-  saveState(slot: number): Promise<NativeState | null>;
+  saveState(slot: number, mostBytes: number): Promise<NativeState | null>;
   /**
    * [async] Puts a state into the idle slot that was unused for longest; the slot's number, or null
    * where none is idle or the library says that it does not fit. The arrays must not change meanwhile.

@@ -3,6 +3,7 @@
  * JavaScript thread of the engine process (or of the caller, in-process). It owns the native objects;
  * it must never wait inside a doorbell, and never knows about text policy.
  */
+import { constants } from 'node:buffer';
 import { basename } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import type {
@@ -69,6 +70,9 @@ export class Session {
   #cancelLoad: (() => void) | null = null;
   #opening: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
+  /** Ends the saves that run when the session is closed. */
+  readonly #closed = new AbortController();
+  readonly #saves = new Set<Promise<unknown>>();
   #slotsSentAt = 0;
 
   constructor(deps: SessionDeps) {
@@ -95,7 +99,7 @@ export class Session {
         this.#answer(command.id, () => this.#embed(command.inputs));
         break;
       case 'saveState':
-        this.#answer(command.id, () => this.#saveState(command.slot, command.path));
+        this.#answer(command.id, () => this.#saved(this.#saveState(command.slot, command.path)));
         break;
       case 'restoreState':
         this.#answer(command.id, () => this.#restoreState(command.path));
@@ -201,9 +205,18 @@ export class Session {
       this.#log('warn', 'no state is saved: the model or library file is gone');
       return null;
     }
-    const state = await context.saveState(slot);
+    const state = await context.saveState(slot, constants.MAX_LENGTH);
     if (!state) return null;
-    return { tokens: state.tokens, bytes: await writeState(path, key, state) };
+    const bytes = await writeState(path, key, state, this.#closed.signal);
+    return { tokens: state.tokens, bytes };
+  }
+
+  /** Awaited before the session is closed, so that no half-written file stays behind. */
+  #saved<T>(save: Promise<T>): Promise<T> {
+    this.#saves.add(save);
+    const forget = (): void => void this.#saves.delete(save);
+    save.then(forget, forget);
+    return save;
   }
 
   async #restoreState(path: string): Promise<RestoredState | null> {
@@ -305,10 +318,12 @@ export class Session {
 
   async #close(): Promise<void> {
     this.#cancelLoad?.();
+    this.#closed.abort();
     await this.#opening;
     try {
       await this.#context?.close();
       this.#ring();
+      await Promise.allSettled(this.#saves);
       await this.#embedder?.close();
       await this.#model?.close();
     } catch (error) {

@@ -6,9 +6,9 @@
  */
 import { constants } from 'node:buffer';
 import { createHash, type Hash, randomUUID } from 'node:crypto';
-import { type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { endianness } from 'node:os';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import type { NativeContextOptions, NativeLibrary, NativeState } from './addon.js';
 
@@ -32,7 +32,7 @@ export interface StateOwner {
 }
 
 /**
- * The identity of a state as text: model file and library file by real path, size and time of change,
+ * The identity of a state as text: model files and library file by real path, size and time of change,
  * what the library says of itself, and the settings that shape the cache. Null where a file is gone.
  */
 export async function stateKey(owner: StateOwner): Promise<string | null> {
@@ -40,7 +40,7 @@ export async function stateKey(owner: StateOwner): Promise<string | null> {
   try {
     return JSON.stringify({
       byteOrder: endianness(),
-      model: await fileIdentity(owner.modelPath),
+      model: await Promise.all(partsOf(owner.modelPath).map(fileIdentity)),
       library: await fileIdentity(library.path),
       version: [library.version, library.ggmlVersion, library.ggmlCommit],
       layout: [library.layout.model, library.layout.context],
@@ -57,6 +57,16 @@ export async function stateKey(owner: StateOwner): Promise<string | null> {
   }
 }
 
+/** All files of a model that was split into several, as libllama finds them: by their names. */
+function partsOf(modelPath: string): readonly string[] {
+  const [, stem, , count] = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s.exec(modelPath) ?? [];
+  if (stem === undefined || count === undefined) return [modelPath];
+  return Array.from(
+    { length: Number(count) },
+    (_, index) => `${stem}-${String(index + 1).padStart(5, '0')}-of-${count}.gguf`,
+  );
+}
+
 async function fileIdentity(path: string): Promise<readonly string[]> {
   const real = await realpath(path);
   const { size, mtimeNs } = await stat(real, { bigint: true });
@@ -66,16 +76,24 @@ async function fileIdentity(path: string): Promise<readonly string[]> {
 /**
  * Writes a state beside `path` and renames it there: a reader finds the old file or the whole new one.
  * Readable by its owner only: what a conversation was about can be read out of it. Gives the file's
- * size in bytes. Code: state_unwritable.
+ * size in bytes. `signal` ends it soon, with nothing left behind. Codes: state_unwritable, closed.
  */
-export async function writeState(path: string, key: string, state: NativeState): Promise<number> {
+export async function writeState(
+  path: string,
+  key: string,
+  state: NativeState,
+  signal: AbortSignal,
+): Promise<number> {
   const temporary = `${path}.${process.pid}.${randomUUID().slice(0, 8)}.tmp`;
   try {
+    signal.throwIfAborted();
+    await removeStale(path);
     const file = await open(temporary, 'wx', 0o600);
     let bytes: number;
     try {
-      bytes = await writeParts(file, key, state);
+      bytes = await writeParts(file, key, state, signal);
       await file.sync();
+      signal.throwIfAborted();
     } finally {
       await file.close();
     }
@@ -84,12 +102,39 @@ export async function writeState(path: string, key: string, state: NativeState):
     return bytes;
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => {});
+    if (signal.aborted) throw new HoshikageError('closed', { what: 'context' }, { cause });
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new HoshikageError('state_unwritable', { path, reason }, { cause });
   }
 }
 
-async function writeParts(file: FileHandle, key: string, state: NativeState): Promise<number> {
+/** Removes what processes left behind that were killed while they wrote the same state. */
+async function removeStale(path: string): Promise<void> {
+  const folder = dirname(path);
+  const start = `${basename(path)}.`;
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(start)) continue;
+    const [, pid] = /^(\d+)\.[0-9a-f]{8}\.tmp$/.exec(name.slice(start.length)) ?? [];
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    await rm(join(folder, name), { force: true }).catch(() => {});
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // Somebody else's process may not be signalled, but lives.
+    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+  }
+}
+
+async function writeParts(
+  file: FileHandle,
+  key: string,
+  state: NativeState,
+  signal: AbortSignal,
+): Promise<number> {
   const keyBytes = Buffer.from(key, 'utf8');
   const { tokens, data } = state;
   const header = Buffer.alloc(HEADER_BYTES);
@@ -103,6 +148,7 @@ async function writeParts(file: FileHandle, key: string, state: NativeState): Pr
   let written = 0;
   for (const part of [header, keyBytes, tokenBytes, data]) {
     for (let at = 0; at < part.length; at += CHUNK_BYTES) {
+      signal.throwIfAborted();
       const chunk = part.subarray(at, at + CHUNK_BYTES);
       hash.update(chunk);
       written += await writeAll(file, chunk);

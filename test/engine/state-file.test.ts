@@ -8,7 +8,9 @@ import { after, before, describe, it } from 'node:test';
 import type { NativeLibrary } from '../../src/engine/addon.js';
 import { readState, type StateOwner, stateKey, writeState } from '../../src/engine/state-file.js';
 import { HoshikageError } from '../../src/errors.js';
+import { until } from '../helpers/waiting.js';
 
+const never = new AbortController().signal;
 const KEY = '{"model":"a"}';
 const state = { tokens: Int32Array.of(1, 2, 2_000_000_000), data: Uint8Array.of(9, 8, 7, 6, 5) };
 
@@ -31,7 +33,7 @@ describe('the file of a state', () => {
   };
 
   it('comes back as it was written, is its owner’s only and leaves nothing beside it', async () => {
-    const bytes = await writeState(path, KEY, state);
+    const bytes = await writeState(path, KEY, state, never);
     good = await readFile(path);
     assert.equal(good.length, bytes);
     assert.deepEqual(await readdir(folder), ['state']);
@@ -45,7 +47,7 @@ describe('the file of a state', () => {
   it('holds more than is read and written at once', async () => {
     const data = randomBytes(9 * 1024 * 1024 + 1);
     const large = join(folder, 'large');
-    await writeState(large, KEY, { tokens: state.tokens, data });
+    await writeState(large, KEY, { tokens: state.tokens, data }, never);
     const read = await readState(large, KEY);
     assert.ok('state' in read && data.equals(read.state.data));
     await rm(large);
@@ -53,7 +55,7 @@ describe('the file of a state', () => {
 
   it('is replaced whole, also where a view of a larger array is saved', async () => {
     const tokens = Int32Array.of(7, 8, 9, 10).subarray(1, 3);
-    await writeState(path, KEY, { tokens, data: Uint8Array.of(0, 1, 2).subarray(1) });
+    await writeState(path, KEY, { tokens, data: Uint8Array.of(0, 1, 2).subarray(1) }, never);
     const read = await readState(path, KEY);
     assert.ok('state' in read);
     assert.deepEqual(
@@ -99,18 +101,41 @@ describe('the file of a state', () => {
 
   it('that cannot be written is an error with its path, and nothing is left behind', async () => {
     const nowhere = join(folder, 'no', 'such', 'state');
-    await assert.rejects(writeState(nowhere, KEY, state), (error) => {
+    await assert.rejects(writeState(nowhere, KEY, state, never), (error) => {
       assert.ok(error instanceof HoshikageError);
       assert.deepEqual([error.code, error.details.path], ['state_unwritable', nowhere]);
       return true;
     });
     const taken = join(folder, 'taken');
     await mkdir(join(taken, 'inside'), { recursive: true });
-    await assert.rejects(writeState(taken, KEY, state), { code: 'state_unwritable' });
+    await assert.rejects(writeState(taken, KEY, state, never), { code: 'state_unwritable' });
     assert.deepEqual(
       (await readdir(folder)).filter((name) => name.endsWith('.tmp')),
       [],
     );
+  });
+
+  it('that is given up half-way is an error, and nothing is left behind', async () => {
+    const abort = new AbortController();
+    const data = new Uint8Array(64 * 1024 * 1024);
+    const large = join(folder, 'given-up');
+    const writing = writeState(large, KEY, { tokens: state.tokens, data }, abort.signal);
+    const refused = assert.rejects(writing, { code: 'closed' });
+    const mine = (names: readonly string[]) => names.filter((name) => name.startsWith('given-up'));
+    await until('the file', async () => mine(await readdir(folder)).length > 0);
+    abort.abort();
+    await refused;
+    assert.deepEqual(mine(await readdir(folder)), []);
+  });
+
+  it('is rid of what killed processes left of it, and of nothing else', async () => {
+    const own = await mkdtemp(join(folder, 'own-'));
+    // No process has so large a number.
+    const kept = [`state.${process.pid}.01234567.tmp`, 'other.4194999.01234567.tmp', 'state.tmp'];
+    for (const name of [...kept, 'state.4194999.01234567.tmp'])
+      await writeFile(join(own, name), '');
+    await writeState(join(own, 'state'), KEY, state, never);
+    assert.deepEqual((await readdir(own)).sort(), [...kept, 'state'].sort());
   });
 });
 
@@ -157,6 +182,20 @@ describe('the key of a state', () => {
     keys.push(await stateKey(owner));
     assert.equal(new Set(keys).size, keys.length);
     assert.ok(!keys.includes(null));
+  });
+
+  it('changes with every part of a model that was split into several', async () => {
+    const part = (index: number) => join(folder, `split-0000${index}-of-00003.gguf`);
+    for (const index of [1, 2, 3]) await writeFile(part(index), 'a part');
+    const split = { ...owner, modelPath: part(1) };
+    const keys = [await stateKey(split)];
+    for (const index of [2, 3]) {
+      await utimes(part(index), 1, 1);
+      keys.push(await stateKey(split));
+    }
+    assert.equal(new Set(keys).size, 3);
+    await rm(part(3));
+    assert.equal(await stateKey(split), null);
   });
 
   it('stays with what does not touch the cache, and is none where a file is gone', async () => {

@@ -1,8 +1,12 @@
 /** A slot's sequence saved and given back, with the fake: same text, nothing computed twice. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { until } from '../helpers/waiting.js';
 import { skipReason, THROW, within } from './fake.js';
 import { NOTHING_LEFT, Rig } from './rig.js';
+
+/** Bytes that a state may have here. */
+const LIMIT = 1_000_000;
 
 describe('the state of a sequence', { skip: skipReason }, () => {
   let rig: Rig;
@@ -17,7 +21,7 @@ describe('the state of a sequence', { skip: skipReason }, () => {
   it('comes back into another context: the same text, the prompt not computed again', () =>
     rig.with({}, async (context, model) => {
       assert.equal(await context.say('hello a'), 'bcdefghijklmnopqrstuvwxyz</s>');
-      const state = await context.native.saveState(0);
+      const state = await context.native.saveState(0, LIMIT);
       assert.ok(state);
       assert.equal(Buffer.from(state.tokens.slice(0, 7)).toString(), 'hello a');
       assert.equal(state.data.length, 8 + 4 * state.tokens.length);
@@ -34,21 +38,32 @@ describe('the state of a sequence', { skip: skipReason }, () => {
 
   it('is not there where nothing is cached, or where the slot is at work', () =>
     rig.with({}, async (context) => {
-      assert.equal(await context.native.saveState(0), null);
+      assert.equal(await context.native.saveState(0, LIMIT), null);
       rig.control.set('tokenSleepUs', 5000);
       const run = context.start('0');
       await rig.control.until('tokensDecoded', 1);
-      const saving = context.native.saveState(0);
+      const saving = context.native.saveState(0, LIMIT);
       assert.equal(await within(saving, 'an answer about a busy slot'), null);
       run.completion.cancel(-1);
       await run.done;
-      assert.ok(await context.native.saveState(0));
+      assert.ok(await context.native.saveState(0, LIMIT));
+    }));
+
+  it('is not saved with more bytes than its reader can hold, which is said in the log', () =>
+    rig.with({}, async (context) => {
+      await context.say('hello w');
+      const state = await context.native.saveState(0, LIMIT);
+      const bytes = state?.data.length ?? 0;
+      assert.equal((await context.native.saveState(0, bytes))?.data.length, bytes);
+      assert.equal(await context.native.saveState(0, bytes - 1), null);
+      const said = `warn: a state of ${bytes} bytes is not saved: the limit is ${bytes - 1}`;
+      await until('the warning', () => rig.logs.includes(said));
     }));
 
   it('goes into the idle slot that was unused for longest, and into none where all work', () =>
     rig.with({ slots: 2 }, async (context) => {
       await context.say('first w');
-      const state = await context.native.saveState(0);
+      const state = await context.native.saveState(0, LIMIT);
       assert.ok(state);
       assert.equal(await context.native.restoreState(state), 1);
       assert.equal(await context.native.restoreState(state), 0);
@@ -63,7 +78,7 @@ describe('the state of a sequence', { skip: skipReason }, () => {
   it('is refused where the library reads less of it, nothing of it or throws; the slot is empty', () =>
     rig.with({}, async (context) => {
       await context.say('hello w');
-      const state = await context.native.saveState(0);
+      const state = await context.native.saveState(0, LIMIT);
       assert.ok(state);
       const cut = { tokens: state.tokens, data: state.data.slice(0, -4) };
       const noise = { tokens: state.tokens, data: Uint8Array.from(state.data, (b) => b ^ 0x55) };
@@ -86,9 +101,9 @@ describe('the state of a sequence', { skip: skipReason }, () => {
     rig.with({}, async (context) => {
       await context.say('hello w');
       rig.control.set('stateFail', 1);
-      assert.equal(await context.native.saveState(0), null);
+      assert.equal(await context.native.saveState(0, LIMIT), null);
       rig.control.set('stateFail', THROW);
-      await assert.rejects(context.native.saveState(0), {
+      await assert.rejects(context.native.saveState(0, LIMIT), {
         code: 'decode_failed',
         message: /get_data/,
       });
@@ -102,9 +117,9 @@ describe('the state of a sequence', { skip: skipReason }, () => {
       const data = new Uint8Array(8);
       const refused = { code: 'invalid_argument' };
       const { native } = context;
-      await assert.rejects(native.saveState(2), refused);
-      await assert.rejects(native.saveState(-1), refused);
-      assert.throws(() => native.saveState(0.5), refused);
+      await assert.rejects(native.saveState(2, LIMIT), refused);
+      await assert.rejects(native.saveState(-1, LIMIT), refused);
+      assert.throws(() => native.saveState(0.5, LIMIT), refused);
       for (const tokens of [new Int32Array(), new Int32Array(257), Int32Array.of(1, 320)]) {
         await assert.rejects(native.restoreState({ tokens, data }), refused);
       }
@@ -121,11 +136,11 @@ describe('the state of a sequence', { skip: skipReason }, () => {
       rig.control.set('holdDecode', 1);
       const run = context.start('0');
       await rig.control.until('inDecode', 1);
-      const saving = context.native.saveState(0);
+      const saving = context.native.saveState(0, LIMIT);
       const refused = assert.rejects(saving, { code: 'closed' });
       await within(context.native.close(), 'close');
       await within(refused, 'the refusal');
       await run.done;
-      assert.throws(() => context.native.saveState(0), { code: 'closed' });
+      assert.throws(() => context.native.saveState(0, LIMIT), { code: 'closed' });
     }));
 });

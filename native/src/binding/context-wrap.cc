@@ -121,8 +121,12 @@ Napi::Value ContextWrap::SaveState(const Napi::CallbackInfo& info) {
     OpenWorker();
     const std::shared_ptr<Worker> worker = parts_.worker;
     const int32_t slot = ArgInt(info, 0, "slot");
+    // Beyond what a buffer of this Node holds, making one would free the bytes, and then fail.
+    const double most = ToNumber(info[1], "mostBytes", 0, 9007199254740991.0);
+    const size_t most_bytes = static_cast<size_t>(most);
     return Task<std::optional<SavedState>>::Start(
-        env, "hoshikage:save", [worker, slot] { return worker->SaveState(slot); },
+        env, "hoshikage:save",
+        [worker, slot, most_bytes] { return worker->SaveState(slot, most_bytes); },
         [](Napi::Env e, std::optional<SavedState>& saved) -> Napi::Value {
           return saved ? FromState(e, &*saved) : e.Null();
         });

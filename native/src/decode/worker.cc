@@ -57,7 +57,7 @@ void Worker::Await(std::function<void()> work) {
   errand->Wait();
 }
 
-std::optional<SavedState> Worker::SaveState(int32_t slot) {
+std::optional<SavedState> Worker::SaveState(int32_t slot, size_t most_bytes) {
   if (slot < 0 || static_cast<uint32_t>(slot) >= sequences_) {
     throw Error("invalid_argument", "no such slot");
   }
@@ -65,7 +65,7 @@ std::optional<SavedState> Worker::SaveState(int32_t slot) {
   Await([&] {
     const Slot& wanted = slots_[static_cast<size_t>(slot)];
     if (!wanted.idle() || wanted.cached().empty()) return;
-    std::optional<Bytes> bytes = context_->ReadState(slot);
+    std::optional<Bytes> bytes = context_->ReadState(slot, most_bytes);
     if (bytes) saved = SavedState{wanted.cached(), std::move(*bytes)};
   });
   return saved;

@@ -60,7 +60,7 @@ class Worker {
   // Any thread but the worker's own: waits until it has been done between two steps. Nothing where
   // the slot is busy, nothing is cached or the library cannot. Throws closed, invalid_argument (no
   // such slot), decode_failed.
-  std::optional<SavedState> SaveState(int32_t slot);
+  std::optional<SavedState> SaveState(int32_t slot, size_t most_bytes);
   // The same: fills the idle slot that was unused for longest. Nothing where none is idle or the
   // state does not fit. `tokens` must be ids of the vocabulary and not more than a slot holds.
   std::optional<int32_t> RestoreState(const std::vector<Token>& tokens, const uint8_t* data,

@@ -210,13 +210,18 @@ bool Context::Trim(int32_t sequence, int32_t from) {
 
 void Context::Forget(int32_t sequence) { Trim(sequence, -1); }
 
-std::optional<Bytes> Context::ReadState(int32_t sequence) {
+std::optional<Bytes> Context::ReadState(int32_t sequence, size_t most) {
   const Api& api = model_->library()->api();
   if (!api.llama_state_seq_get_size || !api.llama_state_seq_get_data) return std::nullopt;
   return Guard("decode_failed", "llama_state_seq_get_data", [&]() -> std::optional<Bytes> {
     Bytes bytes;
     bytes.size = api.llama_state_seq_get_size(context_, sequence);
     if (bytes.size == 0) return std::nullopt;
+    if (bytes.size > most) {
+      LogLine(kLogWarn, "a state of " + std::to_string(bytes.size) +
+                            " bytes is not saved: the limit is " + std::to_string(most));
+      return std::nullopt;
+    }
     bytes.data.reset(new uint8_t[bytes.size]);  // make_unique would zero it
     const size_t written =
         api.llama_state_seq_get_data(context_, bytes.data.get(), bytes.size, sequence);

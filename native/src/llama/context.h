@@ -81,8 +81,9 @@ class Context {
   // Removes [from, end) of a sequence; false where the memory cannot do that.
   bool Trim(int32_t sequence, int32_t from);
   void Forget(int32_t sequence);
-  // One sequence as the library writes it; nothing where it cannot. Throws decode_failed.
-  std::optional<Bytes> ReadState(int32_t sequence);
+  // One sequence as the library writes it; nothing where it cannot, or where that has more than
+  // `most` bytes, which is said in the log. Throws decode_failed.
+  std::optional<Bytes> ReadState(int32_t sequence, size_t most);
   // Fills an empty sequence of `tokens` tokens; false where that does not fit, and then anything
   // may be in the sequence.
   bool WriteState(int32_t sequence, const uint8_t* data, size_t size, size_t tokens);
