@@ -43,6 +43,15 @@ Napi::Value OnLog(const Napi::CallbackInfo& info) {
   });
 }
 
+// The words with which ggml gave up in this process, or null.
+Napi::Value CrashWords(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    if (!Crashed()) return env.Null();
+    return Napi::String::New(env, "libllama gave up: " + CrashReason());
+  });
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   AddonData::Install(env);
   ModelWrap::Define(env);
@@ -55,6 +64,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("build", build);
   exports.Set("tryLock", Napi::Function::New<TryLock>(env, "tryLock"));
   exports.Set("endNow", Napi::Function::New<EndNow>(env, "endNow"));
+  exports.Set("crashed", Napi::Function::New<CrashWords>(env, "crashed"));
   exports.Set("dieWithParent", Napi::Function::New<DieWithParent>(env, "dieWithParent"));
   exports.Set("onLog", Napi::Function::New<OnLog>(env, "onLog"));
   exports.Set("openLibrary", Napi::Function::New<OpenLibrary>(env, "openLibrary"));

@@ -53,6 +53,8 @@ export interface NativeAddon {
    * left locked.
    */
   endNow(code: number): void;
+  /** [sync] The words with which libllama has given up in this process, or null. */
+  crashed(): string | null;
   /** [sync] Log lines of libllama arrive here, queued, from any thread. Once per environment. */
   onLog(callback: (level: 'debug' | 'info' | 'warn' | 'error', text: string) => void): void;
   /**
@@ -70,9 +72,9 @@ export interface NativeAddon {
     readonly unknownSymbols: readonly string[];
     readonly allowUnknown: boolean;
     readonly abi: AbiTable;
+    readonly proveSamplers: boolean;
     readonly backends: boolean;
   }): Promise<NativeLibrary>;
-    readonly proveSamplers: boolean;
   /**
    * [async, own thread] Loads a model with the opened library. `cancel()` makes it end soon.
    * Codes: library_not_found (none open), model_load_failed, cancelled.
@@ -232,7 +234,7 @@ export interface NativeEmbedder {
   /**
    * [async] One vector per input. Codes: closed, invalid_argument (empty, or a bad id),
    * context_length_exceeded, model_load_failed (no context could be made), decode_failed,
-   * model_not_embedding.
+   * model_not_embedding, engine_crashed.
    */
   embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]>;
   /** [async] Ends what runs, joins the thread, frees. Idempotent. */

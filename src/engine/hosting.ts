@@ -19,15 +19,14 @@ export function serveParent(addon: NativeAddon, abi: AbiTable): void {
   // drains its requests and then closes the engine.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
   addon.dieWithParent();
+  const send = crashGuard(addon);
   const emit = (message: Message): void => {
-    // Nothing more can be done with this libllama, not even to free: the server gets a new engine.
     send(message, () => {
       if (message.type === 'closed') process.exit(0);
-      if (tellsOfCrash(message)) addon.endNow(CRASHED_EXIT);
     });
   };
   const session = new Session({ addon, abi, emit });
-  forwardLog(addon);
+  forwardLog(addon, send);
   process.on('message', (message) => {
     // Only our own server holds the other end of this channel.
     session.perform(message as Command);
@@ -39,19 +38,33 @@ export function serveParent(addon: NativeAddon, abi: AbiTable): void {
   });
 }
 
-function send(message: Message, sent: () => void): void {
+/** Sends a message; `sent` when it is out. */
+type Send = (message: Message, sent: () => void) => void;
+
+/**
+ * A `send` that asks first whether libllama has given up, and ends the process when that is told:
+ * nothing more can be done with it, not even to free, and the server gets a new engine.
+ */
+function crashGuard(addon: NativeAddon): Send {
+  let told = false;
+  return (message, sent) => {
+    const reason = addon.crashed();
+    if (reason !== null && !told) {
+      told = true;
+      // Before whatever failed by it, so that nobody is sent here again.
+      toParent({ type: 'crashed', reason }, () => {});
+    }
+    toParent(message, () => {
+      if (reason !== null) addon.endNow(CRASHED_EXIT);
+      sent();
+    });
+  };
+}
+
+function toParent(message: Message, sent: () => void): void {
   if (!process.connected || !process.send) return;
   // A failed send means that the server is gone; `disconnect` follows.
   process.send(message, undefined, {}, sent);
-}
-
-/** Whether the library has given up in this process, by what it answers. */
-export function tellsOfCrash(message: Message): boolean {
-  if (message.type === 'refusal') return message.error.code === 'engine_crashed';
-  if (message.type !== 'ring') return false;
-  return message.news.some(
-    ({ end }) => end !== null && 'error' in end && end.error.code === 'engine_crashed',
-  );
 }
 
 /**
@@ -67,7 +80,7 @@ export function levelOf(level: LogLine[0], text: string): LogLine[0] {
 }
 
 /** libllama writes hundreds of lines while it loads: they travel together, once per turn. */
-function forwardLog(addon: NativeAddon): void {
+function forwardLog(addon: NativeAddon, send: Send): void {
   let lines: LogLine[] = [];
   addon.onLog((level, text) => {
     if (lines.length === 0) {

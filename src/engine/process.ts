@@ -64,6 +64,8 @@ class EngineChild {
   readonly #tail: Tail;
   #proxy: EngineProxy | null = null;
   #loaded: (outcome: EngineProxy | HoshikageError) => void = () => {};
+  /** The words with which libllama gave up while it loaded. */
+  #crash: string | null = null;
   #closing = false;
 
   constructor(input: EngineProcessInput) {
@@ -86,7 +88,7 @@ class EngineChild {
         else reject(outcome);
       };
       void this.exited.then((exit) => {
-        const cause = new Error(exit.detail);
+        const cause = new Error(this.#crash ?? exit.detail);
         this.#loaded(
           new HoshikageError('model_load_failed', { model: options.modelPath }, { cause }),
         );
@@ -114,6 +116,11 @@ class EngineChild {
         break;
       case 'failed':
         this.#loaded(fromWire(message.error));
+        break;
+      case 'crashed':
+        // `failed` may still follow, but the process may also end before.
+        if (!this.#proxy) this.#crash = message.reason;
+        this.#proxy?.receive(message);
         break;
       default:
         this.#proxy?.receive(message);

@@ -98,6 +98,8 @@ export type Message =
       readonly slots: readonly SlotState[] | null;
     }
   | { readonly type: 'log'; readonly lines: readonly LogLine[] }
+  /** libllama has given up, in these words; nothing it says from now on counts, and the process ends. */
+  | { readonly type: 'crashed'; readonly reason: string }
   | { readonly type: 'closed' };
 
 /** One line of the library's (or the engine's) own log. */

@@ -7,6 +7,7 @@ import { HoshikageError } from '../errors.js';
 import { CompletionStream } from './completion.js';
 import type {
   CompletionRequest,
+  CompletionResult,
   Engine,
   EngineCompletion,
   EngineExit,
@@ -29,8 +30,13 @@ const ANSWER_LIMIT_MS = 60_000;
 const EMBED_MS_PER_TOKEN = 250;
 /** What setTimeout can wait for. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** How long an engine whose libllama has given up may take to end, ms. */
+const CRASH_LIMIT_MS = 5000;
 /** How much longer a state may take than other calls: gigabytes to and from a disk. */
 const STATE_FACTOR = 10;
+
+/** Under which the end of a crashed engine is awaited; calls begin at 1. */
+const CRASHED_ID = 0;
 
 interface PendingCall {
   resolve(value: ReplyValue): void;
@@ -63,6 +69,10 @@ export class EngineProxy implements Engine {
   #resolveExited: (exit: EngineExit) => void = () => {};
   #exit: EngineExit | null = null;
   #closing: Promise<void> | null = null;
+  /** The words with which libllama gave up; all that waits ends when the process has. */
+  #crash: string | null = null;
+  /** Completions that were done before that. */
+  readonly #done = new Map<number, CompletionResult>();
   #lastId = 0;
   /** Of all unanswered embed calls: they run one after the other. */
   #embeddingTokens = 0;
@@ -154,7 +164,10 @@ export class EngineProxy implements Engine {
 
   /** Takes one message of a ready engine. */
   receive(message: Message): void {
-    if (message.type === 'ring') this.#ring(message);
+    if (message.type === 'crashed') this.#crashed(message.reason);
+    else if (message.type === 'ring') this.#ring(message);
+    // What has been answered would be asked for again, by somebody who gets this dying engine.
+    else if (this.#crash !== null) return;
     else if (message.type === 'reply') this.#take(message.id)?.resolve(message.value);
     else if (message.type === 'refusal') this.#take(message.id)?.reject(fromWire(message.error));
   }
@@ -164,16 +177,26 @@ export class EngineProxy implements Engine {
     if (this.#exit) return;
     this.#exit = exit;
     this.#slotStates = [];
+    // First: whoever gives out engines must know before those who wait ask for the next one.
+    this.#resolveExited(exit);
     for (const id of [...this.#deadlines.keys()]) this.#answered(id);
-    const completions = [...this.#completions.values()];
+    const completions = [...this.#completions];
     const calls = [...this.#calls.values()];
     this.#completions.clear();
     this.#calls.clear();
-    for (const stream of completions) {
-      stream.fail(exit.expected ? new HoshikageError('shutting_down') : this.#goneError());
+    for (const [id, stream] of completions) {
+      const result = this.#done.get(id);
+      if (result) stream.finish(result);
+      else stream.fail(exit.expected ? new HoshikageError('shutting_down') : this.#goneError());
     }
     for (const call of calls) call.reject(this.#goneError());
-    this.#resolveExited(exit);
+  }
+
+  /** Nothing is settled before the process has ended, which it does by itself, or else is made to. */
+  #crashed(reason: string): void {
+    this.#crash ??= reason;
+    const timer = setTimeout(() => this.#link.abandon(), CRASH_LIMIT_MS).unref();
+    this.#deadlines.set(CRASHED_ID, timer);
   }
 
   #ring(message: Extract<Message, { type: 'ring' }>): void {
@@ -183,6 +206,10 @@ export class EngineProxy implements Engine {
       if (!stream) continue;
       if (batch) stream.push(batch);
       if (!end) continue;
+      if (this.#crash !== null) {
+        if ('result' in end) this.#done.set(id, end.result);
+        continue;
+      }
       this.#completions.delete(id);
       this.#answered(id);
       if ('error' in end) stream.fail(fromWire(end.error));
@@ -224,13 +251,13 @@ export class EngineProxy implements Engine {
   }
 
   #refusal(): HoshikageError | null {
-    if (this.#exit) return this.#goneError();
+    if (this.#exit || this.#crash !== null) return this.#goneError();
     return this.#closing ? new HoshikageError('closed', { what: 'engine' }) : null;
   }
 
   #goneError(): HoshikageError {
     if (this.#exit?.expected) return new HoshikageError('closed', { what: 'engine' });
-    const detail = this.#exit?.detail ?? 'no detail';
+    const detail = this.#crash ?? this.#exit?.detail ?? 'no detail';
     return new HoshikageError('engine_crashed', { detail }, { cause: new Error(detail) });
   }
 

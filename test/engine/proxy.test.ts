@@ -1,10 +1,22 @@
 /** How long a proxy waits for its engine: by what was asked of it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { EngineInfo } from '../../src/engine/engine.js';
+import type { CompletionResult, EngineInfo } from '../../src/engine/engine.js';
 import type { Command } from '../../src/engine/protocol.js';
 import { EngineProxy } from '../../src/engine/proxy.js';
+import { HoshikageError } from '../../src/errors.js';
+import { request } from '../helpers/engine-options.js';
 import { FakeEngine } from '../helpers/fake-engine.js';
+
+const finished: CompletionResult = {
+  reason: 'eog',
+  promptTokens: 1,
+  cachedTokens: 0,
+  generatedTokens: 1,
+  prefillMs: 1,
+  generationMs: 1,
+  slot: 0,
+};
 
 /** A proxy over an engine that answers nothing by itself; an answer limit of one second. */
 function silent() {
@@ -61,6 +73,41 @@ test('a state may take ten times as long as other calls', (t) => {
   assert.equal(abandoned(), 0);
   t.mock.timers.tick(1);
   assert.equal(abandoned(), 1);
+});
+
+test('a crashed engine settles nothing before its end, takes nothing more and is ended if it stays', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { proxy, posted, abandoned } = silent();
+  const done = proxy.start(request('a'));
+  const failed = proxy.start(request('b'));
+  const call = proxy.slots();
+  const settled: string[] = [];
+  done.result.then(() => settled.push('done'));
+  failed.result.catch(() => settled.push('failed'));
+  call.catch(() => settled.push('call'));
+  proxy.receive({ type: 'crashed', reason: 'GGML_ASSERT(x) failed' });
+  const error = { code: 'engine_crashed', details: {}, reason: 'of one call' } as const;
+  const news = [
+    { id: 1, batch: null, end: { result: finished } },
+    { id: 2, batch: null, end: { error } },
+  ];
+  proxy.receive({ type: 'ring', news, slots: null });
+  proxy.receive({ type: 'refusal', id: 3, error });
+  const crashed = (thrown: unknown): boolean =>
+    thrown instanceof HoshikageError &&
+    thrown.code === 'engine_crashed' &&
+    thrown.details.detail === 'GGML_ASSERT(x) failed';
+  await assert.rejects(proxy.tokenize([], false), crashed);
+  await assert.rejects(proxy.start(request('c')).result, crashed);
+  assert.deepEqual([settled, posted.length], [[], 3]);
+  t.mock.timers.tick(4999);
+  const before = abandoned();
+  t.mock.timers.tick(1);
+  assert.equal(abandoned(), before + 1);
+  proxy.ended({ expected: false, detail: 'ended by SIGKILL' });
+  assert.deepEqual(await done.result, finished);
+  await assert.rejects(failed.result, crashed);
+  await assert.rejects(call, crashed);
 });
 
 test('an answer of another shape than was asked for is an error, not a value', async () => {

@@ -316,6 +316,7 @@ export function createFakeAddon(behaviour: FakeBehaviour = {}): FakeAddon {
     endNow: (code) => {
       fake.calls.push(`endNow ${code}`);
     },
+    crashed: () => null,
     onLog: (callback) => {
       logged = callback;
     },

@@ -508,6 +508,7 @@ EXPORT bool llama_memory_seq_rm(void* memory, int32_t id, int32_t from, int32_t 
   if (id < 0 || static_cast<size_t>(id) >= context->sequences.size()) return false;
   auto& sequence = context->sequences[static_cast<size_t>(id)];
   const size_t keep = from < 0 ? 0 : static_cast<size_t>(from);
+  GiveUpWhere(At(kTrimFail));
   if (At(kTrimFail) == kThrow) throw std::runtime_error("the fake throws from seq_rm");
   if (keep > 0 && At(kTrimFail) != 0) return false;
   if (keep < sequence.size()) sequence.resize(keep);

@@ -306,7 +306,7 @@ export type Cell = (typeof CELLS)[number];
 /** For `failCode`: throw a std::exception, or an int. */
 export const THROW = 100;
 export const THROW_INT = 101;
-/** For `failCode`, `loadFail` and `contextFail`: give up as GGML_ASSERT does, here or in another thread. */
+/** For `failCode`, `loadFail`, `contextFail` and `trimFail`: give up as GGML_ASSERT does, here or in another thread. */
 export const ASSERT = 102;
 export const ASSERT_ELSEWHERE = 103;
 

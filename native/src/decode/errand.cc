@@ -5,17 +5,18 @@
 namespace hoshikage {
 
 void Errand::Run() {
+  const auto fail = [this](const char* code, const char* reason) {
+    const Error error = WhileRunning(code, reason);
+    Refuse(error.code(), error.what());
+  };
   try {
     work_();
   } catch (const Error& e) {
-    Refuse(e.code(), e.what());
-    return;
+    return fail(e.code(), e.what());
   } catch (const std::exception& e) {
-    Refuse("internal_error", e.what());
-    return;
+    return fail("internal_error", e.what());
   } catch (...) {
-    Refuse("internal_error", "unknown exception");
-    return;
+    return fail("internal_error", "unknown exception");
   }
   done_.set_value();
 }

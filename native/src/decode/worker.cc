@@ -269,6 +269,7 @@ bool Worker::DecodeBatch() {
 }
 
 void Worker::FailBatch(const char* code, const std::string& reason) {
+  const Error error = WhileRunning(code, reason);
   for (Slot& slot : slots_) {
     if (slot.idle()) continue;
     try {
@@ -276,7 +277,7 @@ void Worker::FailBatch(const char* code, const std::string& reason) {
     } catch (...) {
       // The library refuses even that; the completion still ends.
     }
-    slot.End(DoneReason::kError, code, reason);
+    slot.End(DoneReason::kError, error.code(), error.what());
   }
 }
 

@@ -32,6 +32,11 @@ inline Error CrashError(const char* code) {
   return Error(making ? code : "engine_crashed", "libllama gave up: " + CrashReason());
 }
 
+// What a failure is where the model has been loaded: nothing else matters once ggml has given up.
+inline Error WhileRunning(const char* code, const std::string& reason) {
+  return Crashed() ? CrashError("engine_crashed") : Error(code, reason);
+}
+
 // Runs one call into libllama. Its C interface lets C++ exceptions through (a grammar mismatch, a
 // bad token id), so every call goes through here and comes out as an Error. Once ggml has given up,
 // nothing is called any more.
