@@ -3,11 +3,11 @@
  * Any process. A file that cannot be read is an error in words, never "nothing chosen": the user's
  * choice must not be replaced by another library without a word.
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import { type TryLock, withFileLock } from '../models/lock.js';
-import { replaceFile } from '../models/map-file.js';
+import { readSmallFile, replaceFile } from '../models/map-file.js';
 
 /** One choice: an installed library, and whether it is driven in the minimal mode. */
 export interface Choice {
@@ -26,6 +26,7 @@ const FORMAT = 1;
 const NONE: Active = { active: null };
 /** Nothing here is held longer than it takes to write one small file. */
 const LOCK_LIMIT_MS = 5000;
+const MAX_ACTIVE_BYTES = 64 * 1024;
 
 /** A name that can stand for an installed library: never a path, never hidden, not our own word. */
 export function isLibraryId(id: string): boolean {
@@ -39,21 +40,45 @@ export function activeFile(libDir: string): string {
 
 /** Reads the choice; no file is no choice. Code: library_not_found, with what is wrong with the file. */
 export async function readActive(libDir: string): Promise<Active> {
+  const active = await readChoice(libDir);
+  if (active instanceof HoshikageError) throw active;
+  return active;
+}
+
+/**
+ * The choice, or what is wrong with the content of its file. Throws where the file cannot be read: then
+ * nobody knows what is chosen. Code: library_not_found.
+ */
+async function readChoice(libDir: string): Promise<Active | HoshikageError> {
   const path = activeFile(libDir);
+  const found = await readSmallFile(path, MAX_ACTIVE_BYTES).catch((cause: unknown) => {
+    const remedy = {
+      en: 'check its permissions, or remove the file',
+      ja: '権限を確かめるか、このファイルを消してください',
+    };
+    throw unreadable(path, cause, remedy);
+  });
+  if (!found) return NONE;
   try {
-    return parseActive(JSON.parse(await readFile(path, 'utf8')));
+    return parseActive(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(found.bytes)));
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return NONE;
-    const said = cause instanceof Error ? cause.message : String(cause);
-    throw new HoshikageError(
-      'library_not_found',
-      {
-        reason: `${path} cannot be read: ${said}; choose again with hoshikage lib use, or remove the file`,
-        reason_ja: `${path} を読めません: ${said}。hoshikage lib use で選び直すか、このファイルを消してください`,
-      },
-      { cause },
-    );
+    const remedy = {
+      en: 'choose again with hoshikage lib use, or remove the file',
+      ja: 'hoshikage lib use で選び直すか、このファイルを消してください',
+    };
+    return unreadable(path, cause, remedy);
   }
+}
+
+function unreadable(
+  path: string,
+  cause: unknown,
+  remedy: { readonly en: string; readonly ja: string },
+): HoshikageError {
+  const said = cause instanceof Error ? cause.message : String(cause);
+  const reason = `${path} cannot be read: ${said}; ${remedy.en}`;
+  const reason_ja = `${path} を読めません: ${said}。${remedy.ja}`;
+  return new HoshikageError('library_not_found', { reason, reason_ja }, { cause });
 }
 
 function parseActive(value: unknown): Active {
@@ -75,27 +100,33 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** How the choice is changed. */
+export interface ChangeOptions {
+  /** A file whose content is broken counts as no choice: choosing anew is how it is mended. */
+  readonly mends: boolean;
+  readonly tryLock?: TryLock | undefined;
+}
+
 /**
  * Runs `change` on the choice under its lock and writes what it gives, on the disk when this resolves.
- * A file that cannot be read counts as no choice: choosing anew is how it is mended.
- * Codes: library_locked, library_unwritable, those of `change`.
+ * Codes: library_not_found where active.json cannot be read, library_locked, library_unwritable, those
+ * of `change`.
  */
 export async function changeActive(
   libDir: string,
   change: (active: Active) => Active | Promise<Active>,
-  tryLock?: TryLock,
+  { mends, tryLock }: ChangeOptions,
 ): Promise<void> {
-  await underLock(
-    libDir,
-    async () => {
-      const before = await readActive(libDir).catch(() => NONE);
-      const after = await change(before);
-      if (after === before) return;
-      const text = `${JSON.stringify({ format: FORMAT, ...after }, null, 2)}\n`;
-      await replaceFile(activeFile(libDir), text).catch((cause) => unwritable(libDir, cause));
-    },
-    tryLock,
-  );
+  const work = async (): Promise<void> => {
+    const found = await readChoice(libDir);
+    if (found instanceof HoshikageError && !mends) throw found;
+    const before = found instanceof HoshikageError ? NONE : found;
+    const after = await change(before);
+    if (after === before) return;
+    const text = `${JSON.stringify({ format: FORMAT, ...after }, null, 2)}\n`;
+    await replaceFile(activeFile(libDir), text).catch((cause) => unwritable(libDir, cause));
+  };
+  await underLock(libDir, work, tryLock);
 }
 
 /** Runs `work` while nobody else changes what is installed or chosen. Codes: library_locked, library_unwritable. */

@@ -3,9 +3,11 @@
  * Any process; the file is replaced whole, and the last writer wins. What cannot be read is not there:
  * whoever remembers something here must be able to find it out again.
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { replaceFile } from '../models/map-file.js';
+import { readSmallFile, replaceFile } from '../models/map-file.js';
+
+const MAX_BYTES = 16 * 1024 * 1024;
 
 /** What every entry has; `at` is epoch time in ms. */
 export interface Entry {
@@ -49,7 +51,8 @@ export async function rememberEntry<T extends Entry>(
 
 async function readAll<T extends Entry>(file: string, kind: EntryKind<T>): Promise<readonly T[]> {
   try {
-    const content: unknown = JSON.parse(await readFile(file, 'utf8'));
+    const found = await readSmallFile(file, MAX_BYTES);
+    const content: unknown = found && JSON.parse(Buffer.from(found.bytes).toString('utf8'));
     if (!isRecord(content) || content.format !== kind.format) return [];
     const list: unknown = content[kind.list];
     return Array.isArray(list) ? list.filter(isKeyed).filter(kind.isEntry) : [];

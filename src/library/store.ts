@@ -4,22 +4,12 @@
  * what it did not make itself.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import {
-  lstat,
-  mkdir,
-  readdir,
-  readFile,
-  realpath,
-  rename,
-  rm,
-  rmdir,
-  unlink,
-} from 'node:fs/promises';
+import { lstat, mkdir, readdir, realpath, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import type { TryLock } from '../models/lock.js';
-import { replaceFile } from '../models/map-file.js';
+import { readSmallFile, replaceFile } from '../models/map-file.js';
 import { isAlive } from '../models/pid-file.js';
 import {
   type Active,
@@ -31,6 +21,7 @@ import {
   unwritable,
 } from './active.js';
 import { kindOf, libraryIn } from './place.js';
+import { removeFiles } from './removal.js';
 
 /** One installed library. */
 export interface Installed {
@@ -38,7 +29,10 @@ export interface Installed {
   readonly dir: string;
   /** The libllama in it (real, absolute); null where there is none any more. */
   readonly path: string | null;
-  /** `npm`: lib install put it there; `link`: lib use PATH; `user`: somebody put it there by hand. */
+  /**
+   * `npm`: lib install put it there; `link`: lib use PATH; `user`: somebody put it there by hand, a copy
+   * of an installation or a link to one included.
+   */
   readonly source: 'npm' | 'user' | 'link';
   readonly variant?: string;
   readonly version?: string;
@@ -66,6 +60,7 @@ const STAGING = /^\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}$/;
 /** A staging directory this old is nobody's, whatever its number says. */
 const OLDEST_STAGING_MS = 7 * 24 * 60 * 60 * 1000;
 const MAX_FILES = 4096;
+const MAX_JSON_BYTES = 4 * 1024 * 1024;
 
 /** The installed library of that id, or null. Whatever is not an id is not installed. */
 export async function findInstalled(
@@ -78,8 +73,10 @@ export async function findInstalled(
   const names: readonly string[] = await readdir(libDir).catch(() => []);
   const dir = join(libDir, id);
   if (!names.includes(id) || (await kindOf(dir)) !== 'directory') return null;
-  const manifest = await readManifest(dir);
-  if (manifest) {
+  // What a link leads to was made for another place.
+  const isReal = (await lstat(dir).catch(() => null))?.isDirectory() === true;
+  const manifest = isReal ? await readManifest(dir) : null;
+  if (manifest?.id === id) {
     const { variant, version, installedAt } = manifest;
     const path = await libraryIn(dir, platform);
     const sizeBytes = await sizeOf(dir);
@@ -89,7 +86,7 @@ export async function findInstalled(
   if (target !== null) {
     const path = await libraryAt(target, platform);
     const sizeBytes = path === null ? 0 : await librarySize(path);
-    return { id, dir, path, source: 'link', sizeBytes };
+    return { id, dir, path, source: isReal ? 'link' : 'user', sizeBytes };
   }
   const path = await libraryAt(dir, platform);
   return { id, dir, path, source: 'user', sizeBytes: await sizeOf(dir) };
@@ -108,6 +105,8 @@ export async function libraryAt(path: string, platform: NodeJS.Platform): Promis
 }
 
 interface KnownManifest extends Manifest {
+  /** The name it was installed by. */
+  readonly id: string;
   readonly installedAt: number;
 }
 
@@ -119,6 +118,7 @@ async function readManifest(dir: string): Promise<KnownManifest | null> {
   if (!Array.isArray(files) || !Array.isArray(packages)) return null;
   const names = files.filter((name): name is string => typeof name === 'string');
   return {
+    id: typeof value.id === 'string' ? value.id : `${variant}-${version}`,
     variant,
     version,
     installedAt: typeof installedAt === 'number' ? installedAt : 0,
@@ -141,7 +141,8 @@ async function readLink(dir: string): Promise<string | null> {
 
 async function readJson(path: string): Promise<Readonly<Record<string, unknown>> | null> {
   try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
+    const found = await readSmallFile(path, MAX_JSON_BYTES);
+    const value: unknown = found && JSON.parse(Buffer.from(found.bytes).toString('utf8'));
     const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
     return isObject ? (value as Record<string, unknown>) : null; // an object has string keys
   } catch {
@@ -224,8 +225,9 @@ export class LibraryStore {
 
   /**
    * Chooses an installed library, or with null lets the search order decide; what was chosen before
-   * is remembered. On the disk when it resolves.
-   * Codes: library_unknown, library_locked, library_unwritable.
+   * is remembered. On the disk when it resolves. An active.json whose content is broken is mended.
+   * Codes: library_unknown, library_not_found where active.json cannot be read, library_locked,
+   * library_unwritable.
    */
   async activate(id: string | null, { minimal = false } = {}): Promise<void> {
     const change = async (before: Active): Promise<Active> => {
@@ -234,7 +236,7 @@ export class LibraryStore {
       if (active?.id !== before.active?.id) return { active, previous: before.active };
       return { ...before, active };
     };
-    await changeActive(this.#libDir, change, this.#tryLock);
+    await changeActive(this.#libDir, change, { mends: true, tryLock: this.#tryLock });
   }
 
   /**
@@ -264,10 +266,14 @@ export class LibraryStore {
   async stage(): Promise<string> {
     await mkdir(this.#libDir, { recursive: true }).catch((c) => unwritable(this.#libDir, c));
     await this.#sweep();
-    const name = `.tmp-${hostKey()}-${process.pid}-${randomBytes(4).toString('hex')}`;
-    const path = join(this.#libDir, name);
+    const path = this.#newStaging();
     await mkdir(path).catch((cause) => unwritable(path, cause));
     return path;
+  }
+
+  #newStaging(): string {
+    const name = `.tmp-${hostKey()}-${process.pid}-${randomBytes(4).toString('hex')}`;
+    return join(this.#libDir, name);
   }
 
   async #sweep(): Promise<void> {
@@ -290,7 +296,7 @@ export class LibraryStore {
    */
   async place(staged: string, id: string, manifest: Manifest): Promise<Installed> {
     const dir = join(this.#libDir, id);
-    const facts = { format: FORMAT, ...manifest, installedAt: Date.now() };
+    const facts = { format: FORMAT, id, ...manifest, installedAt: Date.now() };
     const text = `${JSON.stringify(facts, null, 2)}\n`;
     await underLock(
       this.#libDir,
@@ -309,7 +315,8 @@ export class LibraryStore {
   /**
    * Deletes what `place` or `link` made; a link's target stays, and files that somebody added stay
    * with their directory. True where nothing is left.
-   * Codes: library_unknown, library_in_use, library_not_ours, library_locked, library_unwritable.
+   * Codes: library_unknown, library_in_use, library_not_ours, library_not_found where active.json does
+   * not say what is chosen, library_locked, library_unwritable.
    */
   async remove(id: string): Promise<boolean> {
     let gone = false;
@@ -319,36 +326,14 @@ export class LibraryStore {
       const { dir, source } = installed;
       if (before.active?.id === id) throw new HoshikageError('library_in_use', { id });
       if (source === 'user') throw new HoshikageError('library_not_ours', { id, path: dir });
-      const files = source === 'link' ? [LINK] : await installedFiles(dir);
-      for (const name of files) await removeFile(dir, name);
-      gone = await rmdir(dir).then(
-        () => true,
-        () => false,
-      );
+      const files = source === 'link' ? [] : ((await readManifest(dir))?.files ?? []);
+      const last = source === 'link' ? LINK : MANIFEST;
+      gone = await removeFiles(dir, [...files, last], this.#newStaging());
       return before.previous?.id === id ? { active: before.active } : before;
     };
-    await changeActive(this.#libDir, change, this.#tryLock);
+    await changeActive(this.#libDir, change, { mends: false, tryLock: this.#tryLock });
     return gone;
   }
-}
-
-/** The manifest's files, the manifest last: a removal that was cut off can be done again. */
-async function installedFiles(dir: string): Promise<readonly string[]> {
-  const manifest = await readManifest(dir);
-  const files = manifest?.files ?? [];
-  const inside = files.filter((name) => !relative(dir, join(dir, name)).startsWith('..'));
-  const directories = new Set(inside.map((name) => dirname(name)).filter((name) => name !== '.'));
-  return [...inside, ...[...directories].sort().reverse(), MANIFEST];
-}
-
-async function removeFile(dir: string, name: string): Promise<void> {
-  const path = join(dir, ...name.split(/[\\/]/));
-  if (!path.startsWith(dir + sep)) return;
-  const facts = await lstat(path).catch(() => null);
-  if (!facts) return;
-  // A directory that still holds somebody's files stays.
-  if (facts.isDirectory()) await rmdir(path).catch(() => {});
-  else await unlink(path).catch((cause) => unwritable(path, cause));
 }
 
 /** Tells what its directory was for, and stays the same for the same path. */

@@ -4,7 +4,7 @@
  * entry holds is written back as it was.
  */
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,19 +31,35 @@ const NO_FILE = 'none';
  * wrong with the file.
  */
 export async function readMapFile(path: string): Promise<MapFile> {
+  const found = await readSmallFile(path, MAX_MAP_BYTES);
+  if (!found) return { raw: new Map(), version: NO_FILE };
+  // Fatal: a byte we cannot read would be lost by the next write.
+  const text = new TextDecoder('utf-8', { fatal: true }).decode(found.bytes);
+  return { raw: deserialise(text), version: toVersion(found.facts) };
+}
+
+/** A file as it was read, and what it was then. */
+export interface SmallFile {
+  readonly bytes: Uint8Array;
+  readonly facts: BigIntStats;
+}
+
+/**
+ * Reads a regular file of at most `maxBytes` whole; null where there is none. It never waits for a
+ * writer, whatever lies at the path. Throws what the file system says, or what is wrong with the file.
+ */
+export async function readSmallFile(path: string, maxBytes: number): Promise<SmallFile | null> {
   const flags = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
   const handle = await open(path, flags).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return null;
     throw cause;
   });
-  if (!handle) return { raw: new Map(), version: NO_FILE };
+  if (!handle) return null;
   try {
-    const found = await handle.stat({ bigint: true });
-    if (!found.isFile()) throw new Error('not a regular file');
-    if (found.size > MAX_MAP_BYTES) throw new Error(`larger than ${MAX_MAP_BYTES} bytes`);
-    // Fatal: a byte we cannot read would be lost by the next write.
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(await handle.readFile());
-    return { raw: deserialise(text), version: toVersion(found) };
+    const facts = await handle.stat({ bigint: true });
+    if (!facts.isFile()) throw new Error('not a regular file');
+    if (facts.size > maxBytes) throw new Error(`larger than ${maxBytes} bytes`);
+    return { bytes: await handle.readFile(), facts };
   } finally {
     await handle.close();
   }

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -9,6 +12,7 @@ import {
   rmSync,
   symlinkSync,
   utimesSync,
+  watch,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,6 +21,9 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { findLibrary } from '../../src/library/find.js';
 import { LibraryStore } from '../../src/library/store.js';
 import { startChild } from '../helpers/child.js';
+
+const isWindows = process.platform === 'win32';
+const isLinux = process.platform === 'linux';
 
 let root = '';
 let libDir = '';
@@ -230,6 +237,90 @@ test('a manifest that names files elsewhere deletes none of them', async () => {
   await store.remove('cpu-1.2.3');
   assert.ok(existsSync(outside) && existsSync(near));
   assert.deepEqual(readdirSync(dir), ['libggml.so']);
+});
+
+test('an installation of another place is not deleted through a link to it', async () => {
+  const other = new LibraryStore(join(root, 'others'), { platform: 'linux' });
+  const staged = await other.stage();
+  for (const name of manifest.files) writeFileSync(join(staged, name), 'library');
+  const { dir } = await other.place(staged, 'cpu-1.2.3', manifest);
+  mkdirSync(libDir);
+  symlinkSync(dir, join(libDir, 'cpu-1.2.3'));
+  assert.equal((await store.get('cpu-1.2.3'))?.source, 'user');
+  await assert.rejects(store.remove('cpu-1.2.3'), { code: 'library_not_ours' });
+  assert.equal(readdirSync(dir).length, 3);
+});
+
+test('a copy of an installation under another name is its user’s', async () => {
+  const dir = await install('cpu-1.2.3');
+  const copy = join(libDir, 'mine');
+  cpSync(dir, copy, { recursive: true });
+  writeFileSync(join(copy, 'libllama.so'), 'built by hand');
+  const found = await store.get('mine');
+  assert.deepEqual([found?.source, found?.path], ['user', join(copy, 'libllama.so')]);
+  await assert.rejects(store.remove('mine'), { code: 'library_not_ours' });
+  assert.equal(readFileSync(join(copy, 'libllama.so'), 'utf8'), 'built by hand');
+});
+
+test('files behind a linked subdirectory stay, and so does the link', async () => {
+  const precious = file('elsewhere', 'libggml-cuda.so');
+  const staged = await store.stage();
+  mkdirSync(join(staged, 'fallback'));
+  const files = ['libllama.so', 'fallback/libggml-cuda.so'];
+  for (const name of files) writeFileSync(join(staged, name), 'library');
+  const { dir } = await store.place(staged, 'cuda-1.2.3', { ...manifest, files });
+  rmSync(join(dir, 'fallback'), { recursive: true });
+  symlinkSync(dirname(precious), join(dir, 'fallback'));
+  assert.equal(await store.remove('cuda-1.2.3'), false);
+  assert.ok(existsSync(precious));
+  assert.deepEqual(readdirSync(dir), ['fallback']);
+});
+
+test('what is only ours is out of sight before its first file goes', {
+  skip: !isLinux,
+}, async () => {
+  const dir = await install('cpu-1.2.3');
+  const watcher = watch(dir);
+  try {
+    const first = once(watcher, 'change', { signal: AbortSignal.timeout(10_000) });
+    assert.equal(await store.remove('cpu-1.2.3'), true);
+    // The directory's own name: it was moved, and still held everything.
+    assert.deepEqual(await first, ['rename', 'cpu-1.2.3']);
+  } finally {
+    watcher.close();
+  }
+  assert.deepEqual(readdirSync(libDir).sort(), ['active.json.lock']);
+});
+
+test('nothing is removed while nobody can tell what is chosen', async () => {
+  const dir = await install('one');
+  const active = join(libDir, 'active.json');
+  writeFileSync(active, '{');
+  await assert.rejects(store.remove('one'), { code: 'library_not_found' });
+  rmSync(active);
+  mkdirSync(active);
+  await assert.rejects(store.remove('one'), { code: 'library_not_found' });
+  assert.equal(readdirSync(dir).length, 3);
+});
+
+test('a choice that cannot even be read is never replaced, and says what to do', async () => {
+  await install('one');
+  const active = join(libDir, 'active.json');
+  mkdirSync(active);
+  await assert.rejects(store.activate('one'), (error: Error & { code?: string }) => {
+    assert.equal(error.code, 'library_not_found');
+    return /active\.json cannot be read: .*permissions/.test(error.message);
+  });
+});
+
+test('a pipe in the place of a file makes nobody wait', { skip: isWindows }, async () => {
+  const dir = await install('one');
+  execFileSync('mkfifo', [join(libDir, 'active.json')]);
+  await assert.rejects(store.active(), /not a regular file/);
+  await assert.rejects(store.activate('one'), { code: 'library_not_found' });
+  rmSync(join(dir, 'installed.json'));
+  execFileSync('mkfifo', [join(dir, 'installed.json'), join(dir, 'link.json')]);
+  assert.equal((await store.get('one'))?.source, 'user');
 });
 
 test('the chosen one cannot be removed; removing the one before it leaves nothing to go back to', async () => {
