@@ -1,6 +1,6 @@
 /**
  * How the CLI fails: one message in the chosen language, then in the other, and an exit code
- * (0 done, 1 failed, 2 usage). Runs in the CLI process. It must never show a stack for something the
+ * (0 done, 1 failed, 2 usage, that of a signal). Runs in the CLI process. It must never show a stack for something the
  * user can mend.
  */
 import type { Language } from '../src/config.js';
@@ -8,7 +8,21 @@ import { describe, HoshikageError, toHoshikageError, words } from '../src/errors
 import { plain } from './print.js';
 
 /** What a process of ours may end with. */
-export type ExitCode = 0 | 1 | 2;
+export type ExitCode = 0 | 1 | 2 | 129 | 130 | 143;
+
+/** What a process ends with that a signal has ended. */
+export const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+
+/** The work was ended by a signal, and what it had begun has been taken back. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+  readonly exitCode: ExitCode;
+
+  constructor(signal: keyof typeof SIGNAL_EXITS, cause: unknown) {
+    super(signal, { cause });
+    this.exitCode = SIGNAL_EXITS[signal];
+  }
+}
 
 /** A message that is already in words: an answer of the server, with the exit code of its error. */
 export class Refusal extends Error {
@@ -27,8 +41,12 @@ export function fail(thrown: unknown, language: Language, lines: readonly string
     show([thrown.message]);
     return thrown.exitCode;
   }
-  const error = toHoshikageError(thrown);
   const other = language === 'ja' ? 'en' : 'ja';
+  if (thrown instanceof Interrupted) {
+    show([INTERRUPTED[language], INTERRUPTED[other]]);
+    return thrown.exitCode;
+  }
+  const error = toHoshikageError(thrown);
   show([
     words(error.code, language, error.details),
     words(error.code, other, error.details),
@@ -37,6 +55,8 @@ export function fail(thrown: unknown, language: Language, lines: readonly string
   if (error.code === 'internal_error') show([detail(error.cause)]);
   return describe(error.code).exit;
 }
+
+const INTERRUPTED = { ja: '中断しました', en: 'Interrupted' };
 
 /** A usage error with its reason in both languages. */
 export function usageError(reason: { ja: string; en: string }): HoshikageError {

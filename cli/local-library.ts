@@ -2,13 +2,14 @@
  * The libraries as the files say: what is installed, where the search order leads, and what a path or
  * an id means. Runs in the CLI process; a library is only ever opened by a process of its own.
  */
-import { resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import type { Config } from '../src/config.js';
 import { HoshikageError } from '../src/errors.js';
 import type { SearchPlaces } from '../src/library/find.js';
 import type { LibraryStore } from '../src/library/store.js';
 import type { TryLock } from '../src/models/lock.js';
 import { ask, findServer } from './admin-client.js';
+import { Interrupted, type SIGNAL_EXITS, usageError } from './fail.js';
 
 /** What a command on libraries works with. */
 export interface LocalLibraries {
@@ -17,6 +18,8 @@ export interface LocalLibraries {
   readonly env: NodeJS.ProcessEnv;
   readonly places: SearchPlaces;
   readonly store: LibraryStore;
+  /** For what locks beside the store. */
+  readonly tryLock: TryLock;
 }
 
 /** One that was named. */
@@ -45,40 +48,49 @@ export async function localLibraries(config: Config): Promise<LocalLibraries> {
   const { platform, arch } = process;
   const searchPath = (platform === 'darwin' ? env.DYLD_LIBRARY_PATH : env.LD_LIBRARY_PATH) ?? '';
   const places = { libPath, libDir, platform, arch, searchPath };
-  return { config, env, places, store: new LibraryStore(libDir, { platform, tryLock }) };
+  return { config, env, places, tryLock, store: new LibraryStore(libDir, { platform, tryLock }) };
 }
 
 /**
- * What the user means: an id first, then a file or a directory.
- * Codes: library_unknown, library_not_found.
+ * What the user means: an id, or a path that is written as one; a bare name never becomes a path, so
+ * that a mistyped id cannot mean whatever lies in this directory.
+ * Codes: library_unknown, library_not_found, usage.
  */
 export async function resolveNamed(text: string, libraries: LocalLibraries): Promise<Named> {
   const { places, store } = libraries;
   if (text === DEFAULT) return resolveDefault(libraries);
-  const installed = await store.get(text);
-  if (installed) {
-    const { id, path } = installed;
-    if (path !== null) return { id, path, link: null, shown: id };
-    throw new HoshikageError('library_not_found', {
-      reason: `${id} holds no libllama any more`,
-      reason_ja: `${id} にはもう libllama がありません`,
+  if (!/[\\/]|^[.~]/.test(text) && !isAbsolute(text)) {
+    const isHere = text !== '' && !(await store.get(text)) && (await exists(resolve(text)));
+    if (!isHere) return resolveInstalled(text, libraries);
+    throw usageError({
+      ja: `${text} という名前の libllama は入っていません。ここにあるファイルやディレクトリのことなら、./${text} と書いてください`,
+      en: `no libllama named ${text} is installed; if you mean the file or directory here, write ./${text}`,
     });
   }
   const { libraryAt, noLibraryAt } = await import('../src/library/store.js');
   const { homedir } = await import('node:os');
   const link = resolve(text.replace(/^~(?=[\\/])/, () => homedir()));
   const path = await libraryAt(link, places.platform);
-  if (path === null) {
-    const isPath = /[\\/]|^[.~]/.test(text) || (await exists(link));
-    throw isPath ? noLibraryAt(link) : new HoshikageError('library_unknown', { id: text });
-  }
+  if (path === null) throw noLibraryAt(link);
   const same = (await store.list()).find((one) => one.path === path);
   if (same) return { id: same.id, path, link: null, shown: same.id };
   return { id: null, path, link, shown: link };
 }
 
+/** The installed library of that id, and nothing else. Codes: library_unknown, library_not_found. */
+export async function resolveInstalled(id: string, { store }: LocalLibraries): Promise<Named> {
+  const installed = await store.get(id);
+  if (!installed) throw new HoshikageError('library_unknown', { id });
+  const { path } = installed;
+  if (path !== null) return { id, path, link: null, shown: id };
+  throw new HoshikageError('library_not_found', {
+    reason: `${id} holds no libllama any more`,
+    reason_ja: `${id} にはもう libllama がありません`,
+  });
+}
+
 /** What the search order finds without a choice. Code: library_not_found. */
-async function resolveDefault({ places }: LocalLibraries): Promise<Named> {
+export async function resolveDefault({ places }: LocalLibraries): Promise<Named> {
   const { findLibrary } = await import('../src/library/find.js');
   const { path } = await findLibrary(places, null);
   return { id: null, path, link: null, shown: DEFAULT };
@@ -105,16 +117,28 @@ export async function serverLibrary(
 
 /**
  * Runs `work` with a signal that Ctrl-C and an end from outside abort; what it has begun is then taken
- * back before the process ends.
+ * back before the process ends. Throws Interrupted where the work ended by that.
  */
 export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const abort = new AbortController();
-  const stop = (): void => abort.abort();
+  let came: keyof typeof SIGNAL_EXITS = 'SIGINT';
+  const stop = (signal: NodeJS.Signals): void => {
+    came = signals.find((name) => name === signal) ?? came;
+    abort.abort();
+  };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const name of signals) process.on(name, stop);
   try {
     return await work(abort.signal);
+  } catch (error) {
+    if (abort.signal.aborted && isCancelled(error)) throw new Interrupted(came, error);
+    throw error;
   } finally {
     for (const name of signals) process.off(name, stop);
   }
+}
+
+function isCancelled(error: unknown): boolean {
+  if (error instanceof HoshikageError) return error.code === 'cancelled';
+  return error instanceof Error && error.name === 'AbortError';
 }

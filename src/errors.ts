@@ -204,6 +204,13 @@ export const CATALOGUE = {
     ja: '{id} はまだ試験に通っていません。npx hoshikage lib use {id} で試験してから切り替わります',
     en: '{id} has not passed the canary yet; npx hoshikage lib use {id} runs it and then switches',
   },
+  library_changed: {
+    status: 409,
+    type: 'invalid_request_error',
+    exit: 1,
+    ja: '試験のあいだに {id} のファイルが変わったので、何も切り替えていません。もう一度やり直してください',
+    en: 'The files of {id} changed while they were being proved, so nothing was switched; try again',
+  },
   library_canary_failed: {
     ...down,
     ja: '{id} は試験に通らなかったので、切り替えていません({check}: {reason})',
@@ -220,8 +227,15 @@ export const CATALOGUE = {
     status: 409,
     type: 'invalid_request_error',
     exit: 1,
-    ja: '{id} は使用中なので消せません。先に npx hoshikage lib use か lib rollback で切り替えてください',
-    en: '{id} is in use and cannot be removed; switch first with npx hoshikage lib use or lib rollback',
+    ja: '{id} は使用中なので消せません。先に npx hoshikage lib use か lib rollback で切り替えてください(HOSHIKAGE_LIB_PATH が指しているなら、その設定を消してください)',
+    en: '{id} is in use and cannot be removed; switch first with npx hoshikage lib use or lib rollback (where HOSHIKAGE_LIB_PATH names it, remove that setting)',
+  },
+  server_silent: {
+    status: 503,
+    type: 'server_error',
+    exit: 1,
+    ja: 'サーバー(pid {pid})が応答しないので、どの libllama を使っているか分かりません。サーバーを止めてから、やり直してください({path})',
+    en: 'The server (pid {pid}) does not answer, so nobody knows which libllama it uses; stop it and try again ({path})',
   },
   library_not_ours: {
     status: 409,

@@ -2,7 +2,6 @@
  * `hoshikage lib use ID|PATH` and `lib rollback`: first the canary, then the switch, by the running
  * server where there is one. Runs in the CLI process. Whatever fails, nothing has changed.
  */
-import { createInterface } from 'node:readline/promises';
 import type { Config } from '../../src/config.js';
 import { HoshikageError } from '../../src/errors.js';
 import type { Choice } from '../../src/library/active.js';
@@ -13,11 +12,14 @@ import {
   type LocalLibraries,
   localLibraries,
   type Named,
+  resolveDefault,
+  resolveInstalled,
   resolveNamed,
   serverLibrary,
   untilInterrupted,
 } from '../local-library.js';
 import { ownCommand, plain, print, remark } from '../print.js';
+import { askYes } from '../question.js';
 import type { Shell } from '../shell.js';
 
 /** The server identifies the library before it answers; its probe has a deadline of its own. */
@@ -40,7 +42,9 @@ export async function rollback(shell: Shell): Promise<ExitCode> {
   const libraries = await open(shell);
   const { previous } = await libraries.store.active();
   if (previous === undefined) throw new HoshikageError('library_no_previous');
-  const named = await resolveNamed(previous?.id ?? DEFAULT, libraries);
+  const named = previous
+    ? await resolveInstalled(previous.id, libraries)
+    : await resolveDefault(libraries);
   const minimal = previous?.minimal === true;
   const isProved = await hasProof(named, previous, libraries);
   return untilInterrupted((signal) =>
@@ -80,7 +84,7 @@ interface Switching extends UseOptions {
 }
 
 async function switchTo(named: Named, switching: Switching): Promise<ExitCode> {
-  const { libraries, shell } = switching;
+  const { libraries, shell, signal } = switching;
   let minimal = switching.minimal;
   if (switching.isProved !== true) {
     const proof = await prove(named, switching);
@@ -88,9 +92,12 @@ async function switchTo(named: Named, switching: Switching): Promise<ExitCode> {
     minimal = proof.minimal;
   }
   const { store } = libraries;
+  if (signal.aborted) throw new HoshikageError('cancelled');
   const link = named.link === null ? null : await store.link(named.link);
   const id = link?.id ?? named.id;
   try {
+    await assertSamePath(id, named, libraries);
+    if (signal.aborted) throw new HoshikageError('cancelled');
     const isLive = await activate(id, { minimal, libraries, shell });
     report(id, isLive, shell);
     return 0;
@@ -101,9 +108,19 @@ async function switchTo(named: Named, switching: Switching): Promise<ExitCode> {
   }
 }
 
+/** What was proved is what the id now means: a link on the way may lead elsewhere. Code: library_changed. */
+async function assertSamePath(
+  id: string | null,
+  { path, shown }: Named,
+  { store }: LocalLibraries,
+): Promise<void> {
+  if (id === null || (await store.get(id))?.path === path) return;
+  throw new HoshikageError('library_changed', { id: shown });
+}
+
 /**
- * The canary; its proof is kept. Null where it did not pass or its mode was not agreed to, which has
- * been said. Codes: those of a refused library, cancelled.
+ * The canary; its proof is kept. Null where its mode was not agreed to, which has been said.
+ * Codes: those of a refused library, library_canary_failed, library_changed, cancelled.
  */
 async function prove(
   named: Named,
@@ -113,6 +130,9 @@ async function prove(
   const { shown, path } = named;
   const { say } = shell;
   print(plain(say({ ja: `試験しています: ${path}`, en: `Proving ${path}` })));
+  const { proofKey, recordProof } = await import('../../src/library/proofs.js');
+  // Before anything is tried: only these files will have passed.
+  const key = await proofKey(path);
   const unknown = await needsMinimal(named, libraries, signal);
   const options = { minimal: unknown, shell, signal };
   const { passed, minimal, checks } = await showCanary(path, libraries, options);
@@ -122,11 +142,11 @@ async function prove(
     const reason = failed?.detail ?? '?';
     throw new HoshikageError('library_canary_failed', { id: shown, check, reason });
   }
-  if (minimal && !config.allowUnknownLibllama && !agreed && !(await agreeTo(shown, shell)))
-    return null;
-  const { recordProof } = await import('../../src/library/proofs.js');
-  const { isAbsolute } = await import('node:path');
-  if (isAbsolute(path)) await recordProof(config.cacheDir, path, { minimal });
+  const isAgreed = !minimal || config.allowUnknownLibllama || agreed;
+  if (!isAgreed && !(await agreeTo(shown, shell, signal))) return null;
+  if ((await proofKey(path)) !== key) throw new HoshikageError('library_changed', { id: shown });
+  // A bare name is no file that could be remembered.
+  if (key !== null) await recordProof(config.cacheDir, key, { minimal });
   return { minimal };
 }
 
@@ -156,7 +176,11 @@ async function needsMinimal(
 }
 
 /** What it means, and whether the user wants it; without a terminal the way to say so is shown. */
-async function agreeTo(shown: string, { say, language }: Shell): Promise<boolean> {
+async function agreeTo(
+  shown: string,
+  { say, language }: Shell,
+  signal: AbortSignal,
+): Promise<boolean> {
   print(
     say({
       ja: `${shown} は星影の表より新しく、構造体の形を知りません。最小モードの試験には通りました。\nこのモードでは、変わったことのない項目だけを設定し、ほかは libllama の既定のまま使います(KV キャッシュの型、フラッシュアテンションなどの設定は効きません)。`,
@@ -168,13 +192,8 @@ async function agreeTo(shown: string, { say, language }: Shell): Promise<boolean
     remark({ ja: `使うには: ${command}`, en: `To use it: ${command}` }, language);
     return false;
   }
-  const asking = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    const answer = await asking.question(say({ ja: '使いますか? [y/N] ', en: 'Use it? [y/N] ' }));
-    return /^\s*y(es)?\s*$/i.test(answer);
-  } finally {
-    asking.close();
-  }
+  const question = say({ ja: '使いますか? [y/N] ', en: 'Use it? [y/N] ' });
+  return askYes(question, { input: process.stdin, output: process.stdout, signal });
 }
 
 /** Switches by the server, or in the file where none runs. True where a server has switched. */

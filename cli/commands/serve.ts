@@ -4,7 +4,7 @@
  */
 import type { Config } from '../../src/config.js';
 import type { Log } from '../../src/log.js';
-import type { ExitCode } from '../fail.js';
+import { type ExitCode, SIGNAL_EXITS } from '../fail.js';
 import { greet, sayStopping } from '../greeting.js';
 import { gpuOffer } from '../offer.js';
 import type { Command } from '../shell.js';
@@ -91,17 +91,15 @@ async function runServer(
   return crashed ? 1 : 0;
 }
 
-const EXIT_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
-
 /** Listens for signals from now on; the second one ends the process. */
 function firstSignal(): Promise<NodeJS.Signals> {
   let count = 0;
   return new Promise((resolve) => {
-    for (const [signal, exitCode] of Object.entries(EXIT_CODES)) {
+    for (const [signal, exitCode] of Object.entries(SIGNAL_EXITS)) {
       process.on(signal, () => {
         count += 1;
         if (count > 1) process.exit(exitCode);
-        resolve(signal as NodeJS.Signals); // the keys of EXIT_CODES are signal names
+        resolve(signal as NodeJS.Signals); // the keys of SIGNAL_EXITS are signal names
       });
     }
   });

@@ -32,22 +32,24 @@ export async function recallProof(cacheDir: string, path: string): Promise<Proof
   return found ? { minimal: found.minimal, at: found.at } : null;
 }
 
-/** Remembers that the libllama at a path passed. Rejects where the cache cannot be written. */
+/**
+ * Remembers that the files of that key passed. The key is to be taken before they are proved: whoever
+ * took it afterwards would record files that nobody has tried. Rejects where the cache cannot be written.
+ */
 export async function recordProof(
   cacheDir: string,
-  path: string,
+  key: string,
   { minimal }: { readonly minimal: boolean },
 ): Promise<void> {
-  const key = await proofKey(path);
-  if (key === null) throw new Error(`no proof of a bare name: ${path}`);
   await rememberEntry(fileIn(cacheDir), PROOFS, { key, minimal, at: Date.now() });
 }
 
 /**
+ * What a proof of the libllama at a path belongs to: its files as they are now; null for a bare name.
  * The environment stays out: the command that ran the canary and the server that asks for the proof
  * need not share one, and the server identifies the library in its own anyway.
  */
-function proofKey(path: string): Promise<string | null> {
+export function proofKey(path: string): Promise<string | null> {
   return verdictKey(path, { abiText: readAbiText(), addonPath: addonPath() }, {});
 }
 

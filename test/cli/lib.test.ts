@@ -109,6 +109,57 @@ describe('hoshikage lib', { concurrency: 2, skip }, () => {
     assert.ok(path.stderr.includes(`there is none at ${place}`), path.stderr);
   });
 
+  it('a bare name is an id, and never what lies in this directory', async (context) => {
+    const user = commandUser(context);
+    user.writeFile(join(user.home, 'near', 'libllama.so'), 'x');
+    for (const command of ['use', 'check']) {
+      const { code, stderr } = await user.run(['lib', command, 'near']);
+      assert.equal(code, 2);
+      assert.match(stderr, /no libllama named near is installed.*write \.\/near/);
+    }
+    const path = await user.run(['lib', 'check', './near']);
+    assert.match(path.stdout, /libllama\.so is a text/);
+  });
+
+  it('rollback goes back to what is installed, never to a path', async (context) => {
+    const user = commandUser(context);
+    const lib = join(user.configDir, 'lib');
+    user.writeFile(join(user.home, 'cpu-1.2.3', 'libllama.so'), 'not the one that was used');
+    const choice = { format: 1, active: null, previous: { id: 'cpu-1.2.3', minimal: false } };
+    user.writeFile(join(lib, 'active.json'), JSON.stringify(choice));
+    const { code, stderr } = await user.run(['lib', 'rollback']);
+    assert.equal(code, 1);
+    assert.match(stderr, /No such libllama is installed: cpu-1\.2\.3/);
+    assert.deepEqual(JSON.parse(readFileSync(join(lib, 'active.json'), 'utf8')), choice);
+  });
+
+  it('rm leaves what HOSHIKAGE_LIB_PATH or the search order uses', async (context) => {
+    const user = await userWithRegistry(context);
+    assert.equal((await user.run(['lib', 'install', 'cpu'])).code, 0);
+    const dir = join(user.configDir, 'lib', 'cpu-1.2.3');
+    const file = join(dir, 'libllama.linux-x64.so');
+    for (const path of [dir, file]) {
+      const { code, stderr } = await user.run(['lib', 'rm', 'cpu-1.2.3'], {
+        HOSHIKAGE_LIB_PATH: path,
+      });
+      assert.equal(code, 1);
+      assert.match(stderr, /cpu-1\.2\.3 is in use/);
+    }
+    assert.ok(existsSync(file));
+    assert.equal((await user.run(['lib', 'rm', 'cpu-1.2.3'])).code, 0);
+  });
+
+  it('rm removes nothing while a server does not say what it uses', async (context) => {
+    const user = await userWithRegistry(context);
+    assert.equal((await user.run(['lib', 'install', 'cpu'])).code, 0);
+    const server = { pid: process.pid, host: '127.0.0.1', port: 1, token: 't' };
+    user.writeFile(user.runFile, JSON.stringify(server));
+    const { code, stderr } = await user.run(['lib', 'rm', 'cpu-1.2.3']);
+    assert.equal(code, 1);
+    assert.match(stderr, /The server \(pid \d+\) does not answer, .*run\.json/);
+    assert.ok(existsSync(join(user.configDir, 'lib', 'cpu-1.2.3', 'libllama.linux-x64.so')));
+  });
+
   it('use and rollback refuse where HOSHIKAGE_LIB_PATH decides', async (context) => {
     const user = commandUser(context);
     const env = { HOSHIKAGE_LIB_PATH: '/opt/llama' };

@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -179,6 +180,32 @@ describe('A switch of the library', () => {
     assert.equal((await lib(t, home, ['rm', id])).code, 0);
     // The files were only linked.
     assert.ok(existsSync(other));
+  });
+
+  test('is not made where the files change while they are proved', async (t) => {
+    const { home, other } = await homeWithOther(t);
+    const args = ['lib', 'use', 'other', '--lang', 'en'];
+    const { exited, output } = startProcess(t, home, args);
+    await until('a check that passed', async () => (/✓/.test(output()) ? true : null));
+    utimesSync(other, 1, 1);
+    const { code } = await within(exited, SWITCH_MS, 'end of lib use');
+    assert.equal(code, 1, output());
+    assert.match(output(), /files of other changed while they were being proved/);
+    assert.equal(existsSync(join(home.configDir, 'lib', 'active.json')), false);
+    assert.equal(existsSync(join(home.cacheDir, 'hoshikage', 'library-proofs.json')), false);
+  });
+
+  test('is not made after Ctrl-C, which ends the command at once', async (t) => {
+    const { home, other } = await homeWithOther(t, join('build', 'bin'));
+    const { child, exited, output } = startProcess(t, home, ['lib', 'use', dirname(other)]);
+    await until('a check that passed', async () => (/✓/.test(output()) ? true : null));
+    child.kill('SIGINT');
+    const { code } = await within(exited, SWITCH_MS, 'end of lib use');
+    assert.equal(code, 130, output());
+    assert.match(output(), /中断しました|Interrupted/);
+    // Not even the link was made.
+    const lib = join(home.configDir, 'lib');
+    assert.deepEqual(existsSync(lib) ? readdirSync(lib) : [], []);
   });
 
   test('to a library that fails changes nothing, with a server and without', async (t) => {

@@ -7,7 +7,7 @@ import type { LibraryIdentity } from '../../src/engine/engine.js';
 import type { WireError } from '../../src/engine/protocol.js';
 import type { HoshikageError } from '../../src/errors.js';
 import type { Identification, IdentifyInput } from '../../src/library/identify.js';
-import { recordProof } from '../../src/library/proofs.js';
+import { proofKey, recordProof } from '../../src/library/proofs.js';
 import { LibraryService } from '../../src/library/service.js';
 import { LibraryStore } from '../../src/library/store.js';
 import { llamaFunctions, writeElf, writeLlama } from '../helpers/elf-file.js';
@@ -252,8 +252,9 @@ function putInstalled(id: string): string {
 }
 
 /** Lets it pass, as `lib use` would. */
-const prove = (path: string, minimal = false) =>
-  recordProof(join(root, 'cache'), path, { minimal });
+async function prove(path: string, minimal = false): Promise<void> {
+  await recordProof(join(root, 'cache'), (await proofKey(path)) ?? '', { minimal });
+}
 
 test('use switches to a proved library, remembers it and tells who listens', async () => {
   const other = putInstalled('other');
