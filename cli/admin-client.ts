@@ -70,7 +70,8 @@ export interface AskOptions {
 }
 
 /**
- * Asks the server, three times at most. Gives null where it does not answer or is not ours, so that
+ * Asks the server, three times at most: again only where no answer came, or one that says "in a moment".
+ * Gives null where it does not answer or is not ours, so that
  * the caller may change the file; throws HoshikageError or Refusal where it refuses.
  */
 export async function ask(
@@ -86,8 +87,7 @@ export async function ask(
       body: null,
     }));
     if (body && status >= 200 && status < 300) return { body, status, retried };
-    const lasting = status >= 400 && status < 500;
-    if (lasting || attempt === TRIES) {
+    if (!isPassing(status, body) || attempt === TRIES) {
       // 401 and 403: run.json is not this server's. Without our error shape: another program.
       if (!body || status === 401 || status === 403 || !isErrorBody(body)) return null;
       if (status === 404 && retried && body.error.code === 'model_not_found') {
@@ -99,6 +99,13 @@ export async function ask(
     retried ||= status === 0;
     await sleep(PAUSE_MS);
   }
+}
+
+/** Whether the next try may end otherwise; what a server has thought about and refused will not. */
+function isPassing(status: number, body: object | null): boolean {
+  if (status === 0 || status === 502 || status === 504) return true;
+  if (!body || !isErrorBody(body)) return false;
+  return body.error.code === 'library_locked' || body.error.code === 'map_locked';
 }
 
 interface ErrorBody {

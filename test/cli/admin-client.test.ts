@@ -212,6 +212,33 @@ describe('a question to the server', { concurrency: true }, () => {
     assert.equal(server.seen.length, 3);
   });
 
+  it('is not asked again where the server has refused for good', async (context) => {
+    for (const [status, code] of [
+      [503, 'library_incompatible'],
+      [500, 'library_unwritable'],
+      [409, 'library_unproved'],
+    ] as const) {
+      const server = await fakeServer(context, (_, response) =>
+        answer(response, status, error(code)),
+      );
+      await assert.rejects(ask(server, 'POST', '/admin/library'), Refusal);
+      assert.equal(server.seen.length, 1, code);
+    }
+  });
+
+  it('is asked again while the choice of libllama is locked, or a gateway has no answer', async (context) => {
+    const answers: readonly (readonly [number, object])[] = [
+      [503, error('library_locked')],
+      [502, error('bad_gateway')],
+      [200, { library: {} }],
+    ];
+    const server = await fakeServer(context, (_, response) => {
+      const [status, body] = answers[server.seen.length - 1] ?? [500, {}];
+      answer(response, status, body);
+    });
+    assert.equal((await ask(server, 'POST', '/admin/library'))?.status, 200);
+  });
+
   it('counts "not found" as done when an earlier try may have removed it', async (context) => {
     const server = await fakeServer(context, (_, response) => {
       if (server.seen.length === 1) response.destroy();
