@@ -25,7 +25,9 @@ export async function install(wanted: Wanted, shell: Shell): Promise<ExitCode> {
   if (!/^[\w.+-]{1,64}$/.test(version)) {
     throw usageError({ ja: `版の書き方が違います: ${version}`, en: `Not a version: ${version}` });
   }
-  const { env, places } = await localLibraries(loadConfig({ flags: { lang: shell.language } }));
+  const { env, places, tryLock } = await localLibraries(
+    loadConfig({ flags: { lang: shell.language } }),
+  );
   const { libDir, platform, arch } = places;
   const variant = await chooseVariant(wanted.variant, env);
   const { execPath } = process;
@@ -38,7 +40,7 @@ export async function install(wanted: Wanted, shell: Shell): Promise<ExitCode> {
   try {
     const result = await untilInterrupted((signal) =>
       installLibrary({
-        ...{ variant, version, libDir, npm, platform, arch, env, signal },
+        ...{ variant, version, libDir, npm, platform, arch, env, tryLock, signal },
         onProgress: ({ package: name, received, total }) => progress.update(name, received, total),
       }),
     );

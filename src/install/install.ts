@@ -11,6 +11,7 @@ import { findSharedLibraries } from '../library/drivers.js';
 import { PACKAGE_BY_PLATFORM } from '../library/find.js';
 import { libraryIn } from '../library/place.js';
 import { type Installed, LibraryStore } from '../library/store.js';
+import type { TryLock } from '../models/lock.js';
 import { type Contents, readContents, unpack } from './archive.js';
 import { invalid, NpmRegistry, type PackageVersion, type RegistryLimits } from './npm-registry.js';
 import type { NpmConfig } from './npmrc.js';
@@ -32,6 +33,8 @@ export interface InstallInput {
   readonly arch: string;
   /** The environment that engine processes will have: where they find CUDA. */
   readonly env: NodeJS.ProcessEnv;
+  /** The lock that all who change the lib directory share; used where fs-ext is not installed. */
+  readonly tryLock?: TryLock;
   readonly limits?: RegistryLimits;
   /** How much one package may be when unpacked; 4 GiB by default. */
   readonly unpackedBytes?: number;
@@ -95,7 +98,8 @@ function partsOf({ variant, platform, arch }: InstallInput): readonly Part[] {
  * library_exists, library_locked, library_unwritable, cancelled.
  */
 export async function installLibrary(input: InstallInput): Promise<InstallResult> {
-  const store = new LibraryStore(input.libDir, { platform: input.platform });
+  const { platform, tryLock } = input;
+  const store = new LibraryStore(input.libDir, { platform, ...(tryLock && { tryLock }) });
   const registry = new NpmRegistry(input.npm, input.limits);
   try {
     const packages = await versionsOf(input, registry);
