@@ -18,7 +18,7 @@ export type Verdict =
 /** Devices come and go (a driver, an eGPU), so even a fitting verdict is renewed now and then. */
 const MAX_AGE_MS = 24 * 60 * 60 * 1000;
 const MAX_VERDICTS = 16;
-const FORMAT = 2;
+const FORMAT = 3;
 
 /** Variables that change what a library finds or loads. */
 const TELLING_VARIABLES = /^(LD_|DYLD_|GGML_|CUDA_|HIP_|HSA_|ROCR_|VK_|ONEAPI_|SYCL_)/;
@@ -65,7 +65,9 @@ async function fileFacts(path: string): Promise<readonly string[]> {
   const facts = await stat(path, { bigint: true }).catch(() => null);
   // A link that leads nowhere, or a file replaced this very moment.
   if (!facts) return [path];
-  return [path, ...[facts.dev, facts.ino, facts.size, facts.mtimeNs].map(String)];
+  const { dev, ino, size, mtimeNs, ctimeNs } = facts;
+  // A copy in place may keep size and mtime; ctime is nobody's to set.
+  return [path, ...[dev, ino, size, mtimeNs, ctimeNs].map(String)];
 }
 
 /** The remembered verdict, or null where there is none that still counts. */

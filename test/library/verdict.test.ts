@@ -52,6 +52,15 @@ test('the key changes with the library, its siblings, our table, our addon and i
   assert.equal(await key(), before);
 });
 
+test('other bytes of the same size and time are another library', async () => {
+  const path = join(root, 'libllama.so');
+  utimesSync(path, 1, 1);
+  const before = await key();
+  writeFileSync(path, 'LIBLLAMA.SO');
+  utimesSync(path, 1, 1);
+  assert.notEqual(await key(), before);
+});
+
 test('a sibling’s link that leads nowhere is part of the key, and no reason to have none', async () => {
   const before = await key();
   symlinkSync(join(root, 'gone.so'), join(root, 'libggml-gone.so'));
