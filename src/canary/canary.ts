@@ -4,13 +4,14 @@
  * Main thread of the process that wants to know (a command, never the server). It owns the temporary
  * models and every process it starts; it must never open the library itself, nor leave a child behind.
  */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine, EngineOptions, LibraryIdentity } from '../engine/engine.js';
 import { type EngineProcessInput, startEngineProcess } from '../engine/process.js';
 import { fromWire, type LibraryFiles } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
 import { type Identification, type IdentifyInput, identifyLibrary } from '../library/identify.js';
+import { makeStaging } from '../library/staging.js';
 import type { Log } from '../log.js';
 import { NumberChecks } from './canary-numbers.js';
 import { reasonOf, TailLog } from './canary-report.js';
@@ -87,7 +88,7 @@ class Failed extends Error {}
 export async function runCanary(input: CanaryInput): Promise<CanaryReport> {
   if (input.signal.aborted) throw new HoshikageError('cancelled');
   await mkdir(input.cacheDir, { recursive: true });
-  const directory = await mkdtemp(join(input.cacheDir, 'canary-'));
+  const directory = await makeStaging(input.cacheDir, 'canary-');
   const run = new CanaryRun(input);
   try {
     await run.identify();

@@ -3,14 +3,12 @@
  * Any process. It must never take a path for an id, never write over what is there, and never delete
  * what it did not make itself.
  */
-import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, realpath, rename, rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, readdir, realpath, rename } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import type { TryLock } from '../models/lock.js';
 import { readSmallFile, replaceFile } from '../models/map-file.js';
-import { isAlive } from '../models/pid-file.js';
 import {
   type Active,
   type Choice,
@@ -22,6 +20,7 @@ import {
 } from './active.js';
 import { kindOf, libraryIn } from './place.js';
 import { removeFiles } from './removal.js';
+import { makeStaging, stagingPath } from './staging.js';
 
 /** One installed library. */
 export interface Installed {
@@ -56,9 +55,8 @@ const MANIFEST = 'installed.json';
 const LINK = 'link.json';
 /** Where archives of llama.cpp keep their libraries. */
 const SUBDIRECTORIES = ['', 'build/bin', 'bin', 'lib'];
-const STAGING = /^\.tmp-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}$/;
-/** A staging directory this old is nobody's, whatever its number says. */
-const OLDEST_STAGING_MS = 7 * 24 * 60 * 60 * 1000;
+/** How the names of directories begin that are not installed yet, or not any more. */
+const STAGING = '.tmp-';
 const MAX_FILES = 4096;
 const MAX_JSON_BYTES = 4 * 1024 * 1024;
 
@@ -265,29 +263,7 @@ export class LibraryStore {
   /** An empty directory of this process beside the installed ones; what dead processes left goes. */
   async stage(): Promise<string> {
     await mkdir(this.#libDir, { recursive: true }).catch((c) => unwritable(this.#libDir, c));
-    await this.#sweep();
-    const path = this.#newStaging();
-    await mkdir(path).catch((cause) => unwritable(path, cause));
-    return path;
-  }
-
-  #newStaging(): string {
-    const name = `.tmp-${hostKey()}-${process.pid}-${randomBytes(4).toString('hex')}`;
-    return join(this.#libDir, name);
-  }
-
-  async #sweep(): Promise<void> {
-    for (const name of await readdir(this.#libDir)) {
-      const [, host, pid] = STAGING.exec(name) ?? [];
-      if (host === undefined) continue;
-      const path = join(this.#libDir, name);
-      const facts = await lstat(path).catch(() => null);
-      if (!facts?.isDirectory()) continue;
-      const lives = host !== hostKey() || isAlive(Number(pid));
-      if (lives && Date.now() - facts.mtimeMs < OLDEST_STAGING_MS) continue;
-      // Whatever stays is swept the next time.
-      await rm(path, { recursive: true, force: true }).catch(() => {});
-    }
+    return makeStaging(this.#libDir, STAGING).catch((cause) => unwritable(this.#libDir, cause));
   }
 
   /**
@@ -328,7 +304,7 @@ export class LibraryStore {
       if (source === 'user') throw new HoshikageError('library_not_ours', { id, path: dir });
       const files = source === 'link' ? [] : ((await readManifest(dir))?.files ?? []);
       const last = source === 'link' ? LINK : MANIFEST;
-      gone = await removeFiles(dir, [...files, last], this.#newStaging());
+      gone = await removeFiles(dir, [...files, last], stagingPath(this.#libDir, STAGING));
       return before.previous?.id === id ? { active: before.active } : before;
     };
     await changeActive(this.#libDir, change, { mends: false, tryLock: this.#tryLock });
@@ -349,8 +325,4 @@ export function noLibraryAt(path: string): HoshikageError {
     reason: `there is none at ${path}`,
     reason_ja: `${path} にはありません`,
   });
-}
-
-function hostKey(): string {
-  return createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 }

@@ -1,6 +1,7 @@
 /** The canary with engines of a test: what passes, and what each fault is called. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -58,6 +59,21 @@ describe('The canary', () => {
         [7, 'f16'],
       ],
     );
+    assert.deepEqual(readdirSync(root), []);
+  });
+
+  test('removes what one that was killed left behind', async () => {
+    const dead = spawnSync(process.execPath, ['-e', '0']).pid;
+    let own = '';
+    await run(null, {
+      onCheck: () => {
+        own = readdirSync(root)[0] ?? '';
+      },
+    });
+    const left = own.replace(`-${process.pid}-`, `-${dead}-`);
+    assert.notEqual(left, own);
+    mkdirSync(join(root, left));
+    await run(null);
     assert.deepEqual(readdirSync(root), []);
   });
 
