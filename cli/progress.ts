@@ -5,7 +5,8 @@
 import { displayWidth, formatBytes, plain } from './print.js';
 
 const REDRAW_MS = 100;
-const BAR_WIDTH = 24;
+/** Columns of the bar, as the terminal allows. */
+const BAR_WIDTHS = [24, 16, 10] as const;
 
 /** Where it is drawn. */
 interface Screen {
@@ -57,23 +58,35 @@ export class DownloadProgress {
     const now = this.#now();
     if (now - this.#drawnAt < REDRAW_MS && received !== total) return;
     this.#drawnAt = now;
-    const line = this.#line(received, total, (now - this.#startedAt) / 1000);
-    const short = displayWidth(line) < (this.#screen.columns ?? 80) ? line : line.slice(-40).trim();
+    const columns = this.#screen.columns ?? 80;
+    const short = this.#line(received, total, (now - this.#startedAt) / 1000, columns - 1);
     const width = displayWidth(short);
     this.#screen.write(`\r${short}${' '.repeat(Math.max(0, this.#width - width))}`);
     this.#width = width;
   }
 
-  #line(received: number, total: number | null, seconds: number): string {
+  /** The line in as many columns as there are: first the name goes, then the bar, then the rest. */
+  #line(received: number, total: number | null, seconds: number, columns: number): string {
+    const name = plain(this.#name);
     const rate = seconds > 0.2 ? received / seconds : 0;
-    const speed = rate > 0 ? `  ${(rate / 1024 / 1024).toFixed(1)} MiB/s` : '';
-    if (total === null || total === 0)
-      return `${plain(this.#name)}  ${formatBytes(received)}${speed}`;
-    const filled = Math.floor((received / total) * BAR_WIDTH);
-    const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`;
-    const left = rate > 0 ? `  ${duration((total - received) / rate)}` : '';
+    const speed = rate > 0 ? [`${(rate / 1024 / 1024).toFixed(1)} MiB/s`] : [];
+    if (total === null || total === 0) {
+      const size = formatBytes(received);
+      return widest([[name, size, ...speed], [size, ...speed], [size]], columns);
+    }
+    const bar = (width: number): string => {
+      const filled = Math.floor((received / total) * width);
+      return `[${'#'.repeat(filled)}${'-'.repeat(width - filled)}]`;
+    };
+    const left = rate > 0 ? [duration((total - received) / rate)] : [];
     const sizes = `${formatBytes(received)} / ${formatBytes(total)}`;
-    return `${plain(this.#name)}  ${bar}  ${sizes}${speed}${left}`;
+    const facts = [sizes, ...speed, ...left];
+    const lines = [
+      ...BAR_WIDTHS.map((width) => [name, bar(width), ...facts]),
+      ...BAR_WIDTHS.map((width) => [bar(width), ...facts]),
+      ...[facts, [sizes, ...left], [sizes]],
+    ];
+    return widest(lines, columns);
   }
 
   #tell(received: number, total: number | null): void {
@@ -84,6 +97,11 @@ export class DownloadProgress {
     // A few lines are enough for a log.
     if (tenth % 5 === 0) this.#screen.write(`  ${tenth * 10} %  ${formatBytes(received)}\n`);
   }
+}
+
+/** The first line that fits; where none does, none. */
+function widest(lines: readonly (readonly string[])[], columns: number): string {
+  return lines.map((parts) => parts.join('  ')).find((line) => displayWidth(line) <= columns) ?? '';
 }
 
 /** `0:07`, `12:30`, `1:02:03`. */

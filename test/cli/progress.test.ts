@@ -6,12 +6,12 @@ import { DownloadProgress } from '../../cli/progress.js';
 const MIB = 1024 * 1024;
 
 /** A progress whose clock the test turns, and what it has written. */
-function shown(isTTY: boolean) {
+function shown(isTTY: boolean, columns = 120, name = 'pkg') {
   let text = '';
   let now = 0;
   const screen = {
     isTTY,
-    columns: 120,
+    columns,
     write(part: string) {
       text += part;
     },
@@ -22,7 +22,7 @@ function shown(isTTY: boolean) {
     text: () => text,
     at(ms: number, received: number, total: number | null = 10 * MIB) {
       now = ms;
-      progress.update('pkg', received, total);
+      progress.update(name, received, total);
     },
   };
 }
@@ -45,6 +45,22 @@ describe('a download', () => {
     assert.equal(text().split('\r').length - 1, 10);
     at(1000, 10 * MIB);
     assert.match(text(), /\[#{24}\] {2}10\.0 MiB \/ 10\.0 MiB/);
+  });
+
+  it('keeps its line whole on a narrow terminal, giving up the name first, then the bar', () => {
+    const name = '@node-llama-cpp/linux-x64-cuda@3.22.1';
+    const lastLine = (columns: number): string => {
+      const { at, text } = shown(true, columns, name);
+      at(0, 0, 305 * MIB);
+      at(20_000, 145 * MIB, 305 * MIB);
+      return (text().split('\r').at(-1) ?? '').trimEnd();
+    };
+    const facts = '145.0 MiB / 305.0 MiB  7.3 MiB/s  0:22';
+    assert.equal(lastLine(120), `${name}  [###########-------------]  ${facts}`);
+    assert.equal(lastLine(80), `[###########-------------]  ${facts}`);
+    assert.equal(lastLine(60), `[#######---------]  ${facts}`);
+    assert.equal(lastLine(40), facts);
+    assert.equal(lastLine(30), '145.0 MiB / 305.0 MiB  0:22');
   });
 
   it('of unknown length shows what came', () => {
