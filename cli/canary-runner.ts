@@ -44,7 +44,9 @@ export async function showCanary(
   });
 }
 
-function lineOf({ name, ok, detail, ms }: CanaryCheck, { say }: Shell): string {
+function lineOf(check: CanaryCheck, { say }: Shell): string {
+  const { name, ok, detail, detail_ja = detail, ms } = check;
   const mark = ok ? '✓' : '✗';
-  return plain(`  ${mark} ${say(NAMES[name])}  ${Math.round(ms)} ms  ${detail}`);
+  const seen = say({ ja: detail_ja, en: detail });
+  return plain(`  ${mark} ${say(NAMES[name])}  ${Math.round(ms)} ms  ${seen}`);
 }

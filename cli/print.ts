@@ -3,6 +3,8 @@
  * Runs in the CLI process; the only place beside fail.ts that writes to its streams. Text that came
  * from a file or a server never steers the terminal.
  */
+import { homedir } from 'node:os';
+import { sep } from 'node:path';
 import type { Language } from '../src/config.js';
 
 /** One text in both languages. */
@@ -26,6 +28,12 @@ export function ownCommand(): string {
   const script = process.argv[1] ?? '';
   const isGlobal = /[\\/]hoshikage$/.test(script) && !/[\\/]node_modules[\\/]/.test(script);
   return isGlobal ? 'hoshikage' : 'npx hoshikage';
+}
+
+/** A path as its reader knows it: `~` for the home directory. */
+export function shortPath(path: string): string {
+  const home = homedir();
+  return home !== '' && path.startsWith(home + sep) ? `~${path.slice(home.length)}` : path;
 }
 
 /** Text without control characters. */

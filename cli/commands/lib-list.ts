@@ -14,7 +14,8 @@ import {
   serverLibrary,
   untilInterrupted,
 } from '../local-library.js';
-import { formatBytes, plain, print, table, type Words } from '../print.js';
+import { noteWords } from '../notes.js';
+import { formatBytes, plain, print, shortPath, table, type Words } from '../print.js';
 import type { Shell } from '../shell.js';
 
 type LibraryIdentity = NonNullable<Verdict['identity']>;
@@ -35,6 +36,8 @@ interface Row extends Found {
   /** Its own name for its version, else the builds it can be of. */
   readonly version: string;
   readonly problem: Words | null;
+  /** What it does without: the libraries of an accelerator that are not on this machine. */
+  readonly lacks: readonly Words[];
 }
 
 const SOURCES: Readonly<Record<Found['source'], Words>> = {
@@ -132,7 +135,7 @@ async function inspect(
   const isUsed = path !== null && path === context.used.path;
   if (path === null) {
     const problem = { ja: 'ファイルがありません', en: 'its files are gone' };
-    return { ...found, isUsed, identity: null, version: '-', problem };
+    return { ...found, isUsed, identity: null, version: '-', problem, lacks: [] };
   }
   const { knownVerdict } = await import('../../src/library/known.js');
   const { fromWire } = await import('../../src/engine/protocol.js');
@@ -143,18 +146,19 @@ async function inspect(
   const { active } = await context.libraries.store.active().catch(() => ({ active: null }));
   const chosen = active?.id === found.id && active?.minimal === true;
   const allowUnknown = config.allowUnknownLibllama || chosen;
-  const { verdict } = await knownVerdict({ path, allowUnknown, cacheDir, env, log, signal });
+  const { verdict, scan } = await knownVerdict({ path, allowUnknown, cacheDir, env, log, signal });
   if (!verdict.error) {
     const { identity } = verdict;
     const version = identity.version ?? (await buildsText(identity, context.language));
-    return { ...found, isUsed, identity, version, problem: null };
+    const lacks = scan.notes.map(noteWords);
+    return { ...found, isUsed, identity, version, problem: null, lacks };
   }
   const { code, details } = fromWire(verdict.error);
   const problem = { ja: words(code, 'ja', details), en: words(code, 'en', details) };
-  return { ...found, isUsed, identity: null, version: '-', problem };
+  return { ...found, isUsed, identity: null, version: '-', problem, lacks: [] };
 }
 
-function toJson({ id, source, path, sizeBytes, isUsed, identity, problem }: Row): object {
+function toJson({ id, source, path, sizeBytes, isUsed, identity, problem, lacks }: Row): object {
   return {
     id,
     source,
@@ -167,6 +171,7 @@ function toJson({ id, source, path, sizeBytes, isUsed, identity, problem }: Row)
     devices: identity?.devices.map(({ name, type }) => ({ name, type })) ?? null,
     size_bytes: sizeBytes,
     problem: problem?.en ?? null,
+    lacks: lacks.map(({ en }) => en),
   };
 }
 
@@ -178,7 +183,7 @@ function toText(rows: readonly Row[], used: Used, { say }: Shell): string[] {
   const body = rows.map((row) => {
     const { id, source, identity, sizeBytes, isUsed, problem } = row;
     return [
-      isUsed ? '*' : ' ',
+      `${isUsed ? '*' : ' '}${row.lacks.length > 0 ? '!' : ' '}`,
       id ?? (source === 'package' ? DEFAULT : '-'),
       problem ? say({ ja: '使えません', en: 'unusable' }) : row.version,
       identity ? layoutOf(identity) : '-',
@@ -190,9 +195,29 @@ function toText(rows: readonly Row[], used: Used, { say }: Shell): string[] {
   const problems = rows.flatMap(({ id, source, problem }) =>
     problem ? [plain(`${id ?? say(SOURCES[source])}: ${say(problem)}`)] : [],
   );
+  const lacks = rows.flatMap(({ id, source, lacks }) =>
+    lacks.map((lack) => plain(`! ${id ?? say(SOURCES[source])}: ${say(lack)}`)),
+  );
   const why = say({ ja: `使用中(*): `, en: 'In use (*): ' });
-  const place = used.path === null ? used.reason : `${used.path} (${used.reason})`;
-  return [...table([head, ...body]), '', plain(why + place), ...problems];
+  const place =
+    used.path === null ? used.reason : `${shortPath(used.path)} (${say(whyUsed(used, rows))})`;
+  return [...table([head, ...body]), '', plain(why + place), ...problems, ...lacks];
+}
+
+/** Which step of the search order led there; a step that is not known here in the server's words. */
+function whyUsed({ origin, reason }: Used, rows: readonly Row[]): Words {
+  const id = rows.find(({ isUsed }) => isUsed)?.id ?? '?';
+  const steps: Readonly<Record<string, Words>> = {
+    HOSHIKAGE_LIB_PATH: {
+      ja: 'HOSHIKAGE_LIB_PATH で指定',
+      en: 'named by HOSHIKAGE_LIB_PATH',
+    },
+    active: { ja: `lib use ${id} で選択`, en: `chosen with lib use ${id}` },
+    config: { ja: '設定の lib/ に置かれたもの', en: 'put into lib/ of the configuration' },
+    package: { ja: '付属のもの。何も選ばれていない', en: 'the packaged one; nothing is chosen' },
+    system: { ja: 'システムのもの', en: "the system's" },
+  };
+  return steps[origin ?? ''] ?? { ja: reason, en: reason };
 }
 
 async function buildsText({ bracket }: LibraryIdentity, language: Language): Promise<string> {

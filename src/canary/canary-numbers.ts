@@ -11,6 +11,7 @@ import { type GgufContent, writeGguf } from '../models/gguf-write.js';
 import { randomBits } from '../models/prng.js';
 import { randomContent } from '../models/random.js';
 import type { CanaryEngineOptions } from './canary.js';
+import type { Seen } from './canary-report.js';
 import { GREEDY } from './canary-text.js';
 import { ReferenceModel, ReferenceSequence } from './reference.js';
 
@@ -77,7 +78,7 @@ export class NumberChecks {
   }
 
   /** Log-probabilities of the whole vocabulary after the prompt and some generated tokens. */
-  async checkLogits(engine: Engine): Promise<string> {
+  async checkLogits(engine: Engine): Promise<Seen> {
     const { model, sequence, states } = this.#prepared();
     const { tokens, logprobs } = await this.#generate(engine);
     let state = states.at(-1) ?? new Float64Array();
@@ -91,11 +92,14 @@ export class NumberChecks {
       worst = Math.max(worst, error);
       state = sequence.push([tokens[step] ?? -1])[0] ?? state;
     }
-    return `${this.#variant} weights off by ${percent(worst)}`;
+    return {
+      en: `${this.#variant} weights off by ${percent(worst)}`,
+      ja: `${this.#variant === 'plain' ? 'F16' : 'Q8_0'} の重みで誤差 ${percent(worst)}`,
+    };
   }
 
   /** Embeddings of the prompt and of a short part of it: the mean of their states. */
-  async checkEmbeddings(engine: Engine, signal: AbortSignal): Promise<string> {
+  async checkEmbeddings(engine: Engine, signal: AbortSignal): Promise<Seen> {
     const { model, states } = this.#prepared();
     const prompt = PROMPTS[this.#variant];
     const part = prompt.subarray(100, 140);
@@ -106,7 +110,7 @@ export class NumberChecks {
     );
     const worst = Math.max(...errors);
     if (!(worst <= LIMIT)) throw new Error(`embeddings are ${percent(worst)} off`);
-    return `off by ${percent(worst)}`;
+    return { en: `off by ${percent(worst)}`, ja: `誤差 ${percent(worst)}` };
   }
 
   #prepared(): RightNumbers {

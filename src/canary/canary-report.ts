@@ -86,6 +86,12 @@ function isNew(text: string, index: number, all: readonly string[]): boolean {
   return text !== '' && !all.slice(0, index).some((one) => one.includes(text));
 }
 
+/** What a check that passed has seen, for people. */
+export interface Seen {
+  readonly en: string;
+  readonly ja: string;
+}
+
 /** A text as evidence: quoted, and not too long. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}...` : text);

@@ -13,7 +13,7 @@ import type {
 } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import { writeScripted } from '../models/scripted.js';
-import { quote } from './canary-report.js';
+import { quote, type Seen } from './canary-report.js';
 
 /** The answers by the keyword that asks for them. */
 export const CANARY_SAYS = {
@@ -71,16 +71,19 @@ export function writeCanaryScript(path: string): Promise<void> {
 }
 
 /** Exact texts: alone, with the deciding word far back, and two at once. */
-export async function checkText(engine: Engine): Promise<string> {
+export async function checkText(engine: Engine): Promise<Seen> {
   await expectAnswer(engine, 'greeting');
   await expectAnswer(engine, 'english');
   await expectAnswer(engine, 'order', 8);
   await Promise.all([expectAnswer(engine, 'english', 4), expectAnswer(engine, 'greeting', 4)]);
-  return '5 answers exact, two of them at once';
+  return {
+    en: '5 answers exact, two of them at once',
+    ja: '5 つの答えが一字一句同じ(うち 2 つは同時)',
+  };
 }
 
 /** A grammar forces what the model would not say, and a broken one is refused. */
-export async function checkGrammar(engine: Engine): Promise<string> {
+export async function checkGrammar(engine: Engine): Promise<Seen> {
   const prompt = await ask(engine, 'greeting');
   const grammar = 'root ::= "いいえ、" [0-9] [0-9] [0-9] "。"';
   const forced = await read(engine.start(request(prompt, { grammar })));
@@ -89,7 +92,10 @@ export async function checkGrammar(engine: Engine): Promise<string> {
   }
   await expectRefusal(engine, prompt);
   await expectAnswer(engine, 'greeting');
-  return `forced ${forced.text}, a broken grammar refused`;
+  return {
+    en: `forced ${forced.text}, a broken grammar refused`,
+    ja: `「${forced.text}」だけを言わせ、壊れた文法は断った`,
+  };
 }
 
 async function expectRefusal(engine: Engine, prompt: Int32Array): Promise<void> {
@@ -102,7 +108,7 @@ async function expectRefusal(engine: Engine, prompt: Int32Array): Promise<void> 
 }
 
 /** Cancelled while it talks and while it reads; both slots serve afterwards. */
-export async function checkCancel(engine: Engine, signal: AbortSignal): Promise<string> {
+export async function checkCancel(engine: Engine, signal: AbortSignal): Promise<Seen> {
   const talking = engine.start(request(await ask(engine, 'endless')));
   for await (const batch of talking) {
     if (batch.tokens.length > 0) talking.cancel();
@@ -114,7 +120,10 @@ export async function checkCancel(engine: Engine, signal: AbortSignal): Promise<
   const { reason, promptTokens } = await reading.result;
   expectCancelled(reason, `at a prompt of ${promptTokens} tokens`);
   await Promise.all([expectAnswer(engine, 'order'), expectAnswer(engine, 'english')]);
-  return `ended while it talked, and in ${state} of ${promptTokens} prompt tokens`;
+  return {
+    en: `ended while it talked, and in ${state} of ${promptTokens} prompt tokens`,
+    ja: `話している途中と、${promptTokens} トークンを読んでいる途中で止まった`,
+  };
 }
 
 function expectCancelled(reason: string, when: string): void {
@@ -132,7 +141,7 @@ async function untilBusy(engine: Engine, signal: AbortSignal): Promise<string> {
 }
 
 /** A conversation saved, overwritten, restored and continued says the rest of its answer. */
-export async function checkState(engine: Engine, path: string): Promise<string> {
+export async function checkState(engine: Engine, path: string): Promise<Seen> {
   const prompt = await ask(engine, 'order', 8);
   const begun = await read(engine.start({ ...request(prompt), maxTokens: 4 }));
   const saved = await engine.saveState(begun.result.slot, path);
@@ -148,7 +157,10 @@ export async function checkState(engine: Engine, path: string): Promise<string> 
   if (cachedTokens < saved.tokens.length - 1) {
     throw new Error(`of ${saved.tokens.length} restored tokens only ${cachedTokens} were used`);
   }
-  return `${cachedTokens} tokens in ${saved.bytes} bytes, continued exactly`;
+  return {
+    en: `${cachedTokens} tokens in ${saved.bytes} bytes, continued exactly`,
+    ja: `${cachedTokens} トークン(${saved.bytes} バイト)を戻し、続きが一字一句同じ`,
+  };
 }
 
 function sameTokens(one: Int32Array, other: Int32Array): boolean {

@@ -14,7 +14,7 @@ import { type Identification, type IdentifyInput, identifyLibrary } from '../lib
 import { makeStaging } from '../library/staging.js';
 import type { Log } from '../log.js';
 import { NumberChecks } from './canary-numbers.js';
-import { reasonOf, TailLog } from './canary-report.js';
+import { reasonOf, type Seen, TailLog } from './canary-report.js';
 import {
   checkCancel,
   checkGrammar,
@@ -34,11 +34,15 @@ export type CanaryCheckName =
   | 'grammar'
   | 'cancel';
 
-/** How one part ended. `detail` is English evidence: what was measured, or what is wrong. */
+/**
+ * How one part ended. `detail` is English evidence: what was measured, or what is wrong; `detail_ja` is
+ * what was measured in Japanese, only where it passed.
+ */
 export interface CanaryCheck {
   readonly name: CanaryCheckName;
   readonly ok: boolean;
   readonly detail: string;
+  readonly detail_ja?: string;
   readonly ms: number;
 }
 
@@ -134,7 +138,8 @@ async function proveNumbers(run: CanaryRun, directory: string): Promise<void> {
     // In the minimal mode the cache's type stays the library's own.
     const one = await checkLogits(quantised, signal, run.minimal ? {} : QUANTISED_CACHE);
     await engines.pop()?.close();
-    return `${await checkLogits(plain, signal)}, ${one}`;
+    const other = await checkLogits(plain, signal);
+    return { en: `${other.en}, ${one.en}`, ja: `${other.ja}、${one.ja}` };
   });
   const [engine] = engines;
   if (engine) await run.check('embeddings', (signal) => plain.checkEmbeddings(engine, signal));
@@ -168,7 +173,7 @@ class CanaryRun {
       const { verdict } = await identify({ files, env, signal });
       if (verdict.error) throw fromWire(verdict.error);
       this.#identity = verdict.identity;
-      return wordsOf(verdict.identity);
+      return { en: wordsOf(verdict.identity), ja: wordsInJapanese(verdict.identity) };
     });
   }
 
@@ -181,7 +186,11 @@ class CanaryRun {
         const engine = await this.open(await prepare(), signal);
         opened.push(engine);
         const { library, threads } = engine.info;
-        return `devices: ${deviceNames(library)}; threads: ${threads}`;
+        const devices = deviceNames(library);
+        return {
+          en: `devices: ${devices || 'none'}; threads: ${threads}`,
+          ja: `装置: ${devices || 'なし'}、スレッド: ${threads}`,
+        };
       },
       LOAD_LIMIT_MS,
     );
@@ -213,18 +222,19 @@ class CanaryRun {
   /** Runs one part within its limit and notes how it ended. Throws Failed, or `cancelled`. */
   async check(
     name: CanaryCheckName,
-    part: (signal: AbortSignal) => Promise<string>,
+    part: (signal: AbortSignal) => Promise<Seen>,
     limitMs = CHECK_LIMIT_MS,
   ): Promise<void> {
     const begun = performance.now();
     this.#tail.forget();
-    const note = (ok: boolean, detail: string): void => {
-      const check = { name, ok, detail, ms: Math.round(performance.now() - begun) };
+    const note = (ok: boolean, detail: string, ja = {}): void => {
+      const check = { name, ok, detail, ...ja, ms: Math.round(performance.now() - begun) };
       this.#checks.push(check);
       this.#input.onCheck?.(check);
     };
     try {
-      note(true, await this.#limited(part, this.#input.limitMs ?? limitMs));
+      const seen = await this.#limited(part, this.#input.limitMs ?? limitMs);
+      note(true, seen.en, { detail_ja: seen.ja });
     } catch (error) {
       if (this.#input.signal.aborted) throw new HoshikageError('cancelled', {}, { cause: error });
       note(false, [reasonOf(error), ...this.#evidence(error)].join(' / '));
@@ -245,7 +255,7 @@ class CanaryRun {
     return failed ? this.#tail.lastLines() : complaints;
   }
 
-  async #limited(part: (signal: AbortSignal) => Promise<string>, limitMs: number): Promise<string> {
+  async #limited(part: (signal: AbortSignal) => Promise<Seen>, limitMs: number): Promise<Seen> {
     const abort = new AbortController();
     const stop = (): void => abort.abort(new HoshikageError('cancelled'));
     const timer = setTimeout(
@@ -289,6 +299,11 @@ function wordsOf({ version, layout, minimal }: LibraryIdentity): string {
   return `version ${version ?? 'unknown'}, layouts ${layout.model}/${layout.context}${mode}`;
 }
 
+function wordsInJapanese({ version, layout, minimal }: LibraryIdentity): string {
+  const mode = minimal ? '、最小モード' : '';
+  return `版は ${version ?? '不明'}、構造体は ${layout.model}/${layout.context}${mode}`;
+}
+
 /** What must be the same in the probe and in an engine. Only the probe narrows builds by samplers. */
 function sameLibrary(probed: LibraryIdentity, opened: LibraryIdentity): boolean {
   const facts = ({ version, layout, minimal }: LibraryIdentity): string =>
@@ -299,5 +314,5 @@ function sameLibrary(probed: LibraryIdentity, opened: LibraryIdentity): boolean 
 }
 
 function deviceNames({ devices }: LibraryIdentity): string {
-  return devices.map(({ name }) => name).join(', ') || 'none';
+  return devices.map(({ name }) => name).join(', ');
 }

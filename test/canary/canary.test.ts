@@ -48,6 +48,10 @@ describe('The canary', () => {
         (name) => [name, true],
       ),
     );
+    for (const { name, detail, detail_ja = '' } of report.checks) {
+      assert.match(detail_ja, /[\u3040-\u30ff\u4e00-\u9fff]/, `${name} says what it saw in Japanese too`);
+      assert.doesNotMatch(detail, /[\u3040-\u30ff]{6}/, `${name} says what it saw in English`);
+    }
     assert.deepEqual([report.passed, report.minimal, report.identity], [true, false, identity]);
     assert.equal(engines.length, 3);
     assert.ok(engines.every(({ closed }) => closed));

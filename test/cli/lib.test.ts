@@ -1,12 +1,16 @@
 /** The commands on libraries as a user runs them, without a server. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { findLibrary } from '../../src/library/find.js';
 import { type CommandUser, commandUser } from '../helpers/command.js';
+import { elfImage } from '../helpers/elf-file.js';
 import { fakeRegistry, libraryPackage } from '../helpers/fake-registry.js';
 
 const { platform, arch } = process;
+/** Where the packaged one is found. */
+const NO_CHOICE = { libPath: null, libDir: '', platform, arch, searchPath: '' };
 /** The packages that these tests offer are Linux's. */
 const skip = platform === 'linux' && arch === 'x64' ? false : 'needs Linux on x64';
 
@@ -56,15 +60,35 @@ describe('hoshikage lib', { concurrency: 2, skip }, () => {
     user.writeFile(path, 'this is no library\n');
     const text = await user.run(['lib', 'list']);
     assert.equal(text.code, 0, text.stderr);
-    assert.match(text.stdout, /^ {3}mine {2,}unusable .*put there by hand$/m);
-    assert.match(text.stdout, /^\* {2}default {2,}\S+ .*the packaged one$/m);
-    assert.match(text.stdout, /^In use \(\*\): \/.*libllama.* \(the package @node-llama-cpp/m);
+    assert.match(text.stdout, /^ {4}mine {2,}unusable .*put there by hand$/m);
+    assert.match(text.stdout, /^\* {3}default {2,}\S+ .*the packaged one$/m);
+    assert.match(
+      text.stdout,
+      /^In use \(\*\): \/.*libllama.* \(the packaged one; nothing is chosen\)$/m,
+    );
     assert.match(text.stdout, /^mine: This libllama cannot be used: libllama\.so is a text/m);
+    const japanese = await user.run(['lib', 'list', '--lang', 'ja']);
+    assert.match(
+      japanese.stdout,
+      /^使用中\(\*\): \/.*libllama.* \(付属のもの。何も選ばれていない\)$/m,
+    );
     const json = JSON.parse((await user.run(['lib', 'ls', '--json'])).stdout);
     assert.equal(json.used.origin, 'package');
     const [mine, packaged] = json.libraries;
     assert.deepEqual([mine.id, mine.used, mine.source], ['mine', false, 'user']);
     assert.deepEqual([packaged.id, packaged.used, packaged.layout.model], [null, true, 'M10']);
+  });
+
+  it('list marks a build whose accelerator is not on this machine, and says what is missing', async (context) => {
+    const user = commandUser(context);
+    const { path } = await findLibrary(NO_CHOICE, null);
+    const lib = join(user.configDir, 'lib', 'gpu');
+    cpSync(dirname(path), lib, { recursive: true });
+    const needed = ['libvulkan_of_nobody.so.1'];
+    writeFileSync(join(lib, 'libggml-vulkan.so'), elfImage({ needed }));
+    const { stdout } = await user.run(['lib', 'list']);
+    assert.match(stdout, /^ ! {2}gpu {2,}/m);
+    assert.match(stdout, /^! gpu: libggml-vulkan\.so needs libvulkan_of_nobody\.so\.1, .*install/m);
   });
 
   it('check looks stage by stage and changes nothing; exit code 1 for what cannot be used', async (context) => {
