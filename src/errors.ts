@@ -223,6 +223,13 @@ export const CATALOGUE = {
     ja: '{path} がもうあるので、入れませんでした(何も上書きしません)',
     en: '{path} is there already, so nothing was installed (nothing is ever overwritten)',
   },
+  library_damaged: {
+    status: 409,
+    type: 'invalid_request_error',
+    exit: 1,
+    ja: '{path} のファイルが、入れたときのものと違います(欠けているか、途中で切れています)。npx hoshikage lib rm {id} で消してから、入れ直してください',
+    en: 'The files in {path} are not those that were installed (one is missing or cut off); remove them with npx hoshikage lib rm {id} and install again',
+  },
   library_in_use: {
     status: 409,
     type: 'invalid_request_error',

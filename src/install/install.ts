@@ -13,6 +13,7 @@ import { libraryIn } from '../library/place.js';
 import { type Installed, LibraryStore } from '../library/store.js';
 import type { TryLock } from '../models/lock.js';
 import { type Contents, readContents, unpack } from './archive.js';
+import { isWhole, settle, syncDirectory } from './durable.js';
 import { invalid, NpmRegistry, type PackageVersion, type RegistryLimits } from './npm-registry.js';
 import type { NpmConfig } from './npmrc.js';
 
@@ -95,7 +96,7 @@ function partsOf({ variant, platform, arch }: InstallInput): readonly Part[] {
 /**
  * Installs it as `<variant>-<version>`. When this rejects, nothing is there that was not before.
  * Codes: package_not_found, package_invalid, registry_unreachable, registry_refused, disk_full,
- * library_exists, library_locked, library_unwritable, cancelled.
+ * library_exists, library_damaged, library_locked, library_unwritable, cancelled.
  */
 export async function installLibrary(input: InstallInput): Promise<InstallResult> {
   const { platform, tryLock } = input;
@@ -107,7 +108,11 @@ export async function installLibrary(input: InstallInput): Promise<InstallResult
     const there = await store.manifest(id);
     if (there && isMadeOf(there.packages, packages)) {
       const installed = await store.get(id);
-      if (installed?.path) return { installed, already: true, missing: [] };
+      if (installed?.path) {
+        if (await isWhole(installed.dir, there.sizes ?? {}))
+          return { installed, already: true, missing: [] };
+        throw new HoshikageError('library_damaged', { id, path: installed.dir });
+      }
     }
     await store.assertFree(id);
     const staged = await store.stage();
@@ -182,12 +187,15 @@ async function make(
     throw invalid(first?.name ?? id, 'it holds no libllama', 'libllama が入っていません');
   }
   const missing = input.variant === 'cuda' ? await settleCuda(to, input) : [];
+  const sizes = await settle(to, files);
   const installed = await store.place(to, id, {
     variant: input.variant,
     version: first.version,
     packages: packages.map(({ name, sha512 }) => ({ name, integrity: `sha512-${sha512[0]}` })),
     files,
+    sizes,
   });
+  await syncDirectory(input.libDir);
   return { installed, missing };
 }
 

@@ -48,6 +48,8 @@ export interface Manifest {
   readonly packages: readonly { readonly name: string; readonly integrity: string }[];
   /** The files it put there, relative to its directory. */
   readonly files: readonly string[];
+  /** Bytes of each file as it was put there; absent from older installations. */
+  readonly sizes?: Readonly<Record<string, number>>;
 }
 
 const FORMAT = 1;
@@ -111,7 +113,7 @@ interface KnownManifest extends Manifest {
 async function readManifest(dir: string): Promise<KnownManifest | null> {
   const value = await readJson(join(dir, MANIFEST));
   if (value?.format !== FORMAT) return null;
-  const { variant, version, installedAt, packages, files } = value;
+  const { variant, version, installedAt, packages, files, sizes } = value;
   if (typeof variant !== 'string' || typeof version !== 'string') return null;
   if (!Array.isArray(files) || !Array.isArray(packages)) return null;
   const names = files.filter((name): name is string => typeof name === 'string');
@@ -122,7 +124,15 @@ async function readManifest(dir: string): Promise<KnownManifest | null> {
     installedAt: typeof installedAt === 'number' ? installedAt : 0,
     packages: packages.filter(isPackage),
     files: names,
+    sizes: sizesIn(sizes, names),
   };
+}
+
+function sizesIn(value: unknown, names: readonly string[]): Readonly<Record<string, number>> {
+  if (typeof value !== 'object' || value === null) return {};
+  const ours = new Set(names);
+  const known = Object.entries(value).filter(([name]) => ours.has(name));
+  return Object.fromEntries(known.filter(([, size]) => typeof size === 'number'));
 }
 
 function isPackage(value: unknown): value is { name: string; integrity: string } {

@@ -124,6 +124,18 @@ test('a version can be named; installing it again changes nothing, and rm leaves
   assert.deepEqual(left(), []);
 });
 
+test('an installation that a power cut damaged is not called whole', async (t) => {
+  const registry = await withCpu(t);
+  const { installed } = await install(registry);
+  const file = join(installed.dir, 'libggml-base.so');
+  for (const damage of [() => writeFileSync(file, ''), () => rmSync(file)]) {
+    damage();
+    await assert.rejects(install(registry), { code: 'library_damaged' });
+  }
+  await new LibraryStore(libDir).remove('cpu-1.1.0');
+  assert.equal((await install(registry)).already, false);
+});
+
 test('what a user has put there is never written over', async (t) => {
   const registry = await withCpu(t);
   mkdirSync(join(libDir, 'cpu-1.1.0'), { recursive: true });
