@@ -172,7 +172,8 @@ void Keep(const std::shared_ptr<Worker>& worker, unsigned seed, bool may_be_clos
   std::optional<SavedState> saved;
   try {
     for (int i = 0; i < 40; i++) {
-      std::optional<SavedState> now = worker->SaveState(static_cast<int32_t>(random() % 3));
+      std::optional<SavedState> now =
+          worker->SaveState(static_cast<int32_t>(random() % 3), 1 << 20);
       if (now) Check(now->bytes.size == 8 + 4 * now->tokens.size(), "the size of a state");
       if (now) saved = std::move(now);
       if (!saved) continue;
