@@ -283,8 +283,8 @@ export const CATALOGUE = {
   },
   package_not_found: {
     ...down,
-    ja: 'レジストリーにありません: {package}({registry})',
-    en: 'The registry does not have it: {package} ({registry})',
+    ja: 'レジストリーにありません: {package}({registry}){hint}',
+    en: 'The registry does not have it: {package} ({registry}){hint}',
   },
   package_invalid: {
     ...down,

@@ -42,7 +42,15 @@ export interface InstallInput {
   /** Another way to learn the free bytes at a path. */
   readonly freeBytes?: (path: string) => Promise<number>;
   readonly onProgress?: (progress: InstallProgress) => void;
+  /** Why the unpacked libllama at a path is of no use here, so that nothing is installed; null: it may be. */
+  readonly inspect?: (path: string) => Promise<Unusable | null>;
   readonly signal: AbortSignal;
+}
+
+/** Why something is of no use, in both languages. */
+export interface Unusable {
+  readonly reason: string;
+  readonly reason_ja: string;
 }
 
 /** How far it is. */
@@ -85,7 +93,11 @@ export function variantsFor(platform: NodeJS.Platform, arch: string): readonly V
 }
 
 /** The CUDA build comes in two parts, the second one being for the CUDA version before. */
-function partsOf({ variant, platform, arch }: InstallInput): readonly Part[] {
+function partsOf({
+  variant,
+  platform,
+  arch,
+}: Pick<InstallInput, 'variant' | 'platform' | 'arch'>): readonly Part[] {
   const base = PACKAGE_BY_PLATFORM[`${platform}-${arch}`] ?? '';
   const directory = variant === 'cuda' || variant === 'vulkan' ? `${base}-${variant}` : base;
   const name = `${SCOPE}/${directory}`;
@@ -124,6 +136,19 @@ export async function installLibrary(input: InstallInput): Promise<InstallResult
     }
   } catch (error) {
     throw asOurs(error, input);
+  } finally {
+    await registry.close();
+  }
+}
+
+/** The version that would be installed. Codes: those of the registry, cancelled. */
+export async function offeredVersion(
+  input: Pick<InstallInput, 'variant' | 'version' | 'npm' | 'platform' | 'arch' | 'signal'>,
+): Promise<string> {
+  const registry = new NpmRegistry(input.npm);
+  try {
+    const [{ name } = { name: '' }] = partsOf(input);
+    return (await registry.version(name, input.version, input.signal)).version;
   } finally {
     await registry.close();
   }
@@ -183,8 +208,13 @@ async function make(
     if (input.signal.aborted) throw new HoshikageError('cancelled');
   }
   const [first] = packages;
-  if (!first || (await libraryIn(to, input.platform)) === null) {
+  const path = await libraryIn(to, input.platform);
+  if (!first || path === null) {
     throw invalid(first?.name ?? id, 'it holds no libllama', 'libllama が入っていません');
+  }
+  const unusable = await input.inspect?.(path);
+  if (unusable) {
+    throw invalid(`${first.name}@${first.version}`, unusable.reason, unusable.reason_ja);
   }
   const missing = input.variant === 'cuda' ? await settleCuda(to, input) : [];
   const sizes = await settle(to, files);

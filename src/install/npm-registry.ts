@@ -101,7 +101,7 @@ export class NpmRegistry {
     const tagged = Object.hasOwn(tags, wanted) ? tags[wanted] : wanted;
     const versions = recordIn(listing, 'versions');
     const number = typeof tagged === 'string' ? tagged : wanted;
-    if (!Object.hasOwn(versions, number)) throw this.#missing(`${name}@${wanted}`);
+    if (!Object.hasOwn(versions, number)) throw this.#missing(`${name}@${wanted}`, tags.latest);
     const dist = recordIn(recordIn(versions, number), 'dist');
     return this.#versionOf(name, number, dist);
   }
@@ -283,9 +283,16 @@ export class NpmRegistry {
     return this.#unreachable(url, `HTTP ${http}`);
   }
 
-  #missing(name: string): HoshikageError {
+  /** `newest`: the version that the registry recommends instead, where it names one. */
+  #missing(name: string, newest?: unknown): HoshikageError {
     const registry = shown(this.#config.registry);
-    return new HoshikageError('package_not_found', { package: name, registry });
+    const isNamed = typeof newest === 'string';
+    return new HoshikageError('package_not_found', {
+      package: name,
+      registry,
+      hint: isNamed ? `; the newest is ${newest}` : '',
+      hint_ja: isNamed ? `。いちばん新しい版は ${newest} です` : '',
+    });
   }
 
   #unreachable(url: URL, reason: string): HoshikageError {

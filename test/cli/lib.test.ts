@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { bestBuild, findAccelerators, readDriverFacts } from '../../src/library/drivers.js';
 import { findLibrary } from '../../src/library/find.js';
 import { type CommandUser, commandUser } from '../helpers/command.js';
-import { elfImage } from '../helpers/elf-file.js';
+import { elfImage, llamaFunctions } from '../helpers/elf-file.js';
 import { fakeRegistry, libraryPackage } from '../helpers/fake-registry.js';
 
 const { platform, arch } = process;
@@ -14,14 +15,28 @@ const NO_CHOICE = { libPath: null, libDir: '', platform, arch, searchPath: '' };
 /** The packages that these tests offer are Linux's. */
 const skip = platform === 'linux' && arch === 'x64' ? false : 'needs Linux on x64';
 
+const NAME = '@node-llama-cpp/linux-x64';
+
 /** A user whose npm asks a registry with one package. */
-async function userWithRegistry(context: TestContext): Promise<CommandUser> {
+async function userWithRegistry(context: TestContext, version = '1.2.3'): Promise<CommandUser> {
   const registry = await fakeRegistry(context);
-  registry.offer('@node-llama-cpp/linux-x64', '1.2.3', libraryPackage('linux-x64'));
+  const parts = { 'libggml-cpu-x64.so': elfImage({ soname: 'libggml-cpu-x64.so' }) };
+  const offer = (version: string, exports: readonly string[]): void => {
+    const file = { 'libllama.linux-x64.so': elfImage({ soname: 'libllama.so', exports }) };
+    registry.offer(NAME, version, libraryPackage('linux-x64', { ...parts, ...file }));
+  };
+  // As b3889 was: without what came later.
+  offer(
+    '0.1.0',
+    llamaFunctions().filter((name) => !/memory|adapter|vocab_/.test(name)),
+  );
+  offer(version, llamaFunctions());
   const user = commandUser(context);
   user.writeFile(join(user.home, '.npmrc'), `registry=${registry.url}\n`);
   return user;
 }
+
+const isInstalled = (name: string): boolean => !name.startsWith('active.json');
 
 describe('hoshikage lib', { concurrency: 2, skip }, () => {
   it('install takes the package from the registry of npm, and rm removes it', async (context) => {
@@ -49,9 +64,38 @@ describe('hoshikage lib', { concurrency: 2, skip }, () => {
       await user.run(['lib', 'install', 'cpu', '--version', '../../x']),
     ];
     assert.deepEqual([version.code, build.code, word.code], [1, 2, 2]);
-    assert.match(version.stderr, /@node-llama-cpp\/linux-x64@9\.9\.9/);
+    assert.match(version.stderr, /@node-llama-cpp\/linux-x64@9\.9\.9.*; the newest is 1\.2\.3/);
     assert.match(build.stderr, /no metal for this machine .*cpu, cuda, vulkan/);
     assert.match(word.stderr, /Not a version/);
+  });
+
+  it('install refuses a build that is too old, before anything is there to be used', async (context) => {
+    const user = await userWithRegistry(context);
+    const { code, stdout, stderr } = await user.run([
+      'lib',
+      'install',
+      'cpu',
+      '--version',
+      '0.1.0',
+    ]);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.match(stderr, /linux-x64@0\.1\.0 cannot be accepted: .*nothing was installed/);
+    assert.deepEqual(user.files(join('.config', 'hoshikage', 'lib')).filter(isInstalled), []);
+  });
+
+  it('install downloads nothing where the packaged one is the very same', async (context) => {
+    const accelerators = findAccelerators(await readDriverFacts({ platform, arch, env: {} }));
+    if (bestBuild(accelerators) !== null) return context.skip('this machine has a GPU');
+    const { path } = await findLibrary(NO_CHOICE, null);
+    const manifest = readFileSync(join(dirname(path), '..', '..', 'package.json'), 'utf8');
+    const { version } = JSON.parse(manifest);
+    const same = await userWithRegistry(context, version);
+    const { code, stdout, stderr } = await same.run(['lib', 'install']);
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /^No driver of a GPU was found, so it is the cpu build\n/);
+    assert.match(stdout, /The same version .* came with Hoshikage.*lib install cpu\n$/);
+    const other = await (await userWithRegistry(context)).run(['lib', 'install', '--lang', 'ja']);
+    assert.match(other.stdout, /^GPU のドライバーが見つからない.*\n入れました: cpu-1\.2\.3/);
   });
 
   it('list shows what is used and why, and what cannot be used', async (context) => {
