@@ -49,7 +49,11 @@ describe('The canary', () => {
       ),
     );
     for (const { name, detail, detail_ja = '' } of report.checks) {
-      assert.match(detail_ja, /[\u3040-\u30ff\u4e00-\u9fff]/, `${name} says what it saw in Japanese too`);
+      assert.match(
+        detail_ja,
+        /[\u3040-\u30ff\u4e00-\u9fff]/,
+        `${name} says what it saw in Japanese too`,
+      );
       assert.doesNotMatch(detail, /[\u3040-\u30ff]{6}/, `${name} says what it saw in English`);
     }
     assert.deepEqual([report.passed, report.minimal, report.identity], [true, false, identity]);
