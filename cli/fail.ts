@@ -56,7 +56,10 @@ export function fail(thrown: unknown, language: Language, lines: readonly string
   return describe(error.code).exit;
 }
 
-const INTERRUPTED = { ja: '中断しました', en: 'Interrupted' };
+const INTERRUPTED = {
+  ja: '中断しました。何も変えていません',
+  en: 'Interrupted; nothing was changed',
+};
 
 /** A usage error with its reason in both languages. */
 export function usageError(reason: { ja: string; en: string }): HoshikageError {

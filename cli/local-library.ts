@@ -10,6 +10,7 @@ import type { LibraryStore } from '../src/library/store.js';
 import type { TryLock } from '../src/models/lock.js';
 import { ask, findServer } from './admin-client.js';
 import { Interrupted, type SIGNAL_EXITS, usageError } from './fail.js';
+import { ownCommand } from './print.js';
 
 /** What a command on libraries works with. */
 export interface LocalLibraries {
@@ -67,11 +68,11 @@ export async function resolveNamed(text: string, libraries: LocalLibraries): Pro
       en: `no libllama named ${text} is installed; if you mean the file or directory here, write ./${text}`,
     });
   }
-  const { libraryAt, noLibraryAt } = await import('../src/library/store.js');
+  const { libraryAt } = await import('../src/library/store.js');
   const { homedir } = await import('node:os');
   const link = resolve(text.replace(/^~(?=[\\/])/, () => homedir()));
   const path = await libraryAt(link, places.platform);
-  if (path === null) throw noLibraryAt(link);
+  if (path === null) throw await nothingAt(link);
   const same = (await store.list()).find((one) => one.path === path);
   if (same) return { id: same.id, path, link: null, shown: same.id };
   return { id: null, path, link, shown: link };
@@ -80,12 +81,45 @@ export async function resolveNamed(text: string, libraries: LocalLibraries): Pro
 /** The installed library of that id, and nothing else. Codes: library_unknown, library_not_found. */
 export async function resolveInstalled(id: string, { store }: LocalLibraries): Promise<Named> {
   const installed = await store.get(id);
-  if (!installed) throw new HoshikageError('library_unknown', { id });
+  if (!installed) throw notInstalled(id);
   const { path } = installed;
   if (path !== null) return { id, path, link: null, shown: id };
   throw new HoshikageError('library_not_found', {
     reason: `${id} holds no libllama any more`,
     reason_ja: `${id} にはもう libllama がありません`,
+  });
+}
+
+/** What is called as `lib install` calls its own can be installed. */
+function notInstalled(id: string): HoshikageError {
+  const [, variant, version] = /^(cpu|cuda|vulkan|metal)-(\d[\w.+-]*)$/.exec(id) ?? [];
+  if (variant === undefined) return new HoshikageError('library_unknown', { id });
+  const command = `${ownCommand()} lib install ${variant} --version ${version}`;
+  return new HoshikageError('library_not_found', {
+    reason: `${id} is not installed yet; to install it: ${command}`,
+    reason_ja: `${id} はまだ入っていません。入れるには: ${command}`,
+  });
+}
+
+/** Why a path means no libllama: nothing is there, models are, or something else. */
+async function nothingAt(path: string): Promise<HoshikageError> {
+  const { readdir } = await import('node:fs/promises');
+  if (!(await exists(path))) {
+    return new HoshikageError('library_not_found', {
+      reason: `there is no ${path}`,
+      reason_ja: `${path} がありません`,
+    });
+  }
+  const names: readonly string[] = await readdir(path).catch(() => []);
+  const hasModels = names.some((name) => /\.gguf$/i.test(name));
+  const command = `${ownCommand()} add`;
+  return new HoshikageError('library_not_found', {
+    reason: hasModels
+      ? `${path} holds models (.gguf), no libllama; a model is registered with ${command}`
+      : `${path} holds no libllama`,
+    reason_ja: hasModels
+      ? `${path} にあるのはモデル(.gguf)で、libllama ではありません。モデルの登録は ${command} です`
+      : `${path} に libllama はありません`,
   });
 }
 

@@ -175,8 +175,8 @@ export const CATALOGUE = {
   },
   library_not_found: {
     ...down,
-    ja: 'libllama が見つかりません({reason})。HOSHIKAGE_LIB_PATH を設定するか、<設定>/hoshikage/lib/ に置いてください',
-    en: 'No libllama was found ({reason}); set HOSHIKAGE_LIB_PATH or put it into <config>/hoshikage/lib/',
+    ja: 'libllama が見つかりません: {reason}',
+    en: 'No libllama was found: {reason}',
   },
   library_incompatible: {
     ...down,
@@ -234,8 +234,8 @@ export const CATALOGUE = {
     status: 409,
     type: 'invalid_request_error',
     exit: 1,
-    ja: '{id} は使用中なので消せません。先に npx hoshikage lib use か lib rollback で切り替えてください(HOSHIKAGE_LIB_PATH が指しているなら、その設定を消してください)',
-    en: '{id} is in use and cannot be removed; switch first with npx hoshikage lib use or lib rollback (where HOSHIKAGE_LIB_PATH names it, remove that setting)',
+    ja: '{id} は使用中なので消せません。先に npx hoshikage lib use default か、lib use <別の名前> で切り替えてください(HOSHIKAGE_LIB_PATH が指しているなら、その設定を消してください)',
+    en: '{id} is in use and cannot be removed; switch first with npx hoshikage lib use default, or lib use <another> (where HOSHIKAGE_LIB_PATH names it, remove that setting)',
   },
   server_silent: {
     status: 503,
@@ -255,8 +255,8 @@ export const CATALOGUE = {
     status: 409,
     type: 'invalid_request_error',
     exit: 1,
-    ja: '戻る先がありません(まだ一度も切り替えていません)',
-    en: 'There is nothing to go back to (nothing was switched yet)',
+    ja: '戻る先がありません({reason})。npx hoshikage lib list で名前を選び、lib use で切り替えられます',
+    en: 'There is nothing to go back to ({reason}); choose one of npx hoshikage lib list and switch with lib use',
   },
   library_locked: {
     ...down,

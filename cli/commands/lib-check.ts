@@ -14,7 +14,7 @@ import {
   resolveNamed,
   untilInterrupted,
 } from '../local-library.js';
-import { formatBytes, plain, print, table, type Words } from '../print.js';
+import { formatBytes, plain, print, shortPath, table, type Words } from '../print.js';
 import type { Shell } from '../shell.js';
 
 type LibraryIdentity = NonNullable<Verdict['identity']>;
@@ -82,7 +82,7 @@ function scanLines(
   shell: Shell,
 ) {
   const { say, language } = shell;
-  const lines: Line[] = [[{ ja: 'ファイル', en: 'File' }, path]];
+  const lines: Line[] = [[{ ja: 'ファイル', en: 'File' }, shortPath(path)]];
   if (facts) {
     const { format, bits, machine } = facts;
     lines.push([{ ja: '形式', en: 'Format' }, `${format}, ${bits}-bit, ${machine}`]);

@@ -7,8 +7,8 @@ import { HoshikageError } from '../../src/errors.js';
 import type { FoundLibrary } from '../../src/library/find.js';
 import type { Installed } from '../../src/library/store.js';
 import { findServer } from '../admin-client.js';
-import type { ExitCode } from '../fail.js';
-import { type LocalLibraries, localLibraries, serverLibrary } from '../local-library.js';
+import { type ExitCode, usageError } from '../fail.js';
+import { DEFAULT, type LocalLibraries, localLibraries, serverLibrary } from '../local-library.js';
 import { print } from '../print.js';
 import type { Shell } from '../shell.js';
 
@@ -19,10 +19,17 @@ export async function remove(id: string, shell: Shell): Promise<ExitCode> {
   const libraries = await localLibraries(config);
   const { store } = libraries;
   const installed = await store.get(id);
+  if (id === DEFAULT) {
+    throw usageError({
+      ja: 'default は、何も選ばないときに使うもの(付属のものなど)の呼び名なので、消せません',
+      en: 'default stands for what is used without a choice (the packaged one), and cannot be removed',
+    });
+  }
   if (!installed) throw new HoshikageError('library_unknown', { id });
   for (const used of await inUse(libraries)) {
     if (await isUsed(installed, used)) throw new HoshikageError('library_in_use', { id });
   }
+  const { previous } = await store.active();
   const isGone = await store.remove(id);
   const { dir } = installed;
   print(
@@ -33,6 +40,14 @@ export async function remove(id: string, shell: Shell): Promise<ExitCode> {
           en: `Removed ${id} (${dir} stays, since it holds files that were not installed)`,
         }),
   );
+  if (previous?.id === id) {
+    print(
+      shell.say({
+        ja: 'lib rollback の戻る先だったので、次に切り替えるまで rollback はできません',
+        en: 'lib rollback would have gone back to it; until the next switch it has nowhere to go',
+      }),
+    );
+  }
   return 0;
 }
 

@@ -18,7 +18,8 @@ import {
   serverLibrary,
   untilInterrupted,
 } from '../local-library.js';
-import { ownCommand, plain, print, remark } from '../print.js';
+import { sayNotes } from '../notes.js';
+import { ownCommand, plain, print, remark, shortPath, type Words } from '../print.js';
 import { askYes } from '../question.js';
 import type { Shell } from '../shell.js';
 
@@ -34,21 +35,59 @@ interface UseOptions {
 export async function use(text: string, options: UseOptions, shell: Shell): Promise<ExitCode> {
   const libraries = await open(shell);
   const named = await resolveNamed(text, libraries);
+  if (await isInUse(named, libraries)) {
+    print(
+      shell.say({ ja: `もう使っています: ${named.shown}`, en: `Already in use: ${named.shown}` }),
+    );
+    return 0;
+  }
   return untilInterrupted((signal) => switchTo(named, { ...options, libraries, shell, signal }));
+}
+
+/** It is chosen, its files passed as they are, and a running server has it too. */
+async function isInUse(named: Named, libraries: LocalLibraries): Promise<boolean> {
+  const { id, link } = named;
+  // A file that cannot be read is mended by choosing anew.
+  const chosen = await libraries.store.active().catch(() => null);
+  if (link !== null || chosen === null || (chosen.active?.id ?? null) !== id) return false;
+  if (chosen.active && !(await hasProof(named, chosen.active, libraries))) return false;
+  const live = await serverLibrary(libraries.config);
+  return live === null || (live.state === 'ok' && live.path === named.path);
 }
 
 /** Switches to the one before; without a canary where nothing has changed since it passed. */
 export async function rollback(shell: Shell): Promise<ExitCode> {
   const libraries = await open(shell);
-  const { previous } = await libraries.store.active();
-  if (previous === undefined) throw new HoshikageError('library_no_previous');
+  const { active, previous } = await libraries.store.active();
+  if (previous === undefined) throw noPrevious(active);
   const named = previous
     ? await resolveInstalled(previous.id, libraries)
     : await resolveDefault(libraries);
   const minimal = previous?.minimal === true;
   const isProved = await hasProof(named, previous, libraries);
+  if (!isProved) {
+    print(
+      shell.say({
+        ja: `${named.shown} は、今のファイルでは試験に通っていないので、先に試験します`,
+        en: `${named.shown} has not passed with its files as they are, so it is proved first`,
+      }),
+    );
+  }
   return untilInterrupted((signal) =>
     switchTo(named, { minimal, isProved, libraries, shell, signal }),
+  );
+}
+
+/** Whoever has chosen one had another before, if only the default; it must have been removed. */
+function noPrevious(active: Choice | null): HoshikageError {
+  return new HoshikageError(
+    'library_no_previous',
+    active === null
+      ? {
+          reason: 'nothing was switched yet, or the one before was removed',
+          reason_ja: 'まだ切り替えていないか、前のものが消されています',
+        }
+      : { reason: 'the one before was removed', reason_ja: '前のものは消されています' },
   );
 }
 
@@ -100,6 +139,9 @@ async function switchTo(named: Named, switching: Switching): Promise<ExitCode> {
     if (signal.aborted) throw new HoshikageError('cancelled');
     const isLive = await activate(id, { minimal, libraries, shell });
     report(id, isLive, shell);
+    if (link?.created) print(plain(shell.say(linkWords(link.id, named.path))));
+    const { scanHere } = await import('../../src/library/known.js');
+    sayNotes((await scanHere(named.path, libraries.env)).notes, shell);
     return 0;
   } catch (error) {
     // A link that nobody asked for by itself goes with the switch that failed.
@@ -129,7 +171,8 @@ async function prove(
   const { config } = libraries;
   const { shown, path } = named;
   const { say } = shell;
-  print(plain(say({ ja: `試験しています: ${path}`, en: `Proving ${path}` })));
+  const place = shortPath(path);
+  print(plain(say({ ja: `試験しています: ${place}`, en: `Proving ${place}` })));
   const { proofKey, recordProof } = await import('../../src/library/proofs.js');
   // Before anything is tried: only these files will have passed.
   const key = await proofKey(path);
@@ -220,6 +263,11 @@ const NOT_ASKED = {
   ja: 'サーバーが応答しないため、次に起動したときから使います',
   en: 'The server does not answer; its next start will use it',
 };
+
+const linkWords = (id: string, path: string): Words => ({
+  ja: `${id} は ${shortPath(path)} に付けた名前です(lib list に出ます)`,
+  en: `${id} is the name given to ${shortPath(path)} (lib list shows it)`,
+});
 
 function report(id: string | null, isLive: boolean, { say }: Shell): void {
   const name = id ?? DEFAULT;

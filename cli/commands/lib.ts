@@ -78,14 +78,22 @@ export const libCommand: Command = (parser, shell) => {
           'check <library>',
           say({ ja: '何も変えずに調べる', en: 'Look at one and change nothing' }),
           (check) =>
-            check.positional('library', which).option('canary', {
-              type: 'boolean',
-              default: false,
-              describe: say({
-                ja: '切り替える前の試験もする',
-                en: 'Run the proof that a switch needs, too',
+            check
+              .positional('library', {
+                ...which,
+                describe: say({
+                  ja: '名前(lib list で分かる)、ファイルかディレクトリ、または default(何も選ばないときのもの)',
+                  en: 'An id (see lib list), a file or directory, or default (the one without a choice)',
+                }),
+              })
+              .option('canary', {
+                type: 'boolean',
+                default: false,
+                describe: say({
+                  ja: '切り替える前の試験もする',
+                  en: 'Run the proof that a switch needs, too',
+                }),
               }),
-            }),
           ({ library, canary }) =>
             shell.run(async () =>
               (await import('./lib-check.js')).check(literal(library), { canary }, shell),

@@ -89,8 +89,11 @@ async function findNamed(libPath: string, platform: NodeJS.Platform): Promise<Fo
     return { path: await realpath(libPath), origin, reason: `set to ${libPath}` };
   const path = kind === 'directory' ? await libraryIn(libPath, platform) : null;
   if (path) return { path, origin, reason: `set to the directory ${libPath}` };
-  const what = kind === 'directory' ? 'holds no libllama' : 'does not exist';
-  throw new HoshikageError('library_not_found', { reason: `${origin}=${libPath} ${what}` });
+  const isThere = kind === 'directory';
+  throw new HoshikageError('library_not_found', {
+    reason: `${origin}=${libPath} ${isThere ? 'holds no libllama' : 'does not exist'}`,
+    reason_ja: `${origin}=${libPath} ${isThere ? 'に libllama がありません' : 'がありません'}`,
+  });
 }
 
 /** Whoever chose a library must not get another one without a word. */

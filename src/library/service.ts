@@ -279,8 +279,11 @@ function refusal(wire: WireError, found: FoundLibrary, libDir: string): Hoshikag
     const details = { ...wire.details, reason: wire.reason };
     return new HoshikageError('library_incompatible', details, { cause: error });
   }
-  const reason = `searched ${libDir}, the npm package and the system: ${wire.reason}`;
-  return new HoshikageError('library_not_found', { reason }, { cause: error });
+  const details = {
+    reason: `searched ${libDir}, the npm package and the system: ${wire.reason}; put one into that directory, or name it with HOSHIKAGE_LIB_PATH`,
+    reason_ja: `${libDir}、npm のパッケージ、システムを探しました(${wire.reason})。そのディレクトリに置くか、HOSHIKAGE_LIB_PATH で指定してください`,
+  };
+  return new HoshikageError('library_not_found', details, { cause: error });
 }
 
 function reasonOf(thrown: unknown): ErrorDetails {

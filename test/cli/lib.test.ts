@@ -172,9 +172,16 @@ describe('hoshikage lib', { concurrency: 2, skip }, () => {
       await user.run(['lib', 'use', './cuda-9.9.9']),
     ];
     assert.deepEqual([id.code, path.code], [1, 1]);
-    assert.match(id.stderr, /No such libllama is installed: cuda-9\.9\.9/);
+    assert.match(
+      id.stderr,
+      /cuda-9\.9\.9 is not installed yet; .*lib install cuda --version 9\.9\.9/,
+    );
     const place = join(realpathSync(user.home), 'cuda-9.9.9');
-    assert.ok(path.stderr.includes(`there is none at ${place}`), path.stderr);
+    assert.ok(path.stderr.includes(`there is no ${place}`), path.stderr);
+    assert.ok(!path.stderr.includes('HOSHIKAGE_LIB_PATH'), path.stderr);
+    user.model('models/a.gguf');
+    const models = await user.run(['lib', 'check', './models']);
+    assert.match(models.stderr, /holds models \(\.gguf\), no libllama; .* hoshikage add/);
   });
 
   it('a bare name is an id, and never what lies in this directory', async (context) => {
@@ -197,7 +204,7 @@ describe('hoshikage lib', { concurrency: 2, skip }, () => {
     user.writeFile(join(lib, 'active.json'), JSON.stringify(choice));
     const { code, stderr } = await user.run(['lib', 'rollback']);
     assert.equal(code, 1);
-    assert.match(stderr, /No such libllama is installed: cpu-1\.2\.3/);
+    assert.match(stderr, /cpu-1\.2\.3 is not installed yet/);
     assert.deepEqual(JSON.parse(readFileSync(join(lib, 'active.json'), 'utf8')), choice);
   });
 
@@ -242,6 +249,35 @@ describe('hoshikage lib', { concurrency: 2, skip }, () => {
     const { code, stderr } = await commandUser(context).run(['lib', 'rollback']);
     assert.equal(code, 1);
     assert.match(stderr, /nothing to go back to/);
+  });
+
+  it('use of what is in use already proves nothing again, and default cannot be removed', async (context) => {
+    const user = commandUser(context);
+    const used = await user.run(['lib', 'use', 'default', '--lang', 'ja']);
+    assert.deepEqual([used.code, used.stdout], [0, 'もう使っています: default\n']);
+    const removed = await user.run(['lib', 'rm', 'default']);
+    assert.equal(removed.code, 2);
+    assert.match(removed.stderr, /default .* cannot be removed/);
+  });
+
+  it('rm of the one before says that rollback has nowhere to go, and rollback says why', async (context) => {
+    const user = await userWithRegistry(context);
+    await user.run(['lib', 'install', 'cpu']);
+    const lib = join(user.configDir, 'lib');
+    user.writeFile(join(lib, 'mine', 'libllama.so'), 'mine');
+    const choice = (id: string) => ({ id, minimal: false });
+    const file = { format: 1, active: choice('mine'), previous: choice('cpu-1.2.3') };
+    user.writeFile(join(lib, 'active.json'), JSON.stringify(file));
+    const inUse = await user.run(['lib', 'rm', 'mine']);
+    assert.match(inUse.stderr, /mine is in use .*lib use default/);
+    const removed = await user.run(['lib', 'rm', 'cpu-1.2.3']);
+    assert.match(
+      removed.stdout,
+      /Removed cpu-1\.2\.3\n.*until the next switch it has nowhere to go/,
+    );
+    const { code, stderr } = await user.run(['lib', 'rollback']);
+    assert.equal(code, 1);
+    assert.match(stderr, /nothing to go back to \(the one before was removed\)/);
   });
 
   it('rm leaves what was put there by hand', async (context) => {
