@@ -301,7 +301,7 @@ function wordsOf({ version, layout, minimal }: LibraryIdentity): string {
 
 function wordsInJapanese({ version, layout, minimal }: LibraryIdentity): string {
   const mode = minimal ? '、最小モード' : '';
-  return `版は ${version ?? '不明'}、構造体は ${layout.model}/${layout.context}${mode}`;
+  return `版 ${version ?? '不明'}、構造体 ${layout.model}/${layout.context}${mode}`;
 }
 
 /** What must be the same in the probe and in an engine. Only the probe narrows builds by samplers. */
