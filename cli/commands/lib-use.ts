@@ -5,6 +5,7 @@
 import type { Config } from '../../src/config.js';
 import { HoshikageError } from '../../src/errors.js';
 import type { Choice } from '../../src/library/active.js';
+import type { Verdict } from '../../src/library/verdict.js';
 import { showCanary } from '../canary-runner.js';
 import type { ExitCode } from '../fail.js';
 import {
@@ -35,24 +36,34 @@ interface UseOptions {
 export async function use(text: string, options: UseOptions, shell: Shell): Promise<ExitCode> {
   const libraries = await open(shell);
   const named = await resolveNamed(text, libraries);
-  if (await isInUse(named, libraries)) {
+  return untilInterrupted(async (signal) => {
+    if (!(await isInUse(named, libraries, signal))) {
+      return switchTo(named, { ...options, libraries, shell, signal });
+    }
     print(
       shell.say({ ja: `もう使っています: ${named.shown}`, en: `Already in use: ${named.shown}` }),
     );
     return 0;
-  }
-  return untilInterrupted((signal) => switchTo(named, { ...options, libraries, shell, signal }));
+  });
 }
 
-/** It is chosen, its files passed as they are, and a running server has it too. */
-async function isInUse(named: Named, libraries: LocalLibraries): Promise<boolean> {
+/**
+ * It is chosen, a running server has it too, and its files passed as they are. What the search order
+ * finds needs no proof, only to be usable.
+ */
+async function isInUse(
+  named: Named,
+  libraries: LocalLibraries,
+  signal: AbortSignal,
+): Promise<boolean> {
   const { id, link } = named;
   // A file that cannot be read is mended by choosing anew.
   const chosen = await libraries.store.active().catch(() => null);
   if (link !== null || chosen === null || (chosen.active?.id ?? null) !== id) return false;
-  if (chosen.active && !(await hasProof(named, chosen.active, libraries))) return false;
   const live = await serverLibrary(libraries.config);
-  return live === null || (live.state === 'ok' && live.path === named.path);
+  if (live !== null && (live.state !== 'ok' || live.path !== named.path)) return false;
+  if (id !== null) return hasProof(named, chosen.active, libraries);
+  return live !== null || (await verdictOn(named, libraries, false, signal)).error === null;
 }
 
 /** Switches to the one before; without a canary where nothing has changed since it passed. */
@@ -198,24 +209,31 @@ async function prove(
  * which that mode could belong. Codes: library_incompatible, library_not_found.
  */
 async function needsMinimal(
-  { id, link, path }: Named,
-  { config, env }: LocalLibraries,
+  named: Named,
+  libraries: LocalLibraries,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { knownVerdict } = await import('../../src/library/known.js');
   const { fromWire } = await import('../../src/engine/protocol.js');
-  const { silentLog: log } = await import('../../src/log.js');
-  const { cacheDir } = config;
-  const ask = (allowUnknown: boolean) =>
-    knownVerdict({ path, allowUnknown, cacheDir, env, log, signal });
-  const { verdict } = await ask(false);
-  if (!verdict.error) return false;
-  const isChoice = id !== null || link !== null;
-  if (isChoice || config.allowUnknownLibllama) {
-    const lenient = (await ask(true)).verdict;
+  const { error } = await verdictOn(named, libraries, false, signal);
+  if (!error) return false;
+  const isChoice = named.id !== null || named.link !== null;
+  if (isChoice || libraries.config.allowUnknownLibllama) {
+    const lenient = await verdictOn(named, libraries, true, signal);
     if (lenient.identity?.minimal) return true;
   }
-  throw fromWire(verdict.error);
+  throw fromWire(error);
+}
+
+async function verdictOn(
+  { path }: Named,
+  { config, env }: LocalLibraries,
+  allowUnknown: boolean,
+  signal: AbortSignal,
+): Promise<Verdict> {
+  const { knownVerdict } = await import('../../src/library/known.js');
+  const { silentLog: log } = await import('../../src/log.js');
+  const { cacheDir } = config;
+  return (await knownVerdict({ path, allowUnknown, cacheDir, env, log, signal })).verdict;
 }
 
 /** What it means, and whether the user wants it; without a terminal the way to say so is shown. */

@@ -94,7 +94,7 @@ describe('A libllama newer than the table', () => {
       id: 'newest',
       minimal: true,
     });
-    assert.match((await lib('list')).output, /^\* {2}newest .* minimal /m);
+    assert.match((await lib('list')).output, /^\* +newest .* minimal /m);
 
     const server = await startServer(t, { home, main });
     const { body } = await chat(server, chatBody('talker', '設定', { temperature: 0 }));

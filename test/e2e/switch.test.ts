@@ -172,8 +172,8 @@ describe('A switch of the library', () => {
     });
     assert.deepEqual([status.state, status.origin, status.path], ['ok', 'active', other]);
     const list = await lib(t, home, ['list']);
-    assert.match(list.output, new RegExp(`^\\* {2}${id} .*lib use <PATH>$`, 'm'));
-    assert.match(list.output, new RegExp(`chosen by hoshikage lib use ${id}`));
+    assert.match(list.output, new RegExp(`^\\* +${id} .*lib use <PATH>$`, 'm'));
+    assert.match(list.output, new RegExp(`chosen with lib use ${id}`));
     const kept = await lib(t, home, ['rm', id]);
     assert.match(kept.output, /is in use/);
     assert.equal((await lib(t, home, ['use', 'default'])).code, 0);
