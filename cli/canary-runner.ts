@@ -37,7 +37,7 @@ export async function showCanary(
     files: await libraryFiles(path, minimal, env),
     env,
     cacheDir: config.cacheDir,
-    gpuLayers: config.nGpuLayers,
+    gpuLayers: config.nGpuLayers === 'auto' ? -1 : config.nGpuLayers,
     log: silentLog,
     signal,
     onCheck: (check) => print(lineOf(check, shell)),

@@ -155,11 +155,7 @@ export function examineConfig(sources: ConfigSources = {}): ExaminedConfig {
     language: chooseLanguage(from),
     origins: Object.freeze(origins as Record<SettingKey, Origin>),
     engineEnvironment: Object.freeze(engineEnvironment(file, from.env)),
-    hints: Object.freeze([
-      ...nameHints(file, from.env),
-      ...lineHints(text, paths.envFile),
-      ...unusedHints(values),
-    ]),
+    hints: Object.freeze([...nameHints(file, from.env), ...lineHints(text, paths.envFile)]),
   });
   return { config, problems, texts: texts as Record<SettingKey, string> }; // the same loop
 }
@@ -340,15 +336,6 @@ function linesMore(value: string, following: readonly string[]): number {
   const closes = (line: string) => line.replaceAll(`\\${quote}`, '').includes(quote);
   // A quote that is never closed is part of a value of one line.
   return closes(value.slice(1)) ? 0 : following.findIndex(closes) + 1;
-}
-
-/** Remarks on settings that are read but do nothing yet, where they are set to something of their own. */
-function unusedHints(values: Record<string, unknown>): string[] {
-  const place = { baseDir: '', home: '' };
-  const isSet = ({ property, kind, default: usual }: Setting) =>
-    values[property] !== (usual === '' ? kind.empty : kind.parse(usual, place));
-  const unused = SETTINGS.filter(({ key }) => key === 'RAMDISK_PATH' || key === 'GREAT_TIMEOUT');
-  return unused.filter(isSet).map(({ key }) => `${key} はまだ使いません / ${key} is not used yet`);
 }
 
 /** Typing errors (a letter too much, missing, wrong, or two swapped) between two names. */

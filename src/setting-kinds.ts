@@ -102,8 +102,8 @@ export function boolean(): Kind<boolean> {
 export function choice<const T extends string>(...words: readonly T[]): Kind<T> {
   return {
     type: 'choice',
-    en: `one of ${words.join(', ')}`,
-    ja: `${words.join('、')} のどれか`,
+    en: words.length === 1 ? `${words[0]}` : `one of ${words.join(', ')}`,
+    ja: words.length === 1 ? `${words[0]}` : `${words.join('、')} のどれか`,
     parse: (raw) => words.find((word) => word === raw.toLowerCase()),
   };
 }
@@ -210,4 +210,14 @@ export function shares(): Kind<readonly number[]> {
 /** The kind, or null where nothing is given. */
 export function optional<T>(kind: Kind<T>): Kind<T | null> {
   return { ...kind, empty: null };
+}
+
+/** What the one kind takes, or else the other. */
+export function either<A, B>(one: Kind<A>, other: Kind<B>): Kind<A | B> {
+  return {
+    type: other.type,
+    en: `${one.en}, or ${other.en}`,
+    ja: `${one.ja}、または${other.ja}`,
+    parse: (raw, place) => one.parse(raw, place) ?? other.parse(raw, place),
+  };
 }

@@ -62,7 +62,7 @@ describe('settings', () => {
     assert.equal(config.maxBodyBytes, 20 * 1024 * 1024);
     assert.equal(config.logKeepDays, 14);
     assert.equal(config.apiKey, null);
-    assert.equal(config.ramdiskPath, null);
+    assert.equal(config.ramdiskPath, '/dev/shm');
     assert.equal(config.libPath, null);
     assert.equal(config.modelDir, join(configDir, 'models'));
     assert.equal(config.modelMapFile, join(configDir, 'model_map.json'));
@@ -268,16 +268,6 @@ describe('names that are no settings', () => {
     const numbers = hints.map((hint) => / line (\d+):/.exec(hint)?.[1]);
     assert.deepEqual(numbers, ['3', '9']);
     assert.doesNotMatch(hints.join('\n'), /secret-text/);
-  });
-
-  it('give a hint when they are set but not used yet', (context) => {
-    const { sources } = user(context, 'RAMDISK_PATH=/dev/shm\nGREAT_TIMEOUT=5\n');
-    const { hints } = loadConfig(sources);
-    assert.deepEqual(hints, [
-      'GREAT_TIMEOUT はまだ使いません / GREAT_TIMEOUT is not used yet',
-      'RAMDISK_PATH はまだ使いません / RAMDISK_PATH is not used yet',
-    ]);
-    assert.deepEqual(loadConfig(user(context, 'RAMDISK_PATH=\n').sources).hints, []);
   });
 });
 

@@ -58,6 +58,7 @@ const imports = files.flatMap((file) => importsOf(file, read(file)));
 function roomOf(file: string): string {
   if (file.startsWith('cli/')) return 'cli';
   const name = file.replace(/^src\//, '');
+  if (name.startsWith('settings/')) return 'config';
   if (name.includes('/')) return name.slice(0, name.indexOf('/'));
   const base = name.replace(/\.ts$/, '');
   return base === 'settings' || base === 'setting-kinds' ? 'config' : base;

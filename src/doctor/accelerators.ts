@@ -267,12 +267,22 @@ function useFinding(patient: Patient, { accelerators, view, gpuFiles }: Use): Fi
   if (gpus.length > 0) {
     const names = listed(gpus.map(({ name, description }) => `${name} (${description})`));
     const layers = config.nGpuLayers;
-    return finding('accelerators.use', 'ok', {
-      ja: `${names.ja} に${layers < 0 ? 'すべての' : ` ${layers} `}層を載せます`,
-      en: `${layers < 0 ? 'All' : layers} layers go to ${names.en}`,
-    });
+    return finding('accelerators.use', 'ok', layersText(layers, names));
   }
   return idleFinding(patient, { accelerators, view, gpuFiles });
+}
+
+function layersText(layers: number | 'auto', names: Text): Text {
+  if (layers === 'auto') {
+    return {
+      ja: `${names.ja} に載るだけの層を載せます`,
+      en: `As many layers as fit go to ${names.en}`,
+    };
+  }
+  return {
+    ja: `${names.ja} に${layers < 0 ? 'すべての' : ` ${layers} `}層を載せます`,
+    en: `${layers < 0 ? 'All' : layers} layers go to ${names.en}`,
+  };
 }
 
 /** No GPU is used: is that a pity? */

@@ -113,6 +113,12 @@ async function ramdiskFinding({ machine, settings }: Patient): Promise<Finding> 
   }
   const facts = await machine.facts(path);
   const space = facts?.kind === 'directory' ? await machine.space(path) : null;
+  if (!space && settings.config.origins.RAMDISK_PATH === 'default') {
+    return finding('storage.ramdisk', 'skipped', {
+      ja: `${path} がないので、RAM ディスクは使いません`,
+      en: `There is no ${path}, so no RAM disk is used`,
+    });
+  }
   if (!space) {
     return finding(
       'storage.ramdisk',
@@ -123,7 +129,7 @@ async function ramdiskFinding({ machine, settings }: Patient): Promise<Finding> 
   }
   const [free, total] = [sizeText(space.freeBytes), sizeText(space.totalBytes)];
   return finding('storage.ramdisk', 'ok', {
-    ja: `${path}(空き ${free} / ${total})。この版ではまだ使いません`,
-    en: `${path} (${free} of ${total} free); not used by this version yet`,
+    ja: `${path}(空き ${free} / ${total})`,
+    en: `${path} (${free} of ${total} free)`,
   });
 }

@@ -19,8 +19,8 @@ export interface EngineOptions {
   readonly flashAttention: 'auto' | 'on' | 'off';
   readonly cacheTypeK: CacheType;
   readonly cacheTypeV: CacheType;
-  /** -1 = all layers. */
-  readonly gpuLayers: number;
+  /** -1 = all layers; `auto` = as many as the devices' free memory takes. */
+  readonly gpuLayers: number | 'auto';
   readonly mainGpu?: number;
   /** Share of the model on each device. */
   readonly tensorSplit?: readonly number[];

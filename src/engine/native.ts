@@ -72,7 +72,7 @@ export function decodeThreads(threads: number, cores: number): number {
 export function nativeModelOptions(options: EngineOptions): NativeModelOptions {
   return {
     path: options.modelPath,
-    gpuLayers: options.gpuLayers,
+    gpuLayers: options.gpuLayers === 'auto' ? -1 : options.gpuLayers,
     mmap: options.mmap,
     mlock: options.mlock,
     ...(options.mainGpu !== undefined && { mainGpu: options.mainGpu }),

@@ -8,7 +8,7 @@ import type { ModelEntry } from '../models/registry.js';
 /** The settings an engine is made of; a Config has them all. */
 export interface EngineSettings {
   readonly nCtx: number;
-  readonly nGpuLayers: number;
+  readonly nGpuLayers: number | 'auto';
   readonly nSlots: number;
   readonly nThreads: number;
   readonly nBatch: number;
