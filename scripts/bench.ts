@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: measures speed and latencies with models it makes itself, prints a table and leaves
- * it with its CSV in bench-out/. Arguments choose groups: speed status leaving start idle.
+ * it with its CSV in bench-out/. Arguments choose groups: speed status leaving start idle switch.
  * Not a test: nothing here passes or fails. Targets are shown beside the values.
  */
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import { randomModel } from '../test/helpers/models.js';
 import { machine, type Row, saveReport, tableOf } from './bench/report.js';
 import { measureIdle, measureLeaving, measureStart, measureStatus } from './bench/service.js';
 import { measureSpeed, type SpeedCase } from './bench/speed.js';
+import { measureSwitch } from './bench/switch.js';
 
 const REPEATS = 7;
 
@@ -41,6 +42,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
   leaving: () => measureLeaving(REPEATS),
   start: () => measureStart(REPEATS),
   idle: () => measureIdle(3),
+  switch: () => measureSwitch(5),
 };
 
 async function main(chosen: readonly string[]): Promise<void> {
