@@ -36,6 +36,33 @@ export interface EngineOptions {
    * models that have no memory (encoders such as BERT). `info.slots` is then 0 and start() refuses.
    */
   readonly purpose?: 'generate' | 'embed';
+  /** What all this is estimated to take; absent where nobody looked. */
+  readonly memory?: MemoryNeed;
+}
+
+/**
+ * What a model is estimated to take, in bytes, by its file and these options, before anything is
+ * allocated. A layer's weights and cache lie together, on a device or in main memory.
+ */
+export interface MemoryNeed {
+  /** Weights of each layer, its experts included. */
+  readonly layerBytes: readonly number[];
+  /** Of those, the experts: what cpuExpertLayers keeps in main memory for its first layers. */
+  readonly expertBytes: readonly number[];
+  /** Final norm and head; they are placed like one more layer after the last. */
+  readonly outputBytes: number;
+  /** What the head takes besides on a device, where it is a copy of the embedding table. */
+  readonly outputCopyBytes: number;
+  /** Embedding table and whatever else belongs to no layer: always in main memory. */
+  readonly inputBytes: number;
+  /** KV cache or recurrent state of each layer, for all slots. */
+  readonly kvBytesPerLayer: readonly number[];
+  /** Scratch memory of one step, on each device that has layers. */
+  readonly computeBytes: number;
+  /** Scratch memory of one step in main memory, and the process itself with its vocabulary. */
+  readonly hostBytes: number;
+  /** Of all this, what main memory holds for this engine alone, neither mapped nor on a device. */
+  readonly privateBytes: number;
 }
 
 /** KV cache element types by their ggml names. */
