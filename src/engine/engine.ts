@@ -293,11 +293,13 @@ export interface Engine {
   embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]>;
   /**
    * Writes what an idle slot's cache holds to a file, replacing it at once and whole. Null where
-   * nothing is cached or the slot is busy. `bytes` is the file's size. Code: state_unwritable.
+   * nothing is cached, the slot is busy, or the library's part would have more than `mostBytes`, which
+   * is said in the log. `bytes` is the file's size. Code: state_unwritable.
    */
   saveState(
     slot: number,
     path: string,
+    mostBytes?: number,
   ): Promise<{ readonly tokens: Int32Array; readonly bytes: number } | null>;
   /**
    * Fills the idle slot that was unused for longest with a saved state; a prompt that begins with its

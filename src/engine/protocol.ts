@@ -48,6 +48,7 @@ export type Command =
       readonly id: number;
       readonly slot: number;
       readonly path: string;
+      readonly mostBytes?: number;
     }
   | { readonly type: 'restoreState'; readonly id: number; readonly path: string }
   | { readonly type: 'start'; readonly id: number; readonly request: CompletionRequest }

@@ -127,9 +127,13 @@ export class EngineProxy implements Engine {
     }
   }
 
-  async saveState(slot: number, path: string): Promise<SavedState | null> {
+  async saveState(slot: number, path: string, mostBytes?: number): Promise<SavedState | null> {
     const extraMs = this.#answerLimitMs * (STATE_FACTOR - 1);
-    const value = await this.#call((id) => ({ type: 'saveState', id, slot, path }), extraMs);
+    const limit = mostBytes === undefined ? {} : { mostBytes };
+    const value = await this.#call(
+      (id) => ({ type: 'saveState', id, slot, path, ...limit }),
+      extraMs,
+    );
     if (value !== null && !('bytes' in value)) throw wrongAnswer('saveState');
     return value;
   }

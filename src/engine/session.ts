@@ -50,6 +50,8 @@ export interface SessionDeps {
   readonly emit: (message: Message) => void;
 }
 
+type SaveCommand = Extract<Command, { type: 'saveState' }>;
+
 interface Running {
   readonly completion: NativeCompletion;
   readonly roomBound: boolean;
@@ -99,7 +101,7 @@ export class Session {
         this.#answer(command.id, () => this.#embed(command.inputs));
         break;
       case 'saveState':
-        this.#answer(command.id, () => this.#saved(this.#saveState(command.slot, command.path)));
+        this.#answer(command.id, () => this.#saved(this.#saveState(command)));
         break;
       case 'restoreState':
         this.#answer(command.id, () => this.#restoreState(command.path));
@@ -198,14 +200,15 @@ export class Session {
     return this.#embedder.embed(inputs);
   }
 
-  async #saveState(slot: number, path: string): Promise<SavedState | null> {
+  async #saveState({ slot, path, mostBytes }: SaveCommand): Promise<SavedState | null> {
     const context = this.#openContext();
     const key = this.#stateKey;
     if (key === null) {
       this.#log('warn', 'no state is saved: the model or library file is gone');
       return null;
     }
-    const state = await context.saveState(slot, constants.MAX_LENGTH);
+    const most = Math.min(mostBytes ?? constants.MAX_LENGTH, constants.MAX_LENGTH);
+    const state = await context.saveState(slot, most);
     if (!state) return null;
     const bytes = await writeState(path, key, state, this.#closed.signal);
     return { tokens: state.tokens, bytes };

@@ -290,6 +290,8 @@ test('a slot’s state goes to a file and comes back; what does not fit is said 
     const saved = await engine.saveState(0, path);
     assert.deepEqual([...(saved?.tokens ?? [])], [97, 98, 99]);
     assert.equal(saved?.bytes, (await stat(path)).size);
+    assert.equal(await engine.saveState(0, path, 2), null);
+    assert.equal((await engine.saveState(0, path, 3))?.bytes, saved?.bytes);
     await engine.close();
 
     const second = await openHere();

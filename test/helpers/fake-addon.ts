@@ -193,9 +193,10 @@ class FakeContext implements NativeContext {
     return { steps: this.#steps, promptTokens: 0, generatedTokens: 0, rings: this.#steps };
   }
 
-  async saveState(slot: number): Promise<NativeState | null> {
+  async saveState(slot: number, mostBytes: number): Promise<NativeState | null> {
     if (this.#closed) throw coded('closed', 'the context is closed');
     if (slot !== 0 || this.#running.size > 0 || this.#cached.length === 0) return null;
+    if (this.#cached.length > mostBytes) return null;
     return { tokens: this.#cached, data: Uint8Array.from(this.#cached, (token) => 255 - token) };
   }
 
