@@ -3,34 +3,24 @@
  * Runs in the server, one call per request. It must give the lease back however it ends, and must
  * never start a decode for a prompt that does not fit.
  */
-import { randomInt } from 'node:crypto';
-import type {
-  CompletionResult,
-  Engine,
-  EngineCompletion,
-  SamplingOptions,
-} from '../engine/engine.js';
+import type { CompletionResult, Engine, EngineCompletion } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { ModelCatalog } from '../models/catalog.js';
-import type { ModelEntry } from '../models/registry.js';
+import { isEngineLoss } from '../resources/engine-loss.js';
+import { throwIfGone, unlessGone } from '../resources/gone.js';
 import { type EngineSettings, engineOptionsOf } from '../resources/options.js';
 import type { Lease, ModelPool } from '../resources/pool.js';
 import { fingerprintOf } from './fingerprint.js';
-import type { ChatRequest, SamplingRequest } from './message.js';
+import type { ChatRequest } from './message.js';
 import { buildPrompt, CHATML, type PromptText } from './prompt.js';
+import { checkBiases, maxTokensOf, type SamplingSettings, samplingOf } from './sampling.js';
 import type { TemplateRenderer } from './template.js';
 import { stopList, TextAssembler } from './text.js';
 
 /** The settings a chat needs; a Config has them all. */
-export interface ChatSettings extends EngineSettings {
-  readonly temperature: number;
-  readonly topP: number;
-  readonly topK: number;
-  readonly minP: number;
-  readonly repeatPenalty: number;
-  readonly repeatLastN: number;
-  /** 0 = no limit but the context. */
-  readonly maxTokens: number;
+export interface ChatSettings extends EngineSettings, SamplingSettings {
+  /** Whether a request that had sent nothing is run again when its engine was lost. */
+  readonly retryOnCrash: boolean;
 }
 
 /** What completeChat works with. */
@@ -54,9 +44,14 @@ export interface ChatTimings {
   readonly loadMs: number;
   readonly prefillMs: number;
   readonly generationMs: number;
+  /** Spent on an engine that was lost, where the request was run again; else 0. */
+  readonly retriedMs: number;
 }
 
-/** What happens in a completion: `start` once, `text` any number of times, `end` once. */
+/**
+ * What happens in a completion: `start` once, `text` any number of times, `end` once. A second `start`
+ * begins anew after the engine was lost: what was said before it counts no more.
+ */
 export type ChatEvent =
   | {
       readonly type: 'start';
@@ -77,15 +72,23 @@ export type ChatEvent =
 /** An engine that does not let go of a slot for this long after a cancel is not waited for. */
 const SETTLE_LIMIT_MS = 30_000;
 
+/** How one request is served. */
+export interface ChatRun {
+  readonly signal: AbortSignal;
+  /** Nobody is told a word before the end, so that a lost engine can be made good until then. */
+  readonly whole?: boolean;
+}
+
 /**
- * Runs one completion; cancelled by `signal` in every phase. Codes: model_not_found, those of
- * ModelPool.acquire, invalid_value (logit_bias), template_failed, context_length_exceeded, decode_failed, engine_crashed,
- * cancelled.
+ * Runs one completion; cancelled by `signal` in every phase. With `retryOnCrash` one that has said
+ * nothing yet is run again, once, when its engine is lost. Codes: model_not_found, those of
+ * ModelPool.acquire, invalid_value (logit_bias), template_failed, context_length_exceeded,
+ * decode_failed, engine_crashed, engine_hung, engine_out_of_memory, cancelled.
  */
 export async function* completeChat(
   deps: ChatDeps,
   request: ChatRequest,
-  signal: AbortSignal,
+  { signal, whole = false }: ChatRun,
 ): AsyncGenerator<ChatEvent, void, undefined> {
   const entry = deps.catalog.get(request.model);
   if (!entry) {
@@ -93,12 +96,33 @@ export async function* completeChat(
   }
   // While the model is waited for.
   deps.renderer.warm();
-  const lease = await deps.pool.acquire(entry, { signal });
-  try {
-    yield* runWithLease(deps, request, { lease, signal });
-  } finally {
-    lease.release();
+  let spent = { queueMs: 0, loadMs: 0, retriedMs: 0 };
+  for (let isLast = !deps.config.retryOnCrash; ; isLast = true) {
+    const lease = await deps.pool.acquire(entry, { signal });
+    const begun = performance.now();
+    let isSaid = false;
+    try {
+      for await (const event of runWithLease(deps, request, { lease, signal })) {
+        if (event.type === 'text') isSaid = !whole;
+        yield event.type === 'end' ? { ...event, timings: sum(event.timings, spent) } : event;
+      }
+      return;
+    } catch (thrown) {
+      if (isLast || isSaid || signal.aborted || !isEngineLoss(thrown)) throw thrown;
+    } finally {
+      lease.release();
+    }
+    const retriedMs = performance.now() - begun;
+    spent = { queueMs: lease.queuedMs, loadMs: lease.loadMs, retriedMs };
   }
+}
+
+function sum(
+  timings: ChatTimings,
+  { queueMs, loadMs, retriedMs }: Pick<ChatTimings, 'queueMs' | 'loadMs' | 'retriedMs'>,
+): ChatTimings {
+  const [queue, load] = [timings.queueMs + queueMs, timings.loadMs + loadMs];
+  return { ...timings, queueMs: queue, loadMs: load, retriedMs };
 }
 
 async function* runWithLease(
@@ -195,6 +219,7 @@ function endOf(lease: Lease, result: CompletionResult, stoppedAt: number | null)
       loadMs: lease.loadMs,
       prefillMs: result.prefillMs,
       generationMs: result.generationMs,
+      retriedMs: 0,
     },
   };
 }
@@ -228,79 +253,4 @@ function checkLength(prompt: Int32Array, contextTokens: number): void {
     n_ctx: contextTokens,
     param: 'messages',
   });
-}
-
-/** The schema knows no vocabulary, and native code must not be the first to look. */
-function checkBiases({ logitBias = [] }: SamplingRequest, vocabularySize: number): void {
-  const unknown = logitBias.find(([token]) => token >= vocabularySize);
-  if (!unknown) return;
-  throw new HoshikageError('invalid_value', {
-    param: `logit_bias.${unknown[0]}`,
-    reason: `the vocabulary has ${vocabularySize} tokens`,
-    reason_ja: `語彙は ${vocabularySize} トークンです`,
-  });
-}
-
-function maxTokensOf(config: ChatSettings, entry: ModelEntry, request: ChatRequest): number {
-  const limit = request.maxTokens ?? entry.settings.maxTokens ?? config.maxTokens;
-  return limit > 0 ? limit : -1;
-}
-
-function samplingOf(
-  config: ChatSettings,
-  { settings }: ModelEntry,
-  request: SamplingRequest,
-): SamplingOptions {
-  return {
-    temperature: request.temperature ?? settings.temperature ?? config.temperature,
-    topP: request.topP ?? settings.topP ?? config.topP,
-    topK: request.topK ?? settings.topK ?? config.topK,
-    minP: request.minP ?? settings.minP ?? config.minP,
-    seed: request.seed === undefined ? randomInt(2 ** 32) : seedOf(request.seed),
-    repeatPenalty: request.repeatPenalty ?? settings.repeatPenalty ?? config.repeatPenalty,
-    repeatLastN: request.repeatLastN ?? settings.repeatLastN ?? config.repeatLastN,
-    presencePenalty: request.presencePenalty ?? 0,
-    frequencyPenalty: request.frequencyPenalty ?? 0,
-    ...dryOf(request),
-    logitBias: request.logitBias ?? [],
-    ignoreEos: request.ignoreEos ?? false,
-  };
-}
-
-/** Only what was asked for: the engine has the defaults, and all of it is off without a multiplier. */
-function dryOf(request: SamplingRequest): Partial<SamplingOptions> {
-  const { dryMultiplier, dryBase, dryAllowedLength, dryPenaltyLastN, drySequenceBreakers } =
-    request;
-  if (!dryMultiplier) return {};
-  return {
-    dryMultiplier,
-    ...(dryBase !== undefined && { dryBase }),
-    ...(dryAllowedLength !== undefined && { dryAllowedLength }),
-    ...(dryPenaltyLastN !== undefined && { dryPenaltyLastN }),
-    ...(drySequenceBreakers !== undefined && { drySequenceBreakers }),
-  };
-}
-
-/** The lower 32 bits: clients may send any safe integer, also a negative one. */
-function seedOf(seed: number): number {
-  return Number(BigInt.asUintN(32, BigInt(seed)));
-}
-
-/** What `work` gives; when the client goes first, `cancelled`, and nobody waits for the rest. */
-async function unlessGone<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let leave = () => {};
-  const gone = new Promise<never>((_, reject) => {
-    leave = () => reject(new HoshikageError('cancelled'));
-  });
-  signal.addEventListener('abort', leave, { once: true });
-  if (signal.aborted) leave();
-  try {
-    return await Promise.race([work, gone]);
-  } finally {
-    signal.removeEventListener('abort', leave);
-  }
-}
-
-function throwIfGone(signal: AbortSignal): void {
-  if (signal.aborted) throw new HoshikageError('cancelled');
 }

@@ -40,12 +40,13 @@ function usageOf({ promptTokens, cachedTokens, completionTokens }: ChatUsage): o
 
 /** Times in ms; tokens/s are null where there was nothing to measure. */
 function timingsOf(timings: ChatTimings, usage: ChatUsage): object {
-  const { queueMs, loadMs, prefillMs, generationMs } = timings;
+  const { queueMs, loadMs, prefillMs, generationMs, retriedMs } = timings;
   return {
     queue_ms: rounded(queueMs),
     load_ms: rounded(loadMs),
     prefill_ms: rounded(prefillMs),
     generation_ms: rounded(generationMs),
+    retried_ms: rounded(retriedMs),
     prefill_tokens_per_second: perSecond(usage.promptTokens - usage.cachedTokens, prefillMs),
     generation_tokens_per_second: perSecond(usage.completionTokens, generationMs),
   };

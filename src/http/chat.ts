@@ -36,7 +36,10 @@ export async function handleChat(c: Context<AppEnv>, deps: AppDeps): Promise<Res
     const call = parseChat(await readJson(c.req.raw, maxBodyBytes), strict);
     c.set('model', call.request.model);
     if (signal.aborted) gone.abort();
-    const all = completeChat(deps, call.request, gone.signal);
+    const all = completeChat(deps, call.request, {
+      signal: gone.signal,
+      whole: !call.stream,
+    });
     const events = strict ? refusingUnused(all) : all;
     const answer: ChatAnswer = {
       id: `chatcmpl-${randomUUID()}`,
@@ -73,7 +76,7 @@ async function collect(events: ChatEvents, call: ChatCall, answer: ChatAnswer): 
   let start: StartEvent | null = null;
   let text = '';
   for await (const event of events) {
-    if (event.type === 'start') start = event;
+    if (event.type === 'start') [start, text] = [event, ''];
     else if (event.type === 'text') text += event.text;
     else {
       const body = fullCompletion(answer, {

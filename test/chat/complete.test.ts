@@ -5,7 +5,7 @@ import type { ChatRequest } from '../../src/chat/message.js';
 import { TemplateRenderer } from '../../src/chat/template.js';
 import { HoshikageError } from '../../src/errors.js';
 import type { ModelEntry } from '../../src/models/registry.js';
-import { FakeEngine, type FakeEngineOptions } from '../helpers/fake-engine.js';
+import { FakeEngine, type FakeEngineOptions, type Step } from '../helpers/fake-engine.js';
 import { entryNamed, FakeCatalog, FakePool } from '../helpers/fake-pool.js';
 import { engineSettings } from '../helpers/pool-settings.js';
 
@@ -22,6 +22,7 @@ const config: ChatSettings = {
   repeatPenalty: 1.1,
   repeatLastN: 64,
   maxTokens: 0,
+  retryOnCrash: false,
 };
 
 function setUp(options: FakeEngineOptions = {}, entry: Partial<ModelEntry> = {}) {
@@ -48,7 +49,7 @@ const never = () => new AbortController().signal;
 
 async function run(set: ReturnType<typeof setUp>, request = ask(), signal = never()) {
   const events: ChatEvent[] = [];
-  for await (const event of completeChat(set.deps, request, signal)) events.push(event);
+  for await (const event of completeChat(set.deps, request, { signal })) events.push(event);
   const text = events.map((event) => (event.type === 'text' ? event.text : '')).join('');
   const end = events.at(-1);
   assert.ok(end?.type === 'end');
@@ -159,7 +160,13 @@ describe('complete: how it ends', () => {
   it('counts the tokens that came from the cache', async () => {
     const { end } = await run(setUp({ cachedTokens: 7 }));
     assert.equal(end.usage.cachedTokens, 7);
-    assert.deepEqual(end.timings, { queueMs: 1, loadMs: 2, prefillMs: 10, generationMs: 20 });
+    assert.deepEqual(end.timings, {
+      queueMs: 1,
+      loadMs: 2,
+      prefillMs: 10,
+      generationMs: 20,
+      retriedMs: 0,
+    });
   });
 });
 
@@ -204,6 +211,79 @@ describe('complete: what it refuses', () => {
   });
 });
 
+describe('complete: an engine that is lost, with RETRY_ON_CRASH', () => {
+  const lost = { fail: new HoshikageError('engine_crashed', { detail: 'SIGSEGV' }) };
+
+  /** A chat whose engines play one script each. */
+  function playing(scripts: readonly (readonly Step[])[], retryOnCrash = true) {
+    const set = setUp();
+    const start = set.engine.start.bind(set.engine);
+    set.engine.start = (request) => {
+      set.engine.script = scripts[set.engine.started.length] ?? [];
+      return start(request);
+    };
+    const deps = { ...set.deps, config: { ...config, retryOnCrash } };
+    return { ...set, deps };
+  }
+
+  it('costs nothing but time where nothing was said yet', async () => {
+    const set = playing([[{ waitMs: 5 }, lost], ['ok']]);
+    const { events, text, end } = await run(set);
+    assert.deepEqual(
+      events.map(({ type }) => type),
+      ['start', 'start', 'text', 'end'],
+    );
+    assert.equal(text, 'ok');
+    assert.deepEqual([end.timings.queueMs, end.timings.loadMs], [2, 4]);
+    assert.ok(end.timings.retriedMs > 0);
+    assert.deepEqual([set.pool.given, set.pool.released], [2, 2]);
+  });
+
+  it('is an error once something was said, but for an answer that goes out whole', async () => {
+    const streamed = playing([['half', lost], ['ok']]);
+    await assert.rejects(run(streamed), { code: 'engine_crashed' });
+    assert.equal(streamed.engine.started.length, 1);
+    const whole = playing([['half', lost], ['ok']]);
+    const said: string[] = [];
+    const all = completeChat(whole.deps, ask(), { signal: never(), whole: true });
+    for await (const event of all) {
+      if (event.type === 'start') said.length = 0;
+      else if (event.type === 'text') said.push(event.text);
+    }
+    assert.deepEqual(said, ['ok']);
+  });
+
+  it('is an error the second time, without the setting, and for any other reason', async () => {
+    const twice = playing([[lost], [lost], ['ok']]);
+    await assert.rejects(run(twice), { code: 'engine_crashed' });
+    assert.equal(twice.engine.started.length, 2);
+    const off = playing([[lost], ['ok']], false);
+    await assert.rejects(run(off), { code: 'engine_crashed' });
+    const other = playing([[{ fail: new HoshikageError('decode_failed') }], ['ok']]);
+    await assert.rejects(run(other), { code: 'decode_failed' });
+    assert.deepEqual([off.engine.started.length, other.engine.started.length], [1, 1]);
+    assert.deepEqual([twice.pool.released, off.pool.released, other.pool.released], [2, 1, 1]);
+  });
+
+  it('is made good for each way an engine is lost', async () => {
+    for (const code of ['engine_crashed', 'engine_hung', 'engine_out_of_memory'] as const) {
+      const set = playing([[{ fail: new HoshikageError(code, { seconds: 1 }) }], ['ok']]);
+      assert.equal((await run(set)).text, 'ok', code);
+    }
+  });
+
+  it('is not tried again for a client that has gone', async () => {
+    const going = new AbortController();
+    const set = playing([[lost], ['ok']]);
+    set.engine.tokenize = async () => {
+      going.abort();
+      throw lost.fail;
+    };
+    await assert.rejects(run(set, ask(), going.signal));
+    assert.deepEqual([set.pool.given, set.pool.released], [1, 1]);
+  });
+});
+
 describe('complete: cancelled', () => {
   it('while it waits for the model', async () => {
     const set = setUp();
@@ -218,7 +298,7 @@ describe('complete: cancelled', () => {
   it('while the engine works on the prompt', async () => {
     const set = setUp({ script: [{ waitMs: 60_000 }, 'late'] });
     const going = new AbortController();
-    const events = completeChat(set.deps, ask(), going.signal);
+    const events = completeChat(set.deps, ask(), { signal: going.signal });
     assert.equal((await events.next()).value?.type, 'start');
     const next = events.next();
     going.abort();
@@ -240,7 +320,7 @@ describe('complete: cancelled', () => {
 
   it('when its reader stops reading', async () => {
     const set = setUp({ script: ['a', { waitMs: 60_000 }, 'b'] });
-    for await (const event of completeChat(set.deps, ask(), never())) {
+    for await (const event of completeChat(set.deps, ask(), { signal: never() })) {
       if (event.type === 'text') break;
     }
     assert.equal(set.engine.started[0]?.cancelled, true);

@@ -74,6 +74,7 @@ describe('chat: a JSON answer', () => {
         load_ms: 2,
         prefill_ms: 10,
         generation_ms: 20,
+        retried_ms: 0,
         prefill_tokens_per_second: 2100,
         generation_tokens_per_second: 150,
       },
@@ -122,6 +123,30 @@ describe('chat: a JSON answer', () => {
     const { chat } = fakeApp({ engine: new FakeEngine({ model: { chatTemplate: template } }) });
     const response = await chat({ messages: [{ role: 'user', content: '<|im_end|>' }] });
     assert.equal(response.headers.get('x-hoshikage-altered'), 'messages');
+  });
+});
+
+describe('chat: an engine that is lost, with RETRY_ON_CRASH=1', () => {
+  it('costs neither a JSON answer nor a stream that had said nothing', async () => {
+    for (const stream of [false, true]) {
+      const { chat, engine } = fakeApp({ settings: { RETRY_ON_CRASH: '1' } });
+      const start = engine.start.bind(engine);
+      const half = stream ? [] : ['half'];
+      const scripts: Step[][] = [
+        [...half, { fail: new HoshikageError('engine_hung', { seconds: 1 }) }],
+        ['whole'],
+      ];
+      engine.start = (request) => {
+        engine.script = scripts.shift() ?? [];
+        return start(request);
+      };
+      const response = await chat({ stream });
+      assert.equal(response.status, 200);
+      const wire = await response.text();
+      assert.match(wire, /"content":"whole"/);
+      assert.match(wire, /"retried_ms":[\d.]*[1-9]/);
+      assert.equal(wire.split('"role":"assistant"').length, 2);
+    }
   });
 });
 
