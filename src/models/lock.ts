@@ -52,7 +52,8 @@ export async function withFileLock<T>(
   }
 }
 
-type Release = () => Promise<void>;
+/** Gives a lock back. */
+export type Release = () => Promise<void>;
 
 async function acquire(path: string, options: LockOptions): Promise<Release> {
   const deadline = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
@@ -68,12 +69,26 @@ async function acquire(path: string, options: LockOptions): Promise<Release> {
 }
 
 async function attempt(lockPath: string, options: LockOptions): Promise<Release | null> {
+  const outcome = await holdLock(lockPath, options);
+  if (outcome === 'unsupported') return attemptPidFile(`${lockPath}.pid`);
+  return outcome === 'held' ? null : outcome;
+}
+
+/**
+ * Takes the flock on the lock file `lockPath` itself, made where it is missing, for as long as the
+ * caller likes, without waiting. The kernel gives it back when this process ends, however it ends; it
+ * is not inherited. `unsupported`: no flock at this place. Throws what the file system says.
+ */
+export async function holdLock(
+  lockPath: string,
+  options: Pick<LockOptions, 'tryLock' | 'warn'> = {},
+): Promise<Release | 'held' | 'unsupported'> {
   const handle = await open(lockPath, 'a');
   let kept = false;
   try {
     const outcome = flock(handle, options);
-    if (outcome === 'unsupported') return await attemptPidFile(`${lockPath}.pid`);
-    if (outcome === 'held' || !(await isStillThere(handle, lockPath))) return null;
+    if (outcome !== 'taken') return outcome;
+    if (!(await isStillThere(handle, lockPath))) return 'held';
     kept = true;
     return () => handle.close();
   } finally {
@@ -86,7 +101,10 @@ async function attemptPidFile(pidPath: string): Promise<Release | null> {
   return token === null ? null : () => releasePidFile(pidPath, token);
 }
 
-function flock(handle: FileHandle, options: LockOptions): 'taken' | 'held' | 'unsupported' {
+function flock(
+  handle: FileHandle,
+  options: Pick<LockOptions, 'tryLock' | 'warn'>,
+): 'taken' | 'held' | 'unsupported' {
   for (const tryLock of [loadFsExt(), options.tryLock]) {
     if (!tryLock) continue;
     try {
@@ -98,11 +116,9 @@ function flock(handle: FileHandle, options: LockOptions): 'taken' | 'held' | 'un
       // Anything else: this way of locking is not there (no addon); the next one may be.
     }
   }
-  if (!warned) {
+  if (!warned && options.warn) {
     warned = true;
-    options.warn?.(
-      'flock is not available for the model map; using a lock file with a pid instead',
-    );
+    options.warn('flock is not available for the model map; using a lock file with a pid instead');
   }
   return 'unsupported';
 }

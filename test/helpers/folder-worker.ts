@@ -1,0 +1,16 @@
+/**
+ * A server that has a private folder and then does not end by itself. Started with [base, what]; says
+ * the folder's path. `hold`: stays until it is killed. `keep`: leaves it to be kept, and ends.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PrivateFolder } from '../../src/resources/private-folder.js';
+
+const [base = '', what = ''] = process.argv.slice(2);
+
+const folder = await PrivateFolder.open({ base, kind: 'ramdisk' });
+writeFileSync(join(folder.path, 'content'), what);
+await folder.note({ said: what });
+if (what === 'keep') await folder.close({ keep: true });
+console.log(folder.path);
+if (what === 'hold') setInterval(() => {}, 60_000);
