@@ -18,11 +18,6 @@ const NAMES: Readonly<Record<CanaryCheck['name'], Words>> = {
   cancel: { ja: '中断', en: 'cancel' },
 };
 
-/** What a check is called. */
-export function checkName(name: CanaryCheck['name']): Words {
-  return NAMES[name];
-}
-
 /** Proves the libllama at `path`, showing each check as it ends. Codes: cancelled, library_*. */
 export async function showCanary(
   path: string,

@@ -40,15 +40,14 @@ export const DEFAULT = 'default';
 /** The libraries of this user. */
 export async function localLibraries(config: Config): Promise<LocalLibraries> {
   const { engineEnvironmentOf } = await import('../src/config.js');
+  const { searchPlaces } = await import('../src/library/find.js');
   const { LibraryStore } = await import('../src/library/store.js');
   const { loadAddon } = await import('../src/engine/addon.js');
   // Asked only where fs-ext is missing; the server then locks in the same way.
   const tryLock: TryLock = (fd) => loadAddon().tryLock(fd);
   const env = engineEnvironmentOf(config);
-  const { libPath, libDir } = config;
-  const { platform, arch } = process;
-  const searchPath = (platform === 'darwin' ? env.DYLD_LIBRARY_PATH : env.LD_LIBRARY_PATH) ?? '';
-  const places = { libPath, libDir, platform, arch, searchPath };
+  const places = searchPlaces(config, env);
+  const { libDir, platform } = places;
   return { config, env, places, tryLock, store: new LibraryStore(libDir, { platform, tryLock }) };
 }
 

@@ -14,6 +14,7 @@ import { loadAddon } from './engine/addon.js';
 import { startEngineProcess } from './engine/process.js';
 import { HoshikageError } from './errors.js';
 import { answerUnreadable, createApp } from './http/app.js';
+import { searchPlaces } from './library/find.js';
 import { LibraryService, type LibraryStatus } from './library/service.js';
 import type { Log } from './log.js';
 import { ModelCatalog } from './models/catalog.js';
@@ -103,10 +104,8 @@ async function buildRooms(config: Config, { log, version }: ServerOptions): Prom
 
 function makeLibrary(config: Config, log: Log, tryLock: TryLock): LibraryService {
   const env = engineEnvironmentOf(config);
-  const { libPath, libDir, cacheDir, allowUnknownLibllama: allowUnknown } = config;
-  const { platform, arch } = process;
-  const searchPath = (platform === 'darwin' ? env.DYLD_LIBRARY_PATH : env.LD_LIBRARY_PATH) ?? '';
-  const places = { libPath, libDir, platform, arch, searchPath };
+  const { cacheDir, allowUnknownLibllama: allowUnknown } = config;
+  const places = searchPlaces(config, env);
   return new LibraryService({ places, allowUnknown, cacheDir, env, log, tryLock });
 }
 

@@ -54,7 +54,7 @@ export class Damage extends Error {
 const MAX_READ_BYTES = 64 * 1024 * 1024;
 
 /** Longer than any name that we read; what is longer would be ours to copy once for each use of it. */
-const MAX_NAME_BYTES = 4096;
+export const MAX_NAME_BYTES = 4096;
 /** A libllama with everything in it has some thousand names of 30 bytes. */
 const MAX_NAMES = 65_536;
 const MAX_NAMES_BYTES = 8 * 1024 * 1024;

@@ -9,6 +9,7 @@ import {
   Damage,
   forEachRow,
   isTelling,
+  MAX_NAME_BYTES,
   type ReadOptions,
 } from './binary.js';
 import { because, type PartName } from './reasons.js';
@@ -18,7 +19,6 @@ const MAX_SECTIONS = 96;
 const MAX_NAMES = 1_000_000;
 const MAX_LIBRARIES = 512;
 const MAX_IMPORTS = 65_536;
-const MAX_NAME_BYTES = 4096;
 
 const MACHINES: Readonly<Record<number, string>> = {
   332: 'ia32',

@@ -2,13 +2,12 @@
  * Looks at everything Hoshikage needs, and says what is broken and how to mend it: all checks together.
  * Any process, main thread. It changes nothing and opens no libllama itself.
  */
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type ConfigSources, engineEnvironmentOf, examineConfig } from '../config.js';
+import { packageRoot } from '../engine/addon.js';
 import { examineAccelerators } from './accelerators.js';
 import { examineAddon } from './addon.js';
 import { type CheckResult, type Examination, runExaminations, type Text } from './check.js';
-import { examineLibrary } from './library.js';
+import { examineLibrary, STAGES } from './library.js';
 import { type LibraryView, viewLibrary } from './library-view.js';
 import { thisMachine } from './machine.js';
 import { examineModels } from './models.js';
@@ -82,18 +81,7 @@ export function examinationsOf(patient: Patient): readonly Examination[] {
       run: (signal) => examineAddon(patient, signal),
     },
     {
-      ids: [
-        'library.search',
-        'library.scan',
-        'library.needs',
-        'library.open',
-        'library.symbols',
-        'library.layout',
-        'library.batch',
-        'library.samplers',
-        'library.devices',
-        'library.mode',
-      ],
+      ids: ['library.search', 'library.needs', ...STAGES],
       deadlineMs: LIBRARY_DEADLINE_MS,
       run: () => examineLibrary(patient),
     },
@@ -117,11 +105,4 @@ export function examinationsOf(patient: Patient): readonly Examination[] {
     },
     { ids: ['server.running', 'server.port'], run: () => examineServer(patient) },
   ];
-}
-
-/** Hoshikage's own directory: two steps up from src/doctor, three from dist/src/doctor. */
-function packageRoot(): string {
-  const here = fileURLToPath(new URL('.', import.meta.url));
-  const steps = /[\\/]dist[\\/]src[\\/]doctor[\\/]$/.test(here) ? '../../../' : '../../';
-  return dirname(fileURLToPath(new URL(`${steps}package.json`, import.meta.url)));
 }

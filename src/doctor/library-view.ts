@@ -3,17 +3,17 @@
  * Main thread; the identification is a process of its own, as in the server. Nothing is remembered.
  */
 
+import { compareVersions } from '../binary/binary.js';
 import { readBinary } from '../binary/formats.js';
 import type { Config } from '../config.js';
 import type { LibraryIdentity } from '../engine/engine.js';
 import { fromWire } from '../engine/protocol.js';
 import { HoshikageError } from '../errors.js';
-import { findLibrary, type LibraryOrigin } from '../library/find.js';
+import { findLibrary, type LibraryOrigin, searchPlaces } from '../library/find.js';
 import { identifyLibrary } from '../library/identify.js';
 import { scanHere } from '../library/known.js';
 import { filesOf, type ScanReport } from '../library/scan.js';
 import type { Machine } from './machine.js';
-import { isOlder } from './versions.js';
 
 /** What is known of the library. */
 export interface LibraryView {
@@ -56,12 +56,8 @@ export async function viewLibrary({
   machine,
   signal,
 }: ViewInput): Promise<LibraryView> {
-  const { libPath, libDir } = config;
-  const { platform, arch } = machine;
-  const searchPath = (platform === 'darwin' ? env.DYLD_LIBRARY_PATH : env.LD_LIBRARY_PATH) ?? '';
-  const places = { libPath, libDir, platform, arch, searchPath };
   try {
-    const found = await findLibrary(places);
+    const found = await findLibrary(searchPlaces(config, env, machine));
     const scan = await scanHere(found.path, env);
     const needs = await needsOf([...scan.preload, found.path]);
     const known = { ...NOTHING, ...found, scan, needs };
@@ -76,7 +72,7 @@ export async function viewLibrary({
   } catch (error) {
     if (!(error instanceof HoshikageError) || error.code === 'cancelled') throw error;
     // Only a place that the user named can be without a library.
-    return { ...NOTHING, origin: libPath === null ? 'active' : 'HOSHIKAGE_LIB_PATH', error };
+    return { ...NOTHING, origin: config.libPath === null ? 'active' : 'HOSHIKAGE_LIB_PATH', error };
   }
 }
 
@@ -88,7 +84,7 @@ async function needsOf(files: readonly string[]): Promise<Readonly<Record<string
     if ('problem' in facts) continue;
     for (const [family, version] of Object.entries(facts.versions)) {
       const known = most[family];
-      if (known === undefined || isOlder(known, version)) most[family] = version;
+      if (known === undefined || compareVersions(known, version) < 0) most[family] = version;
     }
   }
   return most;

@@ -3,6 +3,7 @@
  * stages themselves ran in a process of their own (library-view.ts).
  */
 import { basename, relative } from 'node:path';
+import { compareVersions } from '../binary/binary.js';
 import type { LibraryIdentity } from '../engine/engine.js';
 import type { HoshikageError } from '../errors.js';
 import { buildsOf } from '../library/bracket.js';
@@ -11,10 +12,10 @@ import { stageOf as libraryStageOf } from '../library/stages.js';
 import { type CheckId, type Finding, finding, type Text, textOf } from './check.js';
 import type { LibraryView } from './library-view.js';
 import { listed, type Patient, shortPath, sizeText } from './patient.js';
-import { isOlder, newestOf } from './versions.js';
+import { newestOf } from './versions.js';
 
 /** The stages in the order in which they are passed. */
-const STAGES = [
+export const STAGES = [
   'library.scan',
   'library.open',
   'library.symbols',
@@ -110,7 +111,7 @@ async function needsFinding({ machine }: Patient, { needs }: LibraryView): Promi
     const needed = needs[family];
     if (!needed || !has) continue;
     parts.push(`${family} ${needed} ≤ ${has}`);
-    if (isOlder(has, needed)) short.push(`${family}_${needed} > ${has}`);
+    if (compareVersions(has, needed) < 0) short.push(`${family}_${needed} > ${has}`);
   }
   if (parts.length === 0) {
     return finding('library.needs', 'skipped', { ja: '分かりません', en: 'Not known' });

@@ -1,10 +1,12 @@
 /**
  * Checks of what Hoshikage runs on: Node, the system, its C libraries. Main thread; reads a few files.
  */
+import { join } from 'node:path';
+import { compareVersions } from '../binary/binary.js';
 import { type Finding, finding } from './check.js';
 import type { Machine } from './machine.js';
 import type { Patient } from './patient.js';
-import { isOlder, newestOf } from './versions.js';
+import { newestOf } from './versions.js';
 
 /** Platforms that a libllama is published for and that Hoshikage is written for. */
 const KNOWN_PLATFORMS = [
@@ -32,7 +34,7 @@ async function nodeFinding(machine: Machine, root: string): Promise<Finding> {
     ja: `v${nodeVersion}(${wanted} 以降が必要)`,
     en: `v${nodeVersion} (${wanted} or newer is needed)`,
   };
-  if (!isOlder(nodeVersion, wanted)) return finding('runtime.node', 'ok', detail);
+  if (compareVersions(nodeVersion, wanted) >= 0) return finding('runtime.node', 'ok', detail);
   return finding('runtime.node', 'broken', detail, {
     ja: `Node.js を ${wanted} 以降にしてください(https://nodejs.org/)`,
     en: `Install Node.js ${wanted} or newer (https://nodejs.org/)`,
@@ -41,10 +43,10 @@ async function nodeFinding(machine: Machine, root: string): Promise<Finding> {
 
 /** The oldest version in package.json's `engines`. */
 async function wantedNode(machine: Machine, root: string): Promise<string> {
-  const bytes = await machine.bytes(`${root}/package.json`);
+  const bytes = await machine.bytes(join(root, 'package.json'));
   const parsed: unknown = JSON.parse(bytes?.toString('utf8') ?? 'null');
   const range = /"node":"\D*([\d.]+)"/.exec(JSON.stringify(parsed))?.[1];
-  if (range === undefined) throw new Error(`no engines in ${root}/package.json`);
+  if (range === undefined) throw new Error(`no engines in package.json of ${root}`);
   return range;
 }
 

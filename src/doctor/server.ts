@@ -3,6 +3,7 @@
  * for a moment, where nothing of ours listens on it.
  */
 import { checkBind } from '../config.js';
+import { isRecord } from '../library/remembered.js';
 import { type Finding, finding, type Text, textOf } from './check.js';
 import type { Patient, ServerReport } from './patient.js';
 
@@ -145,10 +146,6 @@ function refusal(
       en: `Set HOST to an address of this machine (it is ${host})`,
     },
   };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }
 
 function textAt(value: unknown, key: string): string | null {

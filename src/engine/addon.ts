@@ -306,8 +306,11 @@ export interface NativeDone {
   readonly slot: number;
 }
 
-/** Project root: where build/ and prebuilds/ are, from src/engine and from dist/src/engine alike. */
-function packageRoot(): string {
+/**
+ * Project root with a slash at its end: where build/ and prebuilds/ are, from src/engine and from
+ * dist/src/engine alike.
+ */
+export function packageRoot(): string {
   const here = fileURLToPath(new URL('.', import.meta.url));
   return fileURLToPath(
     new URL(

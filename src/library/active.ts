@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import { type TryLock, withFileLock } from '../models/lock.js';
 import { readSmallFile, replaceFile } from '../models/map-file.js';
+import { isRecord } from './remembered.js';
 
 /** One choice: an installed library, and whether it is driven in the minimal mode. */
 export interface Choice {
@@ -94,10 +95,6 @@ function parseChoice(value: unknown): Choice | null {
     throw new Error('not a choice');
   }
   return { id: value.id, minimal: value.minimal === true };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** How the choice is changed. */

@@ -41,6 +41,16 @@ export interface SearchPlaces {
   readonly packageRoots?: readonly string[];
 }
 
+/** Where a process with this environment would look on this machine (or on that of a doctor's patient). */
+export function searchPlaces(
+  { libPath, libDir }: Pick<SearchPlaces, 'libPath' | 'libDir'>,
+  env: NodeJS.ProcessEnv,
+  { platform, arch }: Pick<SearchPlaces, 'platform' | 'arch'> = process,
+): SearchPlaces {
+  const searchPath = (platform === 'darwin' ? env.DYLD_LIBRARY_PATH : env.LD_LIBRARY_PATH) ?? '';
+  return { libPath, libDir, platform, arch, searchPath };
+}
+
 /** The npm package with the plain build, by `platform-arch`. */
 export const PACKAGE_BY_PLATFORM: Readonly<Record<string, string>> = {
   'linux-x64': 'linux-x64',
