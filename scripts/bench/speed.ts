@@ -3,9 +3,9 @@
  * Both sides run the same model, library, threads and sampling, taking turns, each from the first
  * token to the last: prefill and load are not part of it.
  */
+import { GREEDY } from '../../src/canary/canary-text.js';
 import type { CompletionRequest, Engine } from '../../src/engine/engine.js';
 import { openRealEngine } from '../../test/helpers/default-library.js';
-import { greedy } from '../../test/helpers/engine-options.js';
 import { makeHome, startServer, type TestServer } from '../../test/helpers/server.js';
 import { chatBody, chunksOf, openStream } from '../../test/helpers/wire.js';
 import { cleaningUp } from './cleanup.js';
@@ -67,7 +67,7 @@ export function measureSpeed(wanted: SpeedCase): Promise<Row[]> {
       // Text that no other turn begins with.
       const question = `${turn} ${wanted.name}`;
       const segments = [{ text: question, special: false }];
-      const sampling = { ...greedy, temperature, topP, seed: turn, ignoreEos: true };
+      const sampling = { ...GREEDY, temperature, topP, seed: turn, ignoreEos: true };
       const prompt = await engine.tokenize(segments, true);
       const request = { prompt, maxTokens: wanted.tokens, sampling, cachePrompt: false };
       const one = await bareRun(engine, request);

@@ -1,10 +1,10 @@
 /** Which libllama is used: a directory dropped in, a path in a setting, and files that are none. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { findLibrary } from '../../src/library/find.js';
 import { TEXT, talker } from '../helpers/models.js';
+import { copyLibrary, packagedLibrary } from '../helpers/packaged.js';
 import { hasProc, mappedFiles } from '../helpers/proc.js';
 import {
   type Home,
@@ -21,26 +21,13 @@ import { ask, chat, chatBody, streamChat } from '../helpers/wire.js';
 let packaged: string;
 
 before(async () => {
-  const { platform, arch } = process;
-  const none = join(process.cwd(), 'no-such-directory');
-  const found = await findLibrary({ libPath: null, libDir: none, platform, arch, searchPath: '' });
-  assert.equal(found.origin, 'package');
-  packaged = found.path;
+  packaged = await packagedLibrary();
 });
 
 async function homeWithTalker(owner: Owner): Promise<Home> {
   const home = makeHome(owner);
   home.writeMap({ talker: await talker() });
   return home;
-}
-
-/** Copies libllama and its libggml files, and nothing else that lies beside them. */
-function copyLibrary(to: string): string {
-  mkdirSync(to, { recursive: true });
-  for (const name of readdirSync(dirname(packaged))) {
-    if (/^(lib)?(llama|ggml)/.test(name)) cpSync(join(dirname(packaged), name), join(to, name));
-  }
-  return realpathSync(join(to, basename(packaged)));
 }
 
 function checked(server: TestServer): Promise<ServerStatus['library']> {
@@ -61,7 +48,7 @@ describe('The libllama in use', () => {
     const first = await startServer(t, { home });
     const before = await checked(first);
     assert.deepEqual([before.state, before.origin, before.path], ['ok', 'package', packaged]);
-    const dropped = copyLibrary(join(home.configDir, 'lib'));
+    const dropped = await copyLibrary(join(home.configDir, 'lib'));
     await assertTalks(first);
     await first.stop();
 
@@ -85,7 +72,7 @@ describe('The libllama in use', () => {
 
   test('is what HOSHIKAGE_LIB_PATH names, a file or a directory', async (t) => {
     const home = await homeWithTalker(t);
-    const copy = copyLibrary(join(home.root, '別の libllama'));
+    const copy = await copyLibrary(join(home.root, '別の libllama'));
     for (const path of [copy, dirname(copy)]) {
       const server = await startServer(t, { home, env: { HOSHIKAGE_LIB_PATH: path } });
       const library = await checked(server);

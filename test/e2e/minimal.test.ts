@@ -8,7 +8,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
@@ -17,26 +16,17 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { addonPath } from '../../src/engine/addon.js';
-import { findLibrary } from '../../src/library/find.js';
 import { TEXT, talker } from '../helpers/models.js';
+import { copyLibrary } from '../helpers/packaged.js';
 import { type Home, makeHome, type Owner, startProcess, startServer } from '../helpers/server.js';
 import { within } from '../helpers/waiting.js';
 import { chat, chatBody } from '../helpers/wire.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const COMMAND_MS = 90_000;
-
-let packaged: string;
-
-before(async () => {
-  const { platform, arch } = process;
-  const none = join(ROOT, 'no-such-directory');
-  const found = await findLibrary({ libPath: null, libDir: none, platform, arch, searchPath: '' });
-  packaged = found.path;
-});
 
 /** A copy of this package that does not know the newest layout yet; its command. */
 function olderPackage(owner: Owner): string {
@@ -58,11 +48,7 @@ function olderPackage(owner: Owner): string {
 async function homeWithNewest(owner: Owner): Promise<Home> {
   const home = makeHome(owner);
   home.writeMap({ talker: await talker() });
-  const to = join(home.configDir, 'lib', 'newest');
-  mkdirSync(to, { recursive: true });
-  for (const name of readdirSync(dirname(packaged))) {
-    if (/^(lib)?(llama|ggml)/.test(name)) cpSync(join(dirname(packaged), name), join(to, name));
-  }
+  await copyLibrary(join(home.configDir, 'lib', 'newest'));
   return home;
 }
 

@@ -2,19 +2,18 @@
 import assert from 'node:assert/strict';
 import {
   copyFileSync,
-  cpSync,
   mkdirSync,
   readdirSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { addonPath } from '../../src/engine/addon.js';
-import { findLibrary } from '../../src/library/find.js';
 import { elfImage, llamaFunctions, writeElf } from '../helpers/elf-file.js';
 import { TEXT, talker } from '../helpers/models.js';
+import { copyLibrary, packagedLibrary } from '../helpers/packaged.js';
 import {
   type Home,
   makeHome,
@@ -29,26 +28,13 @@ import { ask, chat, chatBody, streamChat } from '../helpers/wire.js';
 let packaged: string;
 
 before(async () => {
-  const { platform, arch } = process;
-  const none = join(process.cwd(), 'no-such-directory');
-  packaged = (await findLibrary({ libPath: null, libDir: none, platform, arch, searchPath: '' }))
-    .path;
+  packaged = await packagedLibrary();
 });
-
-/** Copies libllama and its libggml files, but for those that match `without`. */
-function copyLibrary(to: string, without = /^$/): string {
-  mkdirSync(to, { recursive: true });
-  for (const name of readdirSync(dirname(packaged))) {
-    if (/^lib(llama|ggml)/.test(name) && !without.test(name))
-      cpSync(join(dirname(packaged), name), join(to, name));
-  }
-  return join(to, basename(packaged));
-}
 
 interface Refusal {
   readonly title: string;
   /** Puts files into a directory; gives what HOSHIKAGE_LIB_PATH is to name. */
-  readonly put: (directory: string) => string;
+  readonly put: (directory: string) => string | Promise<string>;
   readonly ja: RegExp;
   readonly en: RegExp;
 }
@@ -69,8 +55,8 @@ const REFUSALS: readonly Refusal[] = [
   { title: 'an empty file', put: putFile(''), ja: /空です/, en: /libllama\.so is empty/ },
   {
     title: 'a real library that was cut off',
-    put: (directory) => {
-      const path = copyLibrary(directory);
+    put: async (directory) => {
+      const path = await copyLibrary(directory);
       truncateSync(path, Math.floor(statSync(path).size / 2));
       return path;
     },
@@ -108,8 +94,8 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     title: 'a libggml of another version',
-    put: (directory) => {
-      const path = copyLibrary(directory);
+    put: async (directory) => {
+      const path = await copyLibrary(directory);
       writeElf(join(directory, 'libggml-base.so'), [], 'libggml-base.so', {
         exports: ['ggml_init', 'ggml_free'],
       });
@@ -120,8 +106,8 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     title: 'two versions of libllama on one libggml',
-    put: (directory) => {
-      const path = copyLibrary(directory);
+    put: async (directory) => {
+      const path = await copyLibrary(directory);
       writeElf(join(directory, 'libllama.b9999.so'), ['libggml-base.so'], 'libllama.b9999.so', {
         exports: llamaFunctions(),
       });
@@ -166,7 +152,7 @@ describe('A library that cannot be used is refused by what it is', () => {
       const home = await homeWithTalker(t);
       const directory = join(home.root, 'their library');
       mkdirSync(directory);
-      const HOSHIKAGE_LIB_PATH = refusal.put(directory);
+      const HOSHIKAGE_LIB_PATH = await refusal.put(directory);
       const server = await startServer(t, { home, env: { HOSHIKAGE_LIB_PATH } });
       await assertRefuses(server, refusal);
       assert.equal((await ask(`${server.url}/health`)).status, 200);
@@ -195,8 +181,8 @@ describe('LD_LIBRARY_PATH', () => {
   test('does not complete a libllama whose libggml is missing', async (t) => {
     const home = await homeWithTalker(t);
     const [alone, theirs] = [join(home.root, 'alone'), join(home.root, 'theirs')];
-    const env = { HOSHIKAGE_LIB_PATH: copyLibrary(alone, /ggml/), LD_LIBRARY_PATH: theirs };
-    copyLibrary(theirs, /llama/);
+    const env = { HOSHIKAGE_LIB_PATH: await copyLibrary(alone, /ggml/), LD_LIBRARY_PATH: theirs };
+    await copyLibrary(theirs, /llama/);
     const server = await startServer(t, { home, env });
     const { state, error } = await libraryOf(server);
     assert.equal(state, 'refused');

@@ -9,14 +9,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  realpathSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { findLibrary } from '../../src/library/find.js';
 import { rambler } from '../helpers/models.js';
+import { copyLibrary, packagedLibrary } from '../helpers/packaged.js';
 import { hasProc, isAlive, mappedFiles } from '../helpers/proc.js';
 import {
   type Home,
@@ -35,10 +34,7 @@ const SWITCH_MS = 90_000;
 let packaged: string;
 
 before(async () => {
-  const { platform, arch } = process;
-  const none = join(process.cwd(), 'no-such-directory');
-  const found = await findLibrary({ libPath: null, libDir: none, platform, arch, searchPath: '' });
-  packaged = found.path;
+  packaged = await packagedLibrary();
 });
 
 /** A home whose `lib/other` holds another libllama: the packaged one at another place. */
@@ -49,11 +45,7 @@ async function homeWithOther(
   const home = makeHome(owner);
   home.writeMap({ rambler: await rambler() });
   const to = join(home.root, place);
-  mkdirSync(to, { recursive: true });
-  for (const name of readdirSync(dirname(packaged))) {
-    if (/^(lib)?(llama|ggml)/.test(name)) cpSync(join(dirname(packaged), name), join(to, name));
-  }
-  return { home, other: realpathSync(join(to, basename(packaged))) };
+  return { home, other: await copyLibrary(to) };
 }
 
 /** Runs a command beside whatever else runs. */

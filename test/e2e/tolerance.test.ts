@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import type { CompletionRequest, Engine, TokenLogprob } from '../../src/engine/engine.js';
 import { openRealEngine } from '../helpers/default-library.js';
-import { greedy } from '../helpers/engine-options.js';
 import { randomModel } from '../helpers/models.js';
 
 /** By how much a log-probability may differ, in nats: rounding of half precision over four layers. */
@@ -32,7 +32,7 @@ const ask = (prompt: Int32Array, cachePrompt: boolean): CompletionRequest => ({
   prompt,
   maxTokens: TOKENS,
   cachePrompt,
-  sampling: { ...greedy, logprobs: 5, ignoreEos: true },
+  sampling: { ...GREEDY, logprobs: 5, ignoreEos: true },
 });
 
 interface Steps {

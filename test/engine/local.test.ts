@@ -3,10 +3,11 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import type { EngineCompletion } from '../../src/engine/engine.js';
 import { openLocalEngine } from '../../src/engine/local.js';
 import type { LogLine } from '../../src/engine/protocol.js';
-import { engineOptions, greedy, request } from '../helpers/engine-options.js';
+import { engineOptions, request } from '../helpers/engine-options.js';
 import {
   coded,
   createFakeAddon,
@@ -153,7 +154,7 @@ test('the slots are seen at work and idle again after the end', async () => {
 
 test('log-probabilities arrive when asked for', async () => {
   const { engine } = await open();
-  const completion = engine.start(request('ab', { sampling: { ...greedy, logprobs: 2 } }));
+  const completion = engine.start(request('ab', { sampling: { ...GREEDY, logprobs: 2 } }));
   for await (const batch of completion) {
     assert.equal(batch.logprobs?.length, batch.tokens.length);
     assert.equal(batch.logprobs?.[0]?.top.length, 2);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import {
   decodeThreads,
   nativeContextOptions,
@@ -9,7 +10,7 @@ import {
   requestTokens,
   toNews,
 } from '../../src/engine/native.js';
-import { engineOptions, greedy, request } from '../helpers/engine-options.js';
+import { engineOptions, request } from '../helpers/engine-options.js';
 
 test('automatic threads leave one core free, use at least one and at most sixteen', () => {
   assert.deepEqual(
@@ -62,7 +63,7 @@ test('model options that nobody set are absent, so that the library decides', ()
 });
 
 test('logit bias becomes two arrays, absent options their neutral numbers', () => {
-  const sampling = { ...greedy, logitBias: [[3, -100] as const, [9, 1.5] as const] };
+  const sampling = { ...GREEDY, logitBias: [[3, -100] as const, [9, 1.5] as const] };
   const native = nativeRequest(request('a', { sampling }), 7);
   assert.deepEqual([...native.biasTokens], [3, 9]);
   assert.deepEqual([...native.biasValues], [-100, 1.5]);

@@ -4,11 +4,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import type { CompletionResult, Engine, EngineOptions } from '../../src/engine/engine.js';
 import { writeScripted } from '../../src/models/scripted.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
 import { writeEncoder } from '../helpers/encoder-model.js';
-import { greedy } from '../helpers/engine-options.js';
 
 const SAY = 'これは普段の答えです。いくつかの文からできていて、最後まで同じように話します。';
 
@@ -47,7 +47,7 @@ describe('an engine on the real library', { skip: whyNoLibrary() }, () => {
 
   const say = async (engine: Engine): Promise<[string, CompletionResult]> => {
     const prompt = await promptOf(engine);
-    const completion = engine.start({ prompt, maxTokens: -1, sampling: greedy, cachePrompt: true });
+    const completion = engine.start({ prompt, maxTokens: -1, sampling: GREEDY, cachePrompt: true });
     const bytes: number[] = [];
     for await (const batch of completion) bytes.push(...batch.bytes);
     return [Buffer.from(bytes).toString(), await completion.result];

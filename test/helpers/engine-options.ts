@@ -1,5 +1,6 @@
 /** EngineOptions and CompletionRequests with everything at its plainest, for tests. */
-import type { CompletionRequest, EngineOptions, SamplingOptions } from '../../src/engine/engine.js';
+import { GREEDY } from '../../src/canary/canary-text.js';
+import type { CompletionRequest, EngineOptions } from '../../src/engine/engine.js';
 
 export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptions {
   return {
@@ -18,25 +19,11 @@ export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptio
   };
 }
 
-export const greedy: SamplingOptions = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  seed: 1,
-  repeatPenalty: 1,
-  repeatLastN: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  logitBias: [],
-  ignoreEos: false,
-};
-
 export function request(text: string, changes: Partial<CompletionRequest> = {}): CompletionRequest {
   return {
     prompt: Int32Array.from(Buffer.from(text)),
     maxTokens: -1,
-    sampling: greedy,
+    sampling: GREEDY,
     cachePrompt: true,
     ...changes,
   };

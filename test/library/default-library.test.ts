@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import type { Engine, EngineCompletion } from '../../src/engine/engine.js';
 import { startEngineProcess } from '../../src/engine/process.js';
 import type { EngineProxy } from '../../src/engine/proxy.js';
@@ -11,7 +12,7 @@ import { findLibrary, withSiblings } from '../../src/library/find.js';
 import { identifyLibrary } from '../../src/library/identify.js';
 import { ensureDemoModel } from '../../src/models/demo.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
-import { engineOptions, greedy } from '../helpers/engine-options.js';
+import { engineOptions } from '../helpers/engine-options.js';
 import { recordingLog } from '../helpers/recording-log.js';
 
 const QUESTION = '<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n';
@@ -22,7 +23,7 @@ async function findDefault() {
 }
 
 function ask(engine: Engine, prompt: Int32Array, maxTokens = -1): EngineCompletion {
-  return engine.start({ prompt, maxTokens, sampling: greedy, cachePrompt: true });
+  return engine.start({ prompt, maxTokens, sampling: GREEDY, cachePrompt: true });
 }
 
 async function textOf(completion: EngineCompletion): Promise<string> {

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type CanaryCheck, runCanary } from '../../src/canary/canary.js';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import { readAbi } from '../../src/engine/addon.js';
 import type { LibraryIdentity } from '../../src/engine/engine.js';
 import { startEngineProcess } from '../../src/engine/process.js';
@@ -13,7 +14,7 @@ import type { LibraryFiles } from '../../src/engine/protocol.js';
 import { identifyLibrary } from '../../src/library/identify.js';
 import { filesOf, scanLibrary } from '../../src/library/scan.js';
 import { silentLog } from '../../src/log.js';
-import { engineOptions, greedy } from '../helpers/engine-options.js';
+import { engineOptions } from '../helpers/engine-options.js';
 import { randomModel } from '../helpers/models.js';
 import type { Build } from './builds.js';
 
@@ -92,7 +93,7 @@ async function logitsOf(library: LibraryFiles, signal: AbortSignal): Promise<Flo
     const { vocabularySize } = engine.info.model;
     const all = new Float64Array(PROMPTS.length * vocabularySize).fill(Number.NaN);
     for (const [index, prompt] of PROMPTS.entries()) {
-      const sampling = { ...greedy, logprobs: vocabularySize };
+      const sampling = { ...GREEDY, logprobs: vocabularySize };
       const step = engine.start({ prompt, maxTokens: 1, cachePrompt: false, sampling });
       const row = all.subarray(index * vocabularySize, (index + 1) * vocabularySize);
       for await (const { logprobs = [] } of step) {

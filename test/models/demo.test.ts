@@ -5,10 +5,10 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import { DEMO_ID, demoModelPath, ensureDemoModel } from '../../src/models/demo.js';
 import { readGguf } from '../../src/models/gguf.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
-import { greedy } from '../helpers/engine-options.js';
 
 /** Raise DEMO_VERSION when the bytes change: a new name here, and their new sum. */
 const PINNED = {
@@ -55,7 +55,7 @@ describe('the built-in model', () => {
         [{ text: `<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`, special: true }],
         true,
       );
-      const sampling = { ...greedy, temperature: 0.2, repeatPenalty: 1.1, repeatLastN: 64 };
+      const sampling = { ...GREEDY, temperature: 0.2, repeatPenalty: 1.1, repeatLastN: 64 };
       const completion = engine.start({ prompt, maxTokens: -1, cachePrompt: true, sampling });
       const bytes: number[] = [];
       for await (const batch of completion) bytes.push(...batch.bytes);

@@ -4,11 +4,11 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import type { TokenLogprob } from '../../src/engine/engine.js';
 import { readGguf } from '../../src/models/gguf.js';
 import { writeRandom } from '../../src/models/random.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
-import { greedy } from '../helpers/engine-options.js';
 
 let folder = '';
 before(async () => {
@@ -60,7 +60,7 @@ describe('a random model', () => {
           [{ text: '今日は何をしますか', special: false }],
           true,
         );
-        const sampling = { ...greedy, logprobs: 5 };
+        const sampling = { ...GREEDY, logprobs: 5 };
         const completion = engine.start({ prompt, maxTokens: 100, cachePrompt: false, sampling });
         const chosen = new Set<number>();
         const logprobs: TokenLogprob[] = [];

@@ -4,14 +4,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import type { Engine, EngineOptions, SamplingOptions } from '../../src/engine/engine.js';
 import { type ScriptedOptions, writeScripted } from '../../src/models/scripted.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
-import { greedy } from '../helpers/engine-options.js';
 
 /** The product's default settings. */
 const usual: SamplingOptions = {
-  ...greedy,
+  ...GREEDY,
   temperature: 0.2,
   topK: 40,
   topP: 0.8,
@@ -77,7 +77,7 @@ interface Said {
 async function say(
   engine: Engine,
   turns: readonly Turn[] | string,
-  sampling: SamplingOptions = greedy,
+  sampling: SamplingOptions = GREEDY,
   more: { maxTokens?: number; cachePrompt?: boolean } = {},
 ): Promise<Said> {
   const prompt = await promptOf(engine, typeof turns === 'string' ? [['user', turns]] : turns);
@@ -100,7 +100,7 @@ describe('a scripted model', { skip: whyNoLibrary() }, () => {
   for (const type of ['f16', 'q8_0'] as const) {
     it(`says the answer of the keyword exactly, the usual one without a keyword (${type})`, () =>
       withModel({ type }, {}, async (engine) => {
-        for (const sampling of [greedy, usual, { ...usual, seed: 7, temperature: 1 }]) {
+        for (const sampling of [GREEDY, usual, { ...usual, seed: 7, temperature: 1 }]) {
           assert.equal((await say(engine, 'こんにちは', sampling)).text, SAY.plain);
           assert.equal((await say(engine, '別のをください', sampling)).text, SAY.bytes);
           assert.equal((await say(engine, 'In English, please.', sampling)).text, SAY.english);
@@ -115,7 +115,7 @@ describe('a scripted model', { skip: whyNoLibrary() }, () => {
   it('is sure of every token by at least ten nats', () =>
     withModel({}, {}, async (engine) => {
       for (const text of ['いつもの', '別', 'English', 'other']) {
-        const { margins } = await say(engine, text, { ...greedy, logprobs: 2 });
+        const { margins } = await say(engine, text, { ...GREEDY, logprobs: 2 });
         assert.ok(margins.length > 15, `${margins.length} tokens`);
         assert.ok(Math.min(...margins) > 10, `${text}: ${Math.min(...margins)}`);
       }

@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { GREEDY } from '../../src/canary/canary-text.js';
 import type {
   NativeAddon,
   NativeCompletion,
@@ -16,7 +17,6 @@ import type {
   NativeRequest,
 } from '../../src/engine/addon.js';
 import { loadAddon } from '../../src/engine/addon.js';
-import { greedy } from '../helpers/engine-options.js';
 import { abi, buildFake, FakeControl, root, within } from './fake.js';
 
 /** A running completion whose news are collected. */
@@ -30,7 +30,7 @@ export interface Run {
 
 /** What a request is where a test says nothing: greedy, no limit, no cache. */
 export function request(prompt: string, over: Partial<NativeRequest> = {}): NativeRequest {
-  const { logitBias, grammar, logprobs, ...sampling } = greedy;
+  const { logitBias, grammar, logprobs, ...sampling } = GREEDY;
   return {
     ...sampling,
     dryMultiplier: 0,
