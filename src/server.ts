@@ -18,9 +18,12 @@ import { searchPlaces } from './library/find.js';
 import { LibraryService, type LibraryStatus } from './library/service.js';
 import type { Log } from './log.js';
 import { ModelCatalog } from './models/catalog.js';
+import { readGguf } from './models/gguf.js';
 import type { TryLock } from './models/lock.js';
+import { EventBus } from './resources/events.js';
 import { locateModel } from './resources/locate.js';
 import { ModelPool } from './resources/pool.js';
+import { purposeOf } from './resources/purpose.js';
 
 /** How long answers whose work has ended may take to reach their clients, ms. */
 const FLUSH_MS = 1000;
@@ -115,6 +118,12 @@ function makePool(config: Config, log: Log, library: LibraryService): ModelPool 
     settings: config,
     log,
     locate: (entry) => locateModel(entry, config.cacheDir),
+    stage: async (source) => source,
+    purposeOf: async (entry) => purposeOf(await readGguf(entry.path)),
+    plan: null,
+    states: null,
+    events: new EventBus(),
+    onActivity: () => {},
     startEngine: async (options, { onProgress, signal }) => {
       const files = await library.files(signal);
       return startEngineProcess({ library: files, options, env, log, onProgress, signal });
@@ -187,8 +196,9 @@ function runningServer(config: Config, rooms: Rooms, port: number): RunningServe
 }
 
 function isBusy(pool: ModelPool): boolean {
-  const { resident, queue } = pool.status();
-  return queue.length > 0 || resident?.state === 'loading' || (resident?.active ?? 0) > 0;
+  const { residents, queue } = pool.status();
+  const works = residents.some(({ state, active }) => state === 'loading' || active > 0);
+  return works || queue.length > 0;
 }
 
 /** Stops listening at once; gives a wait for the open connections to end by themselves. */

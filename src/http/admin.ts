@@ -87,9 +87,10 @@ export async function adminUnload(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Response> {
   const unloaded = await untilGone(pool.unload(), signal);
-  const message = unloaded
-    ? 'モデルをメモリーから下ろしました / Unloaded the model'
-    : '読み込まれているモデルはありません / No model is loaded';
+  const message =
+    unloaded.length > 0
+      ? 'モデルをメモリーから下ろしました / Unloaded the model'
+      : '読み込まれているモデルはありません / No model is loaded';
   return json({ success: true, message, entry: null });
 }
 

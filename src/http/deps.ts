@@ -7,14 +7,15 @@ import type { Config } from '../config.js';
 import type { ErrorCode, ErrorDetails, HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { ModelCatalog } from '../models/catalog.js';
-import type { ModelPool, PoolStatus } from '../resources/pool.js';
+import type { ModelPool } from '../resources/pool.js';
+import type { ResidentStatus } from '../resources/pool-status.js';
 
 /** What the library is known to be; LibraryService gives it. */
 export interface LibraryReport {
   readonly state: 'checking' | 'ok' | 'refused' | 'missing';
   readonly path: string | null;
   readonly origin: string | null;
-  readonly identity: NonNullable<NonNullable<PoolStatus['resident']>['info']>['library'] | null;
+  readonly identity: NonNullable<ResidentStatus['info']>['library'] | null;
   readonly scan: {
     readonly bracket: readonly [number, number] | null;
     readonly unknownSymbols: readonly string[];
@@ -51,7 +52,7 @@ export interface AppDeps {
     ModelCatalog,
     'list' | 'get' | 'add' | 'remove' | 'reload' | 'facts' | 'problem'
   >;
-  readonly pool: Pick<ModelPool, 'acquire' | 'status' | 'load' | 'unload'>;
+  readonly pool: Pick<ModelPool, 'acquire' | 'status' | 'load' | 'unload' | 'waitOf'>;
   readonly library: LibraryDeps;
   readonly renderer: ChatDeps['renderer'];
   /** The token in run.json. */

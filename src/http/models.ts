@@ -31,7 +31,7 @@ export function entryOf({ catalog }: Pick<AppDeps, 'catalog'>, id: string): Mode
 
 async function modelOf({ catalog, pool }: ModelDeps, entry: ModelEntry): Promise<object> {
   const facts = await catalog.facts(entry.id);
-  const { resident } = pool.status();
+  const { residents } = pool.status();
   return {
     id: entry.id,
     object: 'model',
@@ -44,7 +44,7 @@ async function modelOf({ catalog, pool }: ModelDeps, entry: ModelEntry): Promise
       architecture: facts?.architecture ?? null,
       context_length: facts?.contextLength ?? null,
       quantisation: facts?.quantisation ?? null,
-      loaded: resident?.id === entry.id && resident.state === 'ready',
+      loaded: residents.some(({ id, state }) => id === entry.id && state === 'ready'),
     },
   };
 }

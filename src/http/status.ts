@@ -4,18 +4,21 @@
  */
 import { freemem, totalmem } from 'node:os';
 import type { HoshikageError } from '../errors.js';
+import type { ResidentStatus } from '../resources/pool-status.js';
 import type { AppDeps, LibraryReport } from './deps.js';
 import { bilingual } from './error.js';
 
 /** The answer. Times in ms unless named otherwise, memory in bytes. */
 export function statusOf(deps: AppDeps): object {
-  const { resident, queue } = deps.pool.status();
+  const { residents, queue } = deps.pool.status();
+  const generating = residents.find(({ purpose }) => purpose === 'generate');
   return {
     status: 'ok',
     version: deps.version,
     uptime_s: Math.floor((Date.now() - deps.startedAt) / 1000),
     library: libraryOf(deps.library.status()),
-    model: resident && residentOf(resident),
+    model: generating ? residentOf(generating) : null,
+    residents: residents.map(residentOf),
     queue: {
       length: queue.length,
       limit: queue.limit,
@@ -55,13 +58,12 @@ export function libraryOf({ state, path, origin, identity, error, scan }: Librar
   };
 }
 
-type Resident = NonNullable<ReturnType<AppDeps['pool']['status']>['resident']>;
-
-function residentOf(resident: Resident): object {
+function residentOf(resident: ResidentStatus): object {
   const { id, state, progress, info, slots, active, idleMs, unloadInMs, pid } = resident;
   return {
     id,
     state,
+    purpose: resident.purpose,
     progress,
     pid,
     active,

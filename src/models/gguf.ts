@@ -35,6 +35,8 @@ export interface GgufFacts {
   readonly eosToken: number | null;
   /** `index` counts from 0. */
   readonly split: { readonly index: number; readonly count: number } | null;
+  /** How the model pools its tokens to one vector: llama_pooling_type, 0 = not at all. */
+  readonly poolingType: number | null;
 }
 
 const MAX_TEMPLATE_BYTES = 256 * 1024;
@@ -46,7 +48,7 @@ const MAX_TENSOR_NAME_BYTES = 255;
 const DEFAULT_ALIGNMENT = 32;
 
 const INTEGER_KEYS =
-  /^(general\.(file_type|alignment)|split\.(no|count)|tokenizer\.ggml\.(bos|eos)_token_id|.+\.(context_length|embedding_length|block_count))$/;
+  /^(general\.(file_type|alignment)|split\.(no|count)|tokenizer\.ggml\.(bos|eos)_token_id|.+\.(context_length|embedding_length|block_count|pooling_type))$/;
 const TEXT_KEYS: ReadonlySet<string> = new Set([
   'general.architecture',
   'general.name',
@@ -264,6 +266,7 @@ function toFacts(
     bosToken: integer('tokenizer.ggml.bos_token_id'),
     eosToken: integer('tokenizer.ggml.eos_token_id'),
     split,
+    poolingType: integer(`${architecture}.pooling_type`),
   };
 }
 

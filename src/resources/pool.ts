@@ -5,72 +5,24 @@
  * It must never hold a native object, and never let a waiter outlive its signal or its time.
  */
 
-import type { Engine, EngineInfo, EngineOptions, SlotState } from '../engine/engine.js';
+import type { Engine, EngineOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
-import type { Log } from '../log.js';
 import type { ModelEntry } from '../models/registry.js';
-import { type EngineSettings, engineOptionsOf } from './options.js';
-import { loadFailure, Resident, type StartEngine } from './resident.js';
+import type { AcquireOptions, Lease, WaitState } from './lease.js';
+import { engineOptionsOf } from './options.js';
+import type { PoolDeps } from './pool-deps.js';
+import type { PoolStatus, ResidentStatus } from './pool-status.js';
+import { loadFailure, Resident } from './resident.js';
 
 /** The longest wait a timer can keep, ms. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
-/** The settings of the pool; a Config has them all. */
-export interface PoolSettings extends EngineSettings {
-  /** 0 = never. */
-  readonly idleTimeoutMs: number;
-  /** Requests that may wait; one whose model is being loaded for it does not count. */
-  readonly queueSize: number;
-  readonly queueTimeoutMs: number;
-}
-
-/** What a pool works with. */
-export interface PoolDeps {
-  readonly settings: PoolSettings;
-  readonly log: Log;
-  readonly startEngine: StartEngine;
-  /** The sound file of an entry, made where it can be made. Codes: model_file_missing, model_file_invalid. */
-  readonly locate: (entry: ModelEntry) => Promise<string>;
-}
-
-/** The right to a resident model and one slot until released. */
-export interface Lease {
-  readonly engine: Engine;
-  readonly entry: ModelEntry;
-  /** Waited for others, without the load. */
-  readonly queuedMs: number;
-  /** Waited for the model to be loaded; 0 where it was resident. */
-  readonly loadMs: number;
-  /** Idempotent. */
-  release(): void;
-}
-
-/** What /v1/status shows. Times in ms. */
-export interface PoolStatus {
-  readonly resident: {
-    readonly id: string;
-    readonly state: 'loading' | 'ready' | 'unloading';
-    /** 0 to 1 while loading, else null. */
-    readonly progress: number | null;
-    readonly info: EngineInfo | null;
-    readonly slots: readonly SlotState[];
-    readonly active: number;
-    readonly idleMs: number | null;
-    readonly unloadInMs: number | null;
-    readonly pid: number | null;
-  } | null;
-  readonly queue: {
-    readonly length: number;
-    readonly limit: number;
-    readonly oldestWaitMs: number;
-  };
-}
 
 interface Waiter {
   readonly entry: ModelEntry;
   readonly options: EngineOptions;
   readonly key: string;
   readonly since: number;
+  readonly signal: AbortSignal;
   /** Its time is over; it stays only while its model is being loaded for it. */
   overdue: boolean;
   /** What is known of its file; asked only before another model has to go for it. */
@@ -95,7 +47,7 @@ export class ModelPool {
    * model_file_missing, library_not_found, library_incompatible, addon_missing, shutting_down,
    * cancelled.
    */
-  acquire(entry: ModelEntry, { signal }: { signal: AbortSignal }): Promise<Lease> {
+  acquire(entry: ModelEntry, { signal }: AcquireOptions): Promise<Lease> {
     if (this.#stopping) return Promise.reject(new HoshikageError('shutting_down'));
     if (signal.aborted) return Promise.reject(new HoshikageError('cancelled'));
     return new Promise((resolve, reject) => {
@@ -105,6 +57,7 @@ export class ModelPool {
         options,
         key: JSON.stringify(options),
         since: performance.now(),
+        signal,
         overdue: false,
         file: 'unknown',
         settle: (outcome) => {
@@ -135,15 +88,15 @@ export class ModelPool {
 
   /**
    * Takes the resident model (or the one named) out of memory after its running requests; one being
-   * loaded is given up. Requests that wait for it load it again. False where there is none.
+   * loaded is given up. Requests that wait for it load it again. Gives the names of those that went.
    */
-  async unload(id?: string): Promise<boolean> {
+  async unload(id?: string): Promise<readonly string[]> {
     const resident = this.#resident;
-    if (!resident || (id !== undefined && resident.entry.id !== id)) return false;
+    if (!resident || (id !== undefined && resident.entry.id !== id)) return [];
     resident.retired = true;
     if (resident.leases === 0) resident.end();
     await resident.gone;
-    return true;
+    return [resident.entry.id];
   }
 
   /**
@@ -186,27 +139,52 @@ export class ModelPool {
     }
   }
 
+  /** Where the request stands that waits with this signal; null where none does. */
+  waitOf(signal: AbortSignal): WaitState | null {
+    const index = this.#waiters.findIndex((waiter) => waiter.signal === signal);
+    const waiter = this.#waiters[index];
+    return waiter ? this.#waitState(waiter, index) : null;
+  }
+
   /** What is resident and who waits, at once. */
   status(): PoolStatus {
     const now = performance.now();
     const waiting = this.#waiters.slice(this.#placed());
     return {
-      resident: this.#resident && this.#residentStatus(this.#resident, now),
+      residents: this.#resident ? [this.#residentStatus(this.#resident, now)] : [],
       queue: {
         length: waiting.length,
         limit: this.#deps.settings.queueSize,
         oldestWaitMs: waiting[0] ? now - waiting[0].since : 0,
+        waiting: this.#waiters.map((waiter, index) => {
+          const { progress: _, ...state } = this.#waitState(waiter, index);
+          return { ...state, model: waiter.entry.id, priority: 'interactive' };
+        }),
       },
+      held: [],
     };
   }
 
-  #residentStatus(resident: Resident, now: number): NonNullable<PoolStatus['resident']> {
+  #waitState(waiter: Waiter, index: number): WaitState {
+    const placed = this.#placed();
+    const isPlaced = index < placed;
+    const resident = this.#resident;
+    return {
+      position: Math.max(0, index + 1 - placed),
+      waitedMs: performance.now() - waiter.since,
+      state: isPlaced ? 'loading' : 'queued',
+      progress: isPlaced && resident?.state === 'loading' ? resident.progress : null,
+    };
+  }
+
+  #residentStatus(resident: Resident, now: number): ResidentStatus {
     const { idleTimeoutMs } = this.#deps.settings;
     const { entry, engine, state, leases, idleSince } = resident;
     const idleMs = state === 'ready' && idleSince !== null ? now - idleSince : null;
     return {
       id: entry.id,
       state: state === 'loading' || state === 'ready' ? state : 'unloading',
+      purpose: 'generate',
       progress: state === 'loading' ? resident.progress : null,
       info: engine?.info ?? null,
       slots: engine?.slotStates ?? [],
@@ -215,6 +193,8 @@ export class ModelPool {
       unloadInMs:
         idleMs === null || idleTimeoutMs === 0 ? null : Math.max(0, idleTimeoutMs - idleMs),
       pid: engine?.pid ?? null,
+      memoryBytes: null,
+      loadedFrom: resident.options.modelPath,
     };
   }
 
@@ -333,6 +313,7 @@ export class ModelPool {
       entry: waiter.entry,
       queuedMs: Math.max(0, now - waiter.since - loadMs),
       loadMs,
+      recall: async () => 0,
       release: () => {
         if (!held) return;
         held = false;

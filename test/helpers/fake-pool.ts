@@ -4,7 +4,8 @@
  */
 import { HoshikageError } from '../../src/errors.js';
 import type { ModelEntry, NewModel } from '../../src/models/registry.js';
-import type { Lease, PoolStatus } from '../../src/resources/pool.js';
+import type { AcquireOptions, Lease, WaitState } from '../../src/resources/lease.js';
+import type { PoolStatus, ResidentStatus } from '../../src/resources/pool-status.js';
 import { FakeEngine } from './fake-engine.js';
 
 /** An entry of the map with sensible values. */
@@ -20,13 +21,23 @@ export class FakePool {
   refusal: HoshikageError | null = null;
   /** acquire() waits for this, or for its signal. */
   gate: Promise<void> = Promise.resolve();
-  resident: PoolStatus['resident'] = null;
+  /** How each acquire() was asked for, the newest last. */
+  readonly asked: AcquireOptions[] = [];
+  residents: ResidentStatus[] = [];
+  /** What waitOf() gives. */
+  wait: WaitState | null = null;
+  /** What recall() gives. */
+  recalledTokens = 0;
+  /** Prompts that recall() was asked for. */
+  readonly recalled: Int32Array[] = [];
 
   constructor(engine: FakeEngine = new FakeEngine()) {
     this.engine = engine;
   }
 
-  async acquire(entry: ModelEntry, { signal }: { signal: AbortSignal }): Promise<Lease> {
+  async acquire(entry: ModelEntry, options: AcquireOptions): Promise<Lease> {
+    const { signal } = options;
+    this.asked.push(options);
     await new Promise<void>((resolve, reject) => {
       signal.addEventListener('abort', () => reject(new HoshikageError('cancelled')));
       if (signal.aborted) reject(new HoshikageError('cancelled'));
@@ -39,15 +50,20 @@ export class FakePool {
       this.released += isHeld ? 1 : 0;
       isHeld = false;
     };
-    return { engine: this.engine, entry, queuedMs: 1, loadMs: 2, release };
+    const recall = async (prompt: Int32Array) => {
+      this.recalled.push(prompt);
+      return this.recalledTokens;
+    };
+    return { engine: this.engine, entry, queuedMs: 1, loadMs: 2, recall, release };
   }
 
   async load(entry: ModelEntry, options: { signal: AbortSignal }): Promise<void> {
     const lease = await this.acquire(entry, options);
     lease.release();
-    this.resident = {
+    this.residents.unshift({
       id: entry.id,
       state: 'ready',
+      purpose: 'generate',
       progress: null,
       info: this.engine.info,
       slots: await this.engine.slots(),
@@ -55,17 +71,24 @@ export class FakePool {
       idleMs: 5,
       unloadInMs: 1000,
       pid: 42,
-    };
+      memoryBytes: 5000,
+      loadedFrom: entry.path,
+    });
   }
 
-  async unload(): Promise<boolean> {
-    const wasResident = this.resident !== null;
-    this.resident = null;
-    return wasResident;
+  async unload(id?: string): Promise<readonly string[]> {
+    const gone = this.residents.filter((one) => id === undefined || one.id === id);
+    this.residents = this.residents.filter((one) => !gone.includes(one));
+    return gone.map((one) => one.id);
+  }
+
+  waitOf(_signal: AbortSignal): WaitState | null {
+    return this.wait;
   }
 
   status(): PoolStatus {
-    return { resident: this.resident, queue: { length: 0, limit: 64, oldestWaitMs: 0 } };
+    const queue = { length: 0, limit: 64, oldestWaitMs: 0, waiting: [] };
+    return { residents: this.residents, queue, held: [] };
   }
 }
 

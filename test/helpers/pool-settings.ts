@@ -1,7 +1,7 @@
 /** Pool settings and registry entries with everything at its plainest, for tests. */
 import type { ModelEntry, ModelSettings } from '../../src/models/registry.js';
 import type { EngineSettings } from '../../src/resources/options.js';
-import type { PoolSettings } from '../../src/resources/pool.js';
+import type { PoolSettings } from '../../src/resources/pool-deps.js';
 
 export const engineSettings: EngineSettings = {
   nCtx: 64,
@@ -27,6 +27,9 @@ export const poolSettings: PoolSettings = {
   idleTimeoutMs: 300_000,
   queueSize: 64,
   queueTimeoutMs: 180_000,
+  maxLoadedModels: 1,
+  maxLoadedEmbedding: 1,
+  maxSkips: 8,
 };
 
 export function entry(id: string, settings: ModelSettings = {}): ModelEntry {

@@ -121,9 +121,9 @@ describe('admin: what is resident', () => {
   it('a model can be loaded and taken out of memory', async () => {
     const { post, pool } = fakeApp({ catalog: new FakeCatalog([entryNamed('a/load')]) });
     await answerOf(await post('/admin/models/a%2Fload/load', {}, ADMIN));
-    assert.equal(pool.resident?.id, 'a/load');
+    assert.equal(pool.residents[0]?.id, 'a/load');
     assert.match((await answerOf(await post('/admin/unload', {}, ADMIN))).message, /Unloaded/);
-    assert.equal(pool.resident, null);
+    assert.deepEqual(pool.residents, []);
     assert.match((await answerOf(await post('/admin/unload', {}, ADMIN))).message, /No model/);
   });
 

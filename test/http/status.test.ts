@@ -42,6 +42,7 @@ describe('status', () => {
     assert.deepEqual(model, {
       id: 'm',
       state: 'ready',
+      purpose: 'generate',
       progress: null,
       pid: 42,
       active: 0,

@@ -70,6 +70,7 @@ describe('a sound file', () => {
       bosToken: 0,
       eosToken: 3,
       split: null,
+      poolingType: null,
     });
   });
 

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { HoshikageError } from '../../src/errors.js';
 import type { ModelEntry } from '../../src/models/registry.js';
-import { type Lease, ModelPool, type PoolSettings } from '../../src/resources/pool.js';
+import { EventBus } from '../../src/resources/events.js';
+import type { Lease } from '../../src/resources/lease.js';
+import { ModelPool } from '../../src/resources/pool.js';
+import type { PoolSettings } from '../../src/resources/pool-deps.js';
 import { FakeEngines } from '../helpers/fake-engines.js';
 import { entry, poolSettings } from '../helpers/pool-settings.js';
 import { recordingLog } from '../helpers/recording-log.js';
@@ -27,6 +30,12 @@ function setUp(
     log,
     startEngine: engines.start,
     locate,
+    stage: async (source) => source,
+    purposeOf: async () => 'generate',
+    plan: null,
+    states: null,
+    events: new EventBus(),
+    onActivity: () => {},
   });
   return { engines, pool, log };
 }
@@ -57,12 +66,12 @@ function mockTimers(t: TestContext): void {
 
 test('nothing is in memory until the first request', async () => {
   const { pool, engines } = setUp();
-  assert.equal(pool.status().resident, null);
+  assert.equal(pool.status().residents[0], undefined);
   const lease = await pool.acquire(a, patient());
   assert.deepEqual(engines.paths, ['/models/a.gguf']);
-  assert.equal(pool.status().resident?.state, 'ready');
-  assert.equal(pool.status().resident?.active, 1);
-  assert.equal(pool.status().resident?.pid, 1000);
+  assert.equal(pool.status().residents[0]?.state, 'ready');
+  assert.equal(pool.status().residents[0]?.active, 1);
+  assert.equal(pool.status().residents[0]?.pid, 1000);
   lease.release();
   await pool.stop(0);
 });
@@ -74,7 +83,7 @@ test('a model whose file is broken does not cost the one that works', async () =
   });
   (await pool.acquire(a, patient())).release();
   await assert.rejects(pool.acquire(b, patient()), { code: 'model_file_missing' });
-  assert.equal(pool.status().resident?.id, 'a');
+  assert.equal(pool.status().residents[0]?.id, 'a');
   (await pool.acquire(a, patient())).release();
   assert.deepEqual(engines.paths, ['/models/a.gguf']);
   await pool.stop(0);
@@ -231,10 +240,10 @@ test('a crowd that comes at once causes one load', async () => {
   const crowd = Array.from({ length: 50 }, () => pool.acquire(a, patient()));
   await settle();
   assert.equal(engines.starts.length, 1);
-  assert.equal(pool.status().resident?.state, 'loading');
+  assert.equal(pool.status().residents[0]?.state, 'loading');
   assert.equal(pool.status().queue.length, 46);
   engines.last.progress(0.25);
-  assert.equal(pool.status().resident?.progress, 0.25);
+  assert.equal(pool.status().residents[0]?.progress, 0.25);
   engines.last.succeed();
   for (const one of crowd) (await one).release();
   assert.equal(engines.starts.length, 1);
@@ -250,12 +259,12 @@ test('a crowd that comes during an unload waits and causes one reload', async ()
   });
   const unloading = pool.unload();
   await settle();
-  assert.equal(pool.status().resident?.state, 'unloading');
+  assert.equal(pool.status().residents[0]?.state, 'unloading');
   const crowd = Array.from({ length: 10 }, () => pool.acquire(a, patient()));
   await settle();
   assert.equal(engines.starts.length, 1);
   finish();
-  assert.equal(await unloading, true);
+  assert.deepEqual(await unloading, ['a']);
   for (const one of crowd) (await one).release();
   assert.equal(engines.starts.length, 2);
   await pool.stop(0);
@@ -287,7 +296,7 @@ test('after a failed load the next request tries again', async () => {
   engines.last.fail(new HoshikageError('model_load_failed', { reason: 'out of memory' }));
   await settle();
   assert.equal(first.code(), 'model_load_failed');
-  assert.equal(pool.status().resident, null);
+  assert.equal(pool.status().residents[0], undefined);
   engines.automatic = true;
   (await pool.acquire(a, patient())).release();
   await pool.stop(0);
@@ -319,7 +328,7 @@ test('an engine that crashes is forgotten, and the next request gets a new one',
   const next = await waiting;
   assert.notEqual(next.engine, lease.engine);
   lease.release();
-  assert.equal(pool.status().resident?.active, 1);
+  assert.equal(pool.status().residents[0]?.active, 1);
   next.release();
   await pool.stop(0);
 });
@@ -399,7 +408,7 @@ test('an aborted request leaves the queue and frees nothing it did not have', as
   await settle();
   assert.equal(leaving.code(), 'cancelled');
   assert.equal(staying.lease(), null);
-  assert.equal(pool.status().resident?.active, 1);
+  assert.equal(pool.status().residents[0]?.active, 1);
   running.release();
   await settle();
   assert.ok(staying.lease());
@@ -434,9 +443,9 @@ test('an abort after the lease changes nothing: the holder releases', async () =
   const lease = await pool.acquire(a, { signal: abort.signal });
   abort.abort();
   await settle();
-  assert.equal(pool.status().resident?.active, 1);
+  assert.equal(pool.status().residents[0]?.active, 1);
   lease.release();
-  assert.equal(pool.status().resident?.active, 0);
+  assert.equal(pool.status().residents[0]?.active, 0);
   await pool.stop(0);
 });
 
@@ -470,7 +479,7 @@ test('a load that everybody left and that never ends is given up after the idle 
   t.mock.timers.tick(1);
   await settle();
   assert.equal(engines.last.signal.aborted, true);
-  assert.equal(pool.status().resident, null);
+  assert.equal(pool.status().residents[0], undefined);
 });
 
 test('a load that somebody came back for is not given up', async (t) => {
@@ -524,7 +533,7 @@ test('a model without work is unloaded after the idle time, counted from the las
   t.mock.timers.tick(1);
   await settle();
   assert.equal(engines.last.engine.closed, true);
-  assert.equal(pool.status().resident, null);
+  assert.equal(pool.status().residents[0], undefined);
 });
 
 test('an idle time of zero never unloads', async (t) => {
@@ -534,16 +543,16 @@ test('an idle time of zero never unloads', async (t) => {
   t.mock.timers.tick(2 ** 31 - 1);
   await settle();
   assert.equal(engines.last.engine.closed, false);
-  assert.equal(pool.status().resident?.unloadInMs, null);
+  assert.equal(pool.status().residents[0]?.unloadInMs, null);
   await pool.stop(0);
 });
 
 test('the status tells how long a model has been idle and when it goes', async () => {
   const { pool } = setUp({ idleTimeoutMs: 60_000 });
   const lease = await pool.acquire(a, patient());
-  assert.equal(pool.status().resident?.idleMs, null);
+  assert.equal(pool.status().residents[0]?.idleMs, null);
   lease.release();
-  const idle = pool.status().resident;
+  const idle = pool.status().residents[0];
   assert.ok(idle?.idleMs !== null && idle?.idleMs !== undefined && idle.idleMs >= 0);
   assert.ok(idle.unloadInMs !== null && idle.unloadInMs <= 60_000);
   await pool.stop(0);
@@ -552,7 +561,7 @@ test('the status tells how long a model has been idle and when it goes', async (
 test('load makes a model resident and leaves it idle', async () => {
   const { pool } = setUp();
   await pool.load(a, patient());
-  assert.deepEqual([pool.status().resident?.id, pool.status().resident?.active], ['a', 0]);
+  assert.deepEqual([pool.status().residents[0]?.id, pool.status().residents[0]?.active], ['a', 0]);
   await pool.stop(0);
 });
 
@@ -565,19 +574,19 @@ test('unload waits for the running request, and later ones get a new engine', as
   assert.equal(engines.last.engine.closed, false);
   assert.equal(later.lease(), null);
   running.release();
-  assert.equal(await unloading, true);
+  assert.deepEqual(await unloading, ['a']);
   await settle();
   assert.equal(engines.starts.length, 2);
   later.lease()?.release();
   await pool.stop(0);
 });
 
-test('unload of what is not resident is false', async () => {
+test('unload of what is not resident names nothing', async () => {
   const { pool } = setUp();
-  assert.equal(await pool.unload(), false);
+  assert.deepEqual(await pool.unload(), []);
   (await pool.acquire(a, patient())).release();
-  assert.equal(await pool.unload('b'), false);
-  assert.equal(pool.status().resident?.state, 'ready');
+  assert.deepEqual(await pool.unload('b'), []);
+  assert.equal(pool.status().residents[0]?.state, 'ready');
   await pool.stop(0);
 });
 
@@ -585,7 +594,7 @@ test('unload while loading gives the load up; who waits for it loads it again', 
   const { pool, engines } = setUp({}, false);
   const waiting = watch(pool.acquire(a, patient()));
   await settle();
-  assert.equal(await pool.unload(), true);
+  assert.deepEqual(await pool.unload(), ['a']);
   await settle();
   assert.equal(engines.starts[0]?.signal.aborted, true);
   assert.equal(engines.starts.length, 2);
@@ -605,7 +614,7 @@ test('when its entry is removed, a model goes after its last request', async () 
   running.release();
   await settle();
   assert.equal(engines.last.engine.closed, true);
-  assert.equal(pool.status().resident, null);
+  assert.equal(pool.status().residents[0], undefined);
 });
 
 test('a registry change that does not touch the resident model leaves it alone', async () => {
@@ -665,7 +674,7 @@ test('stop gives up a load', async () => {
   await settle();
   assert.equal(waiting.code(), 'shutting_down');
   assert.equal(engines.last.signal.aborted, true);
-  assert.equal(pool.status().resident, null);
+  assert.equal(pool.status().residents[0], undefined);
 });
 
 test('stop during an unload waits for its end; with nothing resident it is done at once', async () => {
@@ -719,7 +728,7 @@ test('renew ends an engine that nobody uses, and loads anew what was being loade
   (await idle.pool.acquire(a, patient())).release();
   idle.pool.renew();
   await settle();
-  assert.equal(idle.pool.status().resident, null);
+  assert.equal(idle.pool.status().residents[0], undefined);
   const { pool, engines } = setUp({}, false);
   const waiting = watch(pool.acquire(a, patient()));
   await settle();
