@@ -126,7 +126,9 @@ function makePool(config: Config, log: Log, library: LibraryService): ModelPool 
     onActivity: () => {},
     startEngine: async (options, { onProgress, signal }) => {
       const files = await library.files(signal);
-      return startEngineProcess({ library: files, options, env, log, onProgress, signal });
+      const { nice, engineHangTimeoutMs: hangLimitMs } = config;
+      const limits = { nice, hangLimitMs, onProgress, signal };
+      return startEngineProcess({ library: files, options, env, log, ...limits });
     },
   });
 }

@@ -8,6 +8,8 @@
 export interface EngineOptions {
   /** Absolute path of the GGUF file. */
   readonly modelPath: string;
+  /** The file that `modelPath` is a copy of: saved states belong to it. Absent: `modelPath` itself. */
+  readonly sourcePath?: string;
   /** Tokens one request may use (prompt and output); capped at the model's training length. */
   readonly contextTokens: number;
   /** Completions that run at once; the context holds contextTokens × slots. */
@@ -86,6 +88,8 @@ export interface EngineInfo {
   readonly slots: number;
   readonly batchTokens: number;
   readonly threads: number;
+  /** Layers on GPUs, the output counted as one; 0 where no GPU is used. */
+  readonly gpuLayers: number;
 }
 
 /** What the probe found out about a libllama. */
@@ -265,13 +269,23 @@ export interface SlotState {
   readonly generatedTokens: number;
 }
 
+/**
+ * Why an engine ended: it was closed, it died, it made no progress and was killed, or there was not
+ * enough memory.
+ */
+export type ExitCause = 'closed' | 'crash' | 'hang' | 'memory';
+
 /** How an engine ended. `expected`: after close(). */
 export interface EngineExit {
   readonly expected: boolean;
+  readonly cause: ExitCause;
   readonly detail: string;
 }
 
-/** A loaded model with one context. All methods reject with `engine_crashed` once it has died. */
+/**
+ * A loaded model with one context. Once it has died all methods reject with engine_crashed,
+ * engine_hung or engine_out_of_memory, by its cause.
+ */
 export interface Engine {
   readonly info: EngineInfo;
   /** Token ids of the segments, joined. `addSpecial`: the tokenizer adds BOS/EOS as the model wants. */
@@ -287,10 +301,13 @@ export interface Engine {
   /**
    * One vector of `embeddingLength` values per input, as the model gives it: not normalised. A model
    * that names no pooling of its own gets the mean over its tokens. Runs beside completions.
-   * Codes: invalid_value (an empty input), context_length_exceeded, model_not_embedding,
-   * invalid_argument (an id out of range), decode_failed.
+   * An abort ends it within one step. Codes: invalid_value (an empty input), context_length_exceeded,
+   * model_not_embedding, invalid_argument (an id out of range), decode_failed, cancelled.
    */
-  embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]>;
+  embed(
+    inputs: readonly Int32Array[],
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly Float32Array[]>;
   /**
    * Writes what an idle slot's cache holds to a file, replacing it at once and whole. Null where
    * nothing is cached, the slot is busy, or the library's part would have more than `mostBytes`, which

@@ -42,9 +42,13 @@ export function entryBeside(base: string, name: string): URL {
   return new URL(`./${name}${base.endsWith('.ts') ? '.ts' : '.js'}`, base);
 }
 
-/** Forks `entry` with its standard output and error as pipes. */
-export function forkNode(entry: URL, env: NodeJS.ProcessEnv): ChildProcess {
-  return fork(fileURLToPath(entry), [], {
+/** Forks `entry` with its standard output and error as pipes. `args`: its own command line. */
+export function forkNode(
+  entry: URL,
+  env: NodeJS.ProcessEnv,
+  args: readonly string[] = [],
+): ChildProcess {
+  return fork(fileURLToPath(entry), args, {
     env,
     execArgv: [SMALL_NURSERY, ...inheritedArguments(process.execArgv)],
     serialization: 'advanced',

@@ -3,8 +3,14 @@
  * Main thread of the engine process. It must never be imported by anything else.
  */
 import { type AbiTable, loadAddon, type NativeAddon, readAbi } from './addon.js';
+import { hostBehaviour } from './host-arguments.js';
 import { serveParent } from './hosting.js';
+import { lowerPriority } from './priority.js';
 import { toWire } from './protocol.js';
+
+const { nice } = hostBehaviour(process.argv.slice(2));
+// First: threads inherit it.
+const notLowered = nice > 0 ? lowerPriority(nice) : null;
 
 /** The addon and its table, or null after telling the server why not. */
 function load(): { readonly addon: NativeAddon; readonly abi: AbiTable } | null {
@@ -17,5 +23,9 @@ function load(): { readonly addon: NativeAddon; readonly abi: AbiTable } | null 
 }
 
 const loaded = load();
+if (notLowered !== null) {
+  const text = `the priority is not lowered to NICE=${nice}: ${notLowered}`;
+  process.send?.({ type: 'log', lines: [['debug', text]] });
+}
 if (loaded) serveParent(loaded.addon, loaded.abi);
 else process.once('disconnect', () => process.exit(1));

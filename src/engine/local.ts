@@ -43,7 +43,7 @@ export function openLocalEngine(input: LocalEngineInput): Promise<EngineProxy> {
         signal?.removeEventListener('abort', abandon);
         void session.close().then(() => reject(failure(message, signal)));
       } else if (message.type === 'closed') {
-        proxy?.ended({ expected: true, detail: 'closed' });
+        proxy?.ended({ expected: true, cause: 'closed', detail: 'closed' });
       } else proxy?.receive(message);
     };
     const session = new Session({ addon, abi, emit });

@@ -15,6 +15,8 @@ import type {
   CacheType,
   CompletionRequest,
   EngineOptions,
+  LibraryIdentity,
+  ModelFacts,
   TokenBatch,
   TokenLogprob,
 } from './engine.js';
@@ -79,6 +81,17 @@ export function nativeModelOptions(options: EngineOptions): NativeModelOptions {
     ...(options.tensorSplit !== undefined && { tensorSplit: options.tensorSplit }),
     ...(options.cpuExpertLayers !== undefined && { cpuExpertLayers: options.cpuExpertLayers }),
   };
+}
+
+/** How many layers GPUs hold: what was asked for, as far as the model has layers and there is a GPU. */
+export function layersOnGpus(
+  { gpuLayers }: EngineOptions,
+  { devices }: Pick<LibraryIdentity, 'devices'>,
+  { layers }: Pick<ModelFacts, 'layers'>,
+): number {
+  const all = layers + 1;
+  if (!devices.some(({ type }) => type === 'gpu' || type === 'igpu')) return 0;
+  return gpuLayers === 'auto' || gpuLayers < 0 ? all : Math.min(gpuLayers, all);
 }
 
 /** Tokens one request may use: the wish, capped at the training length where the model states one. */

@@ -8,6 +8,7 @@ import { HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { EngineExit, EngineOptions } from './engine.js';
 import { endOf, entryBeside, forkNode, Tail } from './fork.js';
+import { hostArguments } from './host-arguments.js';
 import { type Command, fromWire, type LibraryFiles, type Message } from './protocol.js';
 import { EngineProxy } from './proxy.js';
 
@@ -28,8 +29,10 @@ export interface EngineProcessInput {
   /** Another entry than host.ts, for a host with another addon. */
   readonly entry?: URL;
   readonly closeGraceMs?: number;
-  /** How long a call or a cancel may stay unanswered before the process is killed. */
-  readonly answerLimitMs?: number;
+  /** How long it may have work and make no progress before it is killed, ms; 0 = for ever. */
+  readonly hangLimitMs?: number;
+  /** What the engine adds to its niceness; 0 = nothing. */
+  readonly nice?: number;
   /** Ends a load at any moment, also a stuck one: the process is killed. */
   readonly signal: AbortSignal;
 }
@@ -70,7 +73,8 @@ class EngineChild {
 
   constructor(input: EngineProcessInput) {
     this.#input = input;
-    this.#process = forkNode(input.entry ?? entryBeside(import.meta.url, 'host'), input.env);
+    const { entry = entryBeside(import.meta.url, 'host'), nice = 0 } = input;
+    this.#process = forkNode(entry, input.env, hostArguments({ nice }));
     this.#log = input.log.child({ engine: this.#process.pid });
     this.#tail = new Tail(this.#process, (line) => this.#log.info(line, { source: 'stderr' }));
     // What arrives comes from our own host.ts at the other end of the channel.
@@ -136,7 +140,7 @@ class EngineChild {
         this.#log.error('the engine does not answer and is killed');
         this.#process.kill('SIGKILL');
       },
-      ...(this.#input.answerLimitMs !== undefined && { answerLimitMs: this.#input.answerLimitMs }),
+      ...(this.#input.hangLimitMs !== undefined && { hangLimitMs: this.#input.hangLimitMs }),
     };
   }
 
@@ -175,7 +179,8 @@ class EngineChild {
         if (this.#process.pid === undefined) resolve(`could not be started: ${error.message}`);
       });
     });
-    const exit = { expected: this.#closing, detail };
+    const cause = this.#closing ? 'closed' : 'crash';
+    const exit: EngineExit = { expected: this.#closing, cause, detail };
     if (!exit.expected) {
       this.#log.error(`the engine process ${detail}`, { lastLines: this.#tail.lines });
     }

@@ -31,7 +31,7 @@ export interface LibraryFiles {
   readonly allowUnknown: boolean;
 }
 
-/** Server to engine. `id` numbers calls and completions, each in its own series. */
+/** Server to engine. `id` numbers calls and completions, in one series. */
 export type Command =
   | { readonly type: 'open'; readonly library: LibraryFiles; readonly options: EngineOptions }
   | {
@@ -53,6 +53,8 @@ export type Command =
   | { readonly type: 'restoreState'; readonly id: number; readonly path: string }
   | { readonly type: 'start'; readonly id: number; readonly request: CompletionRequest }
   | { readonly type: 'cancel'; readonly id: number; readonly keepTokens: number }
+  /** A call whose answer nobody waits for any more; it is answered all the same, soon. */
+  | { readonly type: 'cancelCall'; readonly id: number }
   | { readonly type: 'close' };
 
 /** What a saved state was made of. */
@@ -85,6 +87,22 @@ export interface CompletionNews {
   readonly end: { readonly result: CompletionResult } | { readonly error: WireError } | null;
 }
 
+/**
+ * About once a second while anything loads, runs or is called. The numbers only ever grow; one that
+ * stays the same while there is work for it means that nothing gets done.
+ */
+export interface Pulse {
+  readonly type: 'pulse';
+  /** All that gets done: the other two, loading, calls. */
+  readonly progress: number;
+  /** Steps of completions, and looks at whether to abort one. */
+  readonly steps: number;
+  /** The same of embeddings. */
+  readonly embeds: number;
+  /** Main memory that the process holds. */
+  readonly rssBytes: number;
+}
+
 /** Engine to server. One `ring` carries what all completions got since the last one. */
 export type Message =
   | { readonly type: 'progress'; readonly fraction: number }
@@ -99,6 +117,7 @@ export type Message =
       readonly slots: readonly SlotState[] | null;
     }
   | { readonly type: 'log'; readonly lines: readonly LogLine[] }
+  | Pulse
   /** libllama has given up, in these words; nothing it says from now on counts, and the process ends. */
   | { readonly type: 'crashed'; readonly reason: string }
   | { readonly type: 'closed' };

@@ -53,7 +53,7 @@ export interface EngineLink {
   abandon(): void;
   readonly pid: number | null;
   /** 60 s by default. */
-  readonly answerLimitMs?: number;
+  readonly hangLimitMs?: number;
 }
 
 /** Engine over a link. Made when the engine is `ready`; fed with `receive` and, once, `ended`. */
@@ -66,6 +66,7 @@ export class EngineProxy implements Engine {
   /** By the id of the call or the cancelled completion. */
   readonly #deadlines = new Map<number, NodeJS.Timeout>();
   #slotStates: readonly SlotState[];
+  #memoryBytes: number | null = null;
   #resolveExited: (exit: EngineExit) => void = () => {};
   #exit: EngineExit | null = null;
   #closing: Promise<void> | null = null;
@@ -96,6 +97,10 @@ export class EngineProxy implements Engine {
     return this.#slotStates;
   }
 
+  get memoryBytes(): number | null {
+    return this.#memoryBytes;
+  }
+
   async tokenize(segments: readonly TextSegment[], addSpecial: boolean): Promise<Int32Array> {
     const value = await this.#call((id) => ({ type: 'tokenize', id, segments, addSpecial }));
     if (!(value instanceof Int32Array)) throw wrongAnswer('tokenize');
@@ -114,15 +119,26 @@ export class EngineProxy implements Engine {
     return value;
   }
 
-  async embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+  async embed(
+    inputs: readonly Int32Array[],
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<readonly Float32Array[]> {
     const tokens = inputs.reduce((sum, input) => sum + input.length, 0);
     this.#embeddingTokens += tokens;
+    let abort = (): void => {};
     try {
+      if (signal?.aborted) throw new HoshikageError('cancelled');
       const extraMs = this.#embeddingTokens * EMBED_MS_PER_TOKEN;
-      const value = await this.#call((id) => ({ type: 'embed', id, inputs }), extraMs);
+      const call = this.#call((id) => {
+        abort = () => this.#link.post({ type: 'cancelCall', id });
+        return { type: 'embed', id, inputs };
+      }, extraMs);
+      signal?.addEventListener('abort', abort, { once: true });
+      const value = await call;
       if (!isVectors(value, inputs.length)) throw wrongAnswer('embed');
       return value;
     } finally {
+      signal?.removeEventListener('abort', abort);
       this.#embeddingTokens -= tokens;
     }
   }
@@ -169,6 +185,7 @@ export class EngineProxy implements Engine {
   /** Takes one message of a ready engine. */
   receive(message: Message): void {
     if (message.type === 'crashed') this.#crashed(message.reason);
+    else if (message.type === 'pulse') this.#memoryBytes = message.rssBytes;
     else if (message.type === 'ring') this.#ring(message);
     // What has been answered would be asked for again, by somebody who gets this dying engine.
     else if (this.#crash !== null) return;
@@ -246,7 +263,7 @@ export class EngineProxy implements Engine {
   }
 
   get #answerLimitMs(): number {
-    return this.#link.answerLimitMs ?? ANSWER_LIMIT_MS;
+    return this.#link.hangLimitMs || ANSWER_LIMIT_MS;
   }
 
   #answered(id: number): void {

@@ -19,6 +19,7 @@ import type {
 import type { CompletionRequest, EngineInfo, EngineOptions, SlotState } from './engine.js';
 import {
   decodeThreads,
+  layersOnGpus,
   nativeContextOptions,
   nativeModelOptions,
   nativeRequest,
@@ -75,6 +76,8 @@ export class Session {
   /** Ends the saves that run when the session is closed. */
   readonly #closed = new AbortController();
   readonly #saves = new Set<Promise<unknown>>();
+  /** What ends calls that run, by their ids. */
+  readonly #cancelCalls = new Map<number, () => void>();
   #slotsSentAt = 0;
 
   constructor(deps: SessionDeps) {
@@ -98,7 +101,7 @@ export class Session {
         this.#answer(command.id, async () => this.#slots());
         break;
       case 'embed':
-        this.#answer(command.id, () => this.#embed(command.inputs));
+        this.#answer(command.id, () => this.#embed(command.id, command.inputs));
         break;
       case 'saveState':
         this.#answer(command.id, () => this.#saved(this.#saveState(command)));
@@ -111,6 +114,9 @@ export class Session {
         break;
       case 'cancel':
         this.#running.get(command.id)?.completion.cancel(command.keepTokens);
+        break;
+      case 'cancelCall':
+        this.#cancelCalls.get(command.id)?.();
         break;
       case 'close':
         void this.close();
@@ -164,7 +170,7 @@ export class Session {
     this.#contextOptions = native;
     this.#modelPath = options.modelPath;
     this.#tokensPerRequest = tokens;
-    const common = { library, model: facts };
+    const common = { library, model: facts, gpuLayers: layersOnGpus(options, library, facts) };
     if (options.purpose === 'embed') {
       const threads = decodeThreads(options.threads, physicalCores());
       return { ...common, contextTokens: tokens, slots: 0, batchTokens: 0, threads };
@@ -172,13 +178,13 @@ export class Session {
     this.#context = await model.createContext(native, () => this.#ring());
     const { contextTokensPerSlot, slots, batchTokens, threads } = this.#context.info;
     this.#tokensPerRequest = Math.min(tokens, contextTokensPerSlot);
-    const { modelPath } = options;
+    const modelPath = options.sourcePath ?? options.modelPath;
     const tokensPerSlot = contextTokensPerSlot;
     this.#stateKey = await stateKey({ modelPath, library, context: native, tokensPerSlot });
     return { ...common, contextTokens: this.#tokensPerRequest, slots, batchTokens, threads };
   }
 
-  async #embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+  async #embed(id: number, inputs: readonly Int32Array[]): Promise<readonly Float32Array[]> {
     const model = this.#loadedModel();
     const options = this.#contextOptions;
     if (!options) throw new HoshikageError('closed', { what: 'model' });
@@ -197,7 +203,20 @@ export class Session {
     }
     const contextTokens = this.#tokensPerRequest;
     this.#embedder ??= model.createEmbedder({ ...options, contextTokens, slots: 1 });
-    return this.#embedder.embed(inputs);
+    let cancelled = false;
+    this.#cancelCalls.set(id, () => {
+      cancelled = true;
+    });
+    try {
+      const vectors: Float32Array[] = [];
+      for (const input of inputs) {
+        if (cancelled) throw new HoshikageError('cancelled');
+        vectors.push(...(await this.#embedder.embed([input])));
+      }
+      return vectors;
+    } finally {
+      this.#cancelCalls.delete(id);
+    }
   }
 
   async #saveState({ slot, path, mostBytes }: SaveCommand): Promise<SavedState | null> {

@@ -24,6 +24,7 @@ const CHUNK_BYTES = 4 * 1024 * 1024;
 
 /** What a state belongs to. */
 export interface StateOwner {
+  /** The model's own file, also where a copy of it is loaded. */
   readonly modelPath: string;
   readonly library: NativeLibrary;
   readonly context: NativeContextOptions;

@@ -12,6 +12,8 @@ import type { ModelEntry } from '../models/registry.js';
 export interface ResidentEngine extends Engine {
   readonly pid: number | null;
   readonly slotStates: readonly SlotState[];
+  /** Main memory the engine process holds, at its last news; null before, and where it is this process. */
+  readonly memoryBytes: number | null;
 }
 
 /** Starts an engine; the signal ends the start at any moment. `onProgress`: 0 to 1. */

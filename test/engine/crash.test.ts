@@ -48,7 +48,11 @@ describe('an engine process whose libllama gives up', { skip: skipReason }, () =
     const { engine, control } = await open(t);
     control.set('contextFail', ASSERT);
     await assert.rejects(engine.embed([Int32Array.of(3, 5)]), crashed);
-    assert.deepEqual(await endOf(engine), { expected: false, detail: 'ended with exit code 70' });
+    assert.deepEqual(await endOf(engine), {
+      expected: false,
+      cause: 'crash',
+      detail: 'ended with exit code 70',
+    });
     await assert.rejects(engine.embed([Int32Array.of(3, 5)]), crashed);
   });
 

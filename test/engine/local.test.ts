@@ -168,7 +168,7 @@ test('closing ends what runs, frees context then model, and refuses what comes a
   await Promise.all([engine.close(), engine.close()]);
   await assert.rejects(running.result, { code: 'shutting_down' });
   assert.deepEqual(addon.calls.slice(-2), ['context.close', 'model.close']);
-  assert.deepEqual(await engine.exited, { expected: true, detail: 'closed' });
+  assert.deepEqual(await engine.exited, { expected: true, cause: 'closed', detail: 'closed' });
   await assert.rejects(engine.start(request('a')).result, { code: 'closed' });
   await assert.rejects(engine.slots(), { code: 'closed' });
 });

@@ -55,7 +55,11 @@ test('an engine process works like an engine in this process, and is gone after 
   assert.equal((await engine.slots()).length, 2);
   assert.ok(log.records.some((line) => line.message === 'loading good'));
   await engine.close();
-  assert.deepEqual(await engine.exited, { expected: true, detail: 'ended with exit code 0' });
+  assert.deepEqual(await engine.exited, {
+    expected: true,
+    cause: 'closed',
+    detail: 'ended with exit code 0',
+  });
   assert.equal(alive(engine.pid), false);
   assert.ok(!log.records.some((line) => line.level === 'error'));
 });
@@ -80,7 +84,11 @@ test('kill -9 gives running completions and waiting calls engine_crashed', async
   process.kill(engine.pid, 'SIGKILL');
   await assert.rejects(running.result, { code: 'engine_crashed' });
   await assert.rejects(call, { code: 'engine_crashed' });
-  assert.deepEqual(await engine.exited, { expected: false, detail: 'ended by SIGKILL' });
+  assert.deepEqual(await engine.exited, {
+    expected: false,
+    cause: 'crash',
+    detail: 'ended by SIGKILL',
+  });
   await assert.rejects(engine.start(request('a')).result, { code: 'engine_crashed' });
   await assert.rejects(engine.tokenize([], false), { code: 'engine_crashed' });
   await engine.close();
@@ -143,7 +151,7 @@ test('an engine that leaves a cancel or a call unanswered counts as crashed', as
     },
   ];
   for (const answer of ask) {
-    const { engine: starting, log } = start('good', { answerLimitMs: 50 });
+    const { engine: starting, log } = start('good', { hangLimitMs: 50 });
     const engine = await starting;
     assert.ok(engine.pid !== null);
     process.kill(engine.pid, 'SIGSTOP');

@@ -31,7 +31,7 @@ function silent() {
       abandon: () => {
         abandoned += 1;
       },
-      answerLimitMs: 1000,
+      hangLimitMs: 1000,
     },
     info,
     [],
@@ -104,7 +104,11 @@ test('a crashed engine settles nothing before its end, takes nothing more and is
   const before = abandoned();
   t.mock.timers.tick(1);
   assert.equal(abandoned(), before + 1);
-  proxy.ended({ expected: false, detail: 'ended by SIGKILL' });
+  proxy.ended({
+    expected: false,
+    cause: 'crash',
+    detail: 'ended by SIGKILL',
+  });
   assert.deepEqual(await done.result, finished);
   await assert.rejects(failed.result, crashed);
   await assert.rejects(call, crashed);

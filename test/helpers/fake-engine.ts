@@ -104,6 +104,7 @@ export class FakeEngine implements Engine {
       slots: 1,
       batchTokens: 512,
       threads: 1,
+      gpuLayers: 0,
     };
   }
 

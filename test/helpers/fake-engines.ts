@@ -35,11 +35,14 @@ export class FakeEngine implements ResidentEngine {
       slots: options.slots,
       batchTokens: options.batchTokens,
       threads: 1,
+      gpuLayers: 0,
     };
     this.exited = new Promise((resolve) => {
       this.#exit = resolve;
     });
   }
+
+  memoryBytes: number | null = null;
 
   get slotStates() {
     return [
@@ -78,11 +81,11 @@ export class FakeEngine implements ResidentEngine {
   async close(): Promise<void> {
     this.closed = true;
     await this.closing;
-    this.#exit({ expected: true, detail: 'closed' });
+    this.#exit({ expected: true, cause: 'closed', detail: 'closed' });
   }
 
-  crash(): void {
-    this.#exit({ expected: false, detail: 'ended by SIGSEGV' });
+  crash(cause: EngineExit['cause'] = 'crash'): void {
+    this.#exit({ expected: false, cause, detail: 'ended by SIGSEGV' });
   }
 }
 
