@@ -8,7 +8,7 @@ import { HoshikageError } from '../errors.js';
 import type { ModelCatalog } from '../models/catalog.js';
 import { isEngineLoss } from '../resources/engine-loss.js';
 import { throwIfGone, unlessGone } from '../resources/gone.js';
-import type { Lease } from '../resources/lease.js';
+import type { AcquireOptions, Lease } from '../resources/lease.js';
 import { type EngineSettings, engineOptionsOf } from '../resources/options.js';
 import type { ModelPool } from '../resources/pool.js';
 import { fingerprintOf } from './fingerprint.js';
@@ -73,9 +73,8 @@ export type ChatEvent =
 /** An engine that does not let go of a slot for this long after a cancel is not waited for. */
 const SETTLE_LIMIT_MS = 30_000;
 
-/** How one request is served. */
-export interface ChatRun {
-  readonly signal: AbortSignal;
+/** How one request is served; the signal ends it in every phase. */
+export interface ChatRun extends Omit<AcquireOptions, 'need'> {
   /** Nobody is told a word before the end, so that a lost engine can be made good until then. */
   readonly whole?: boolean;
 }
@@ -89,7 +88,7 @@ export interface ChatRun {
 export async function* completeChat(
   deps: ChatDeps,
   request: ChatRequest,
-  { signal, whole = false }: ChatRun,
+  { whole = false, ...asked }: ChatRun,
 ): AsyncGenerator<ChatEvent, void, undefined> {
   const entry = deps.catalog.get(request.model);
   if (!entry) {
@@ -97,9 +96,10 @@ export async function* completeChat(
   }
   // While the model is waited for.
   deps.renderer.warm();
+  const { signal } = asked;
   let spent = { queueMs: 0, loadMs: 0, retriedMs: 0 };
   for (let isLast = !deps.config.retryOnCrash; ; isLast = true) {
-    const lease = await deps.pool.acquire(entry, { signal });
+    const lease = await deps.pool.acquire(entry, asked);
     const begun = performance.now();
     let isSaid = false;
     try {

@@ -6,6 +6,7 @@
  */
 import type { ChatEvent } from '../chat/complete.js';
 import { toHoshikageError } from '../errors.js';
+import type { WaitState } from '../resources/lease.js';
 import {
   type ChatAnswer,
   ChunkWriter,
@@ -25,7 +26,9 @@ export interface ChatStreamOptions {
   readonly onCancel: () => void;
   /** The stream ended by an error that only its last event tells. */
   readonly onFailure: (thrown: unknown) => void;
-  /** How long an error may still have its own status; 5 s by default. */
+  /** Where its request stands while it waits for its turn or its model, else null. */
+  readonly waitOf: () => WaitState | null;
+  /** How long an error may still have its own status, and how often a wait is told; 5 s by default. */
   readonly patienceMs?: number;
   readonly keepAliveMs?: number;
 }
@@ -57,25 +60,32 @@ export class ChatStream {
   run(events: AsyncIterable<ChatEvent>): Promise<Response> {
     return new Promise((resolve, reject) => {
       const open = () => resolve(this.#open().response);
-      const timer = setTimeout(open, this.#options.patienceMs ?? PATIENCE_MS);
-      this.#pump(events, open)
+      const timer = setInterval(() => {
+        open();
+        this.#tellWait();
+      }, this.#options.patienceMs ?? PATIENCE_MS);
+      const speak = () => {
+        clearInterval(timer);
+        open();
+      };
+      this.#pump(events, speak)
         .catch((thrown: unknown) => {
           if (this.#sse) this.#fail(thrown);
           else reject(thrown);
         })
         .finally(() => {
-          clearTimeout(timer);
+          clearInterval(timer);
           this.#sse?.close();
           this.#settle();
         });
     });
   }
 
-  async #pump(events: AsyncIterable<ChatEvent>, open: () => void): Promise<void> {
+  async #pump(events: AsyncIterable<ChatEvent>, speak: () => void): Promise<void> {
     for await (const event of events) {
       if (event.type === 'start') this.#begin(event);
       else {
-        open();
+        speak();
         this.#sendRole();
         if (event.type === 'text') this.#sendText(event.text);
         else this.#finish(event);
@@ -95,6 +105,11 @@ export class ChatStream {
     });
     this.#sendRole();
     return this.#sse;
+  }
+
+  #tellWait(): void {
+    const wait = this.#options.waitOf();
+    if (wait && this.#sse && !this.#sse.full) this.#sse.comment(waitWords(wait));
   }
 
   #begin(start: StartEvent): void {
@@ -137,4 +152,11 @@ export class ChatStream {
     this.#sendPending();
     this.#sse?.send(JSON.stringify(errorBody(toHoshikageError(thrown))));
   }
+}
+
+/** Where a request stands, as a comment that no client need understand. */
+function waitWords({ state, position, waitedMs, progress }: WaitState): string {
+  const waited = `waited_ms=${Math.round(waitedMs)}`;
+  if (state === 'queued') return `queued position=${position} ${waited}`;
+  return `loading progress=${(progress ?? 0).toFixed(2)} ${waited}`;
 }

@@ -20,6 +20,7 @@ import type { AppDeps, AppEnv } from './deps.js';
 import { failureOf } from './error.js';
 import { json } from './response.js';
 import { type ChatCall, parseChat } from './schema/chat.js';
+import { turnOf } from './schema/turn.js';
 
 type ChatEvents = AsyncGenerator<ChatEvent, void, undefined>;
 
@@ -36,7 +37,9 @@ export async function handleChat(c: Context<AppEnv>, deps: AppDeps): Promise<Res
     const call = parseChat(await readJson(c.req.raw, maxBodyBytes), strict);
     c.set('model', call.request.model);
     if (signal.aborted) gone.abort();
+    const turn = turnOf(c.req.raw.headers, call.keepAliveMs);
     const all = completeChat(deps, call.request, {
+      ...turn,
       signal: gone.signal,
       whole: !call.stream,
     });
@@ -50,6 +53,7 @@ export async function handleChat(c: Context<AppEnv>, deps: AppDeps): Promise<Res
     const stream = new ChatStream({
       answer,
       call,
+      waitOf: () => deps.pool.waitOf(gone.signal),
       onCancel: onGone,
       onFailure: (thrown) => c.set('failure', failureOf(thrown, gone.signal)),
     });

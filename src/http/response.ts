@@ -78,9 +78,14 @@ export class SseStream {
     return this.#closed || (this.#controller?.desiredSize ?? 0) - this.#buffer.length <= 0;
   }
 
-  /** Sends one event; `data` is one line. */
-  send(data: string): void {
-    this.#write(`data: ${data}\n\n`);
+  /** Sends one event; `data` and the event's name are one line each. */
+  send(data: string, event?: string): void {
+    this.#write(event === undefined ? `data: ${data}\n\n` : `event: ${event}\ndata: ${data}\n\n`);
+  }
+
+  /** Sends a line that clients pass over. */
+  comment(text: string): void {
+    this.#write(`: ${text}\n\n`);
   }
 
   /** Ends the stream after what was sent. Idempotent. */

@@ -69,6 +69,13 @@ describe('complete: from messages to events', () => {
     assert.deepEqual([set.pool.given, set.pool.released], [1, 1]);
   });
 
+  it('asks the pool as the request wants its turn', async () => {
+    const set = setUp();
+    const asked = { signal: never(), priority: 'batch', keepAliveMs: 0 } as const;
+    for await (const _ of completeChat(set.deps, ask(), asked));
+    assert.deepEqual(set.pool.asked, [asked]);
+  });
+
   it('sends the rendered prompt, tokenised, to the engine', async () => {
     const set = setUp();
     await run(set);

@@ -5,6 +5,7 @@ import type { ChatEvent } from '../../src/chat/complete.js';
 import { HoshikageError } from '../../src/errors.js';
 import { ChatStream } from '../../src/http/chat-stream.js';
 import { parseChat } from '../../src/http/schema/chat.js';
+import type { WaitState } from '../../src/resources/lease.js';
 
 const START: ChatEvent = { type: 'start', fingerprint: 'fp_1', unused: [], altered: false };
 const END: ChatEvent = {
@@ -15,7 +16,9 @@ const END: ChatEvent = {
 };
 const text = (said: string): ChatEvent => ({ type: 'text', text: said });
 
-function streamOf(more: { patienceMs?: number; keepAliveMs?: number } = {}) {
+function streamOf(
+  more: { patienceMs?: number; keepAliveMs?: number; waitOf?: () => WaitState | null } = {},
+) {
   const seen = { cancelled: false, failure: null as unknown };
   const stream = new ChatStream({
     answer: { id: 'chatcmpl-1', created: 1, model: 'm' },
@@ -26,6 +29,7 @@ function streamOf(more: { patienceMs?: number; keepAliveMs?: number } = {}) {
     onCancel: () => {
       seen.cancelled = true;
     },
+    waitOf: () => null,
     onFailure: (thrown) => {
       seen.failure = thrown;
     },
@@ -81,6 +85,34 @@ describe('chat stream: when the headers go', () => {
     const { stream } = streamOf({ patienceMs: 1, keepAliveMs: 10 });
     const wire = await (await stream.run(play(60, START, text('a'), END))).text();
     assert.match(wire, /^(:\n\n)+data: /);
+  });
+});
+
+describe('chat stream: a request that waits', () => {
+  it('is told its place, its time and how far its model is', async () => {
+    const states: (WaitState | null)[] = [
+      { position: 3, waitedMs: 5000.4, state: 'queued', progress: null },
+      { position: 0, waitedMs: 10_000, state: 'loading', progress: 0.421 },
+      null,
+    ];
+    const waitOf = () => states.shift() ?? null;
+    const { stream } = streamOf({ patienceMs: 2, waitOf });
+    const wire = await (await stream.run(play(60, START, text('a'), END))).text();
+    const [first, second, third] = wire.split('\n\n');
+    assert.equal(first, ': queued position=3 waited_ms=5000');
+    assert.equal(second, ': loading progress=0.42 waited_ms=10000');
+    assert.match(third ?? '', /^data: /);
+  });
+
+  it('is told nothing once it speaks', async () => {
+    let asked = 0;
+    const waitOf = () => {
+      asked += 1;
+      return null;
+    };
+    const { stream } = streamOf({ patienceMs: 2, waitOf });
+    await (await stream.run(play(START, text('a'), 40, END))).text();
+    assert.ok(asked <= 1, `asked ${asked} times`);
   });
 });
 

@@ -126,6 +126,47 @@ describe('chat: a JSON answer', () => {
   });
 });
 
+describe('chat: a turn', () => {
+  const turnsOf = async (body: object, headers: Record<string, string> = {}) => {
+    const { post, pool } = fakeApp();
+    const messages = [{ role: 'user', content: 'a' }];
+    const response = await post('/v1/chat/completions', { model: 'm', messages, ...body }, headers);
+    assert.equal(response.headers.get('x-hoshikage-ignored'), null);
+    const [asked] = pool.asked;
+    const error = response.status === 200 ? null : await errorOf(response);
+    return { asked, status: response.status, error };
+  };
+
+  it('has a priority by its header, and keep_alive by its body', async () => {
+    const batch = await turnsOf({ keep_alive: '1h30m' }, { 'x-hoshikage-priority': 'batch' });
+    assert.deepEqual([batch.asked?.priority, batch.asked?.keepAliveMs], ['batch', 5_400_000]);
+    const stays = await turnsOf({ keep_alive: -1 }, { 'x-hoshikage-priority': 'Interactive' });
+    assert.equal(stays.asked?.priority, 'interactive');
+    assert.equal(stays.asked?.keepAliveMs, Number.POSITIVE_INFINITY);
+    assert.equal((await turnsOf({ keep_alive: 0 })).asked?.keepAliveMs, 0);
+  });
+
+  it('is left to the entry and the settings where the request says nothing', async () => {
+    for (const body of [{}, { keep_alive: null }]) {
+      const { asked } = await turnsOf(body);
+      assert.deepEqual(Object.keys(asked ?? {}), ['signal']);
+    }
+  });
+
+  it('is refused by name where it is something else', async () => {
+    for (const keepAlive of ['soon', '', true, [], 1e9, '100000h']) {
+      const { status, error, asked } = await turnsOf({ keep_alive: keepAlive });
+      assert.deepEqual([status, error?.code, error?.param], [400, 'invalid_value', 'keep_alive']);
+      assert.match(error?.message ?? '', /"5m".* \/ .*"5m"/);
+      assert.equal(asked, undefined);
+    }
+    for (const priority of ['high', '', 'batch, batch']) {
+      const { status, error } = await turnsOf({}, { 'x-hoshikage-priority': priority });
+      assert.deepEqual([status, error?.param], [400, 'x-hoshikage-priority']);
+    }
+  });
+});
+
 describe('chat: an engine that is lost, with RETRY_ON_CRASH=1', () => {
   it('costs neither a JSON answer nor a stream that had said nothing', async () => {
     for (const stream of [false, true]) {

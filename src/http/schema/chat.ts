@@ -17,12 +17,15 @@ import {
 } from './fields.js';
 import { because, invalidValue, parseWith } from './issue.js';
 import { listOf } from './list.js';
+import { keepAlive } from './turn.js';
 
 /** A chat request and how it is to be answered. */
 export interface ChatCall {
   readonly request: ChatRequest;
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** How long the model stays after it; absent or null: as its entry or the settings say. */
+  readonly keepAliveMs: number | null | undefined;
   /** For `x-hoshikage-ignored`. */
   readonly ignored: readonly string[];
 }
@@ -118,6 +121,7 @@ const chatBody = z.looseObject({
   cache_prompt: z.boolean().nullish(),
   reasoning_effort: z.string().max(32).nullish(),
   chat_template_kwargs: templateVariables.nullish(),
+  keep_alive: keepAlive,
 });
 
 type ChatBody = z.output<typeof chatBody>;
@@ -145,6 +149,7 @@ export function parseChat(body: unknown, strict: boolean): ChatCall {
     request: toRequest(chat),
     stream,
     includeUsage: chat.stream_options?.include_usage ?? false,
+    keepAliveMs: chat.keep_alive,
     ignored: ignored.names,
   };
 }

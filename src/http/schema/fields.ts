@@ -49,6 +49,7 @@ export const CHAT_FIELDS: Readonly<Record<string, FieldRule>> = {
   cache_prompt: 'honoured',
   reasoning_effort: 'honoured',
   chat_template_kwargs: 'honoured',
+  keep_alive: 'honoured',
 
   n: only(1),
   logprobs: only(false),
