@@ -18,7 +18,7 @@ import {
   MESSAGE_FIELDS,
   STREAM_OPTION_FIELDS,
 } from '../src/http/schema/fields.js';
-import { MODEL_SETTING_NAMES } from '../src/models/registry.js';
+import { MODEL_SETTING_NAMES } from '../src/models/model-settings.js';
 import { FORMER_NAMES, SETTINGS } from '../src/settings.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));

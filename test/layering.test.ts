@@ -105,7 +105,7 @@ const PLACES: readonly (readonly [packages: RegExp, place: RegExp])[] = [
   [/^node-gyp-build$|\.node$/, /^src\/engine\/addon\.ts$/],
   [/^fs-ext$/, /^src\/models\/lock\.ts$/],
   [/^(@hono\/.*|hono(\/.*)?)$/, /^src\/(http\/.*|server)\.ts$/],
-  [/^zod(\/.*)?$/, /^src\/(http\/schema\/.*|models\/registry|config)\.ts$/],
+  [/^zod(\/.*)?$/, /^src\/(http\/schema\/.*|models\/(registry|model-settings)|config)\.ts$/],
   [/^@huggingface\/jinja$/, /^src\/chat\//],
   [/^winston/, /^src\/log\.ts$/],
   [/^dotenv$/, /^src\/config\.ts$/],

@@ -4,6 +4,7 @@
  */
 import type { Context } from 'hono';
 import { HoshikageError } from '../errors.js';
+import { writeModelSettings } from '../models/model-settings.js';
 import type { ModelEntry } from '../models/registry.js';
 import { readJson } from './body.js';
 import { ignoredHeader } from './chat-shape.js';
@@ -15,12 +16,7 @@ import { libraryOf } from './status.js';
 
 /** An entry on the wire: the catalogue's, its settings by their names in the map. */
 function wireEntry({ id, path, stop, origin, settings }: ModelEntry): object {
-  const rows = Object.entries(settings).map(([key, value]) => [snakeCase(key), value]);
-  return { id, path, stop, origin, ...Object.fromEntries(rows) };
-}
-
-function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return { id, path, stop, origin, ...writeModelSettings(settings) };
 }
 
 /** GET /admin/models. */

@@ -18,24 +18,15 @@ import {
   readMapFile,
   writeMapFile,
 } from './map-file.js';
-
-/** Settings of one model; what is absent is the server's own setting. */
-export interface ModelSettings {
-  readonly nCtx?: number;
-  /** -1 = all layers. */
-  readonly nGpuLayers?: number;
-  /** Jinja source that takes the place of the file's own template. */
-  readonly chatTemplate?: string;
-  readonly temperature?: number;
-  readonly topP?: number;
-  readonly topK?: number;
-  readonly minP?: number;
-  readonly repeatPenalty?: number;
-  /** -1 = the whole context. */
-  readonly repeatLastN?: number;
-  /** 0 = no limit but the context. */
-  readonly maxTokens?: number;
-}
+import {
+  firstIssue,
+  invalidValue,
+  type ModelSettings,
+  readModelSettings,
+  SETTINGS_SHAPE,
+  toSettings,
+  writeModelSettings,
+} from './model-settings.js';
 
 /** A model somebody can ask for. */
 export interface ModelEntry {
@@ -58,52 +49,13 @@ export interface NewModel {
   readonly force?: boolean;
 }
 
-/** A count that the engine, which has 32 bits for it, can take. */
-const count = (min: number) => z.int().min(min).max(2_147_483_647);
-
-/** What each setting of an entry may be, by its name in the map. */
-export const MODEL_SETTING_SHAPES = {
-  n_ctx: z
-    .int()
-    .min(1)
-    .max(2 ** 24),
-  n_gpu_layers: z.int().min(-1).max(100_000),
-  chat_template: z.string().min(1),
-  temperature: z.number().min(0).max(2),
-  top_p: z.number().min(0).max(1),
-  top_k: count(0),
-  min_p: z.number().min(0).max(1),
-  repeat_penalty: z.number().gt(0).max(10),
-  repeat_last_n: count(-1),
-  max_tokens: count(0),
-};
-
-/** The map's name of each setting. */
-const SETTING_KEYS = {
-  n_ctx: 'nCtx',
-  n_gpu_layers: 'nGpuLayers',
-  chat_template: 'chatTemplate',
-  temperature: 'temperature',
-  top_p: 'topP',
-  top_k: 'topK',
-  min_p: 'minP',
-  repeat_penalty: 'repeatPenalty',
-  repeat_last_n: 'repeatLastN',
-  max_tokens: 'maxTokens',
-} as const satisfies Record<keyof typeof MODEL_SETTING_SHAPES, keyof ModelSettings>;
-
-/** The settings an entry of the map may hold, by the names they have there and in the admin API. */
-export const MODEL_SETTING_NAMES: readonly string[] = Object.keys(SETTING_KEYS);
-
-const settingsShape = z.object(MODEL_SETTING_SHAPES).partial();
-
 /** The stop strings an entry may have. */
 export const STOP_SHAPE = z.array(z.string().min(1).max(256)).max(64);
 const entryShape = z.object({
   path: z.string(),
   model: z.string().min(1),
   stop: STOP_SHAPE.default([]),
-  ...settingsShape.shape,
+  ...SETTINGS_SHAPE.shape,
 });
 
 /** The keys of an entry that we know; all others are kept as they are. */
@@ -317,16 +269,6 @@ export function toAbsolute(path: string, base: string): string {
   return resolve(base, path);
 }
 
-/**
- * Settings by their names in the map (`n_ctx` ...) out of any record, whose other keys are left to
- * the caller. Code: invalid_value, which names the key in `param`.
- */
-export function readModelSettings(source: Readonly<Record<string, unknown>>): ModelSettings {
-  const parsed = settingsShape.safeParse(source);
-  if (!parsed.success) throw invalidValue(parsed.error);
-  return toSettings(parsed.data);
-}
-
 /** Checks what a caller says about a new entry. Code: invalid_value. */
 function checkNewModel(model: NewModel): { stop: readonly string[]; settings: RawEntry } {
   if (model.path === '' || model.path.includes('\0')) {
@@ -335,11 +277,7 @@ function checkNewModel(model: NewModel): { stop: readonly string[]; settings: Ra
   }
   const stop = STOP_SHAPE.safeParse(model.stop ?? []);
   if (!stop.success) throw invalidValue(stop.error, 'stop');
-  const settings: Record<string, unknown> = {};
-  for (const [key, name] of Object.entries(SETTING_KEYS)) {
-    const value = model.settings?.[name];
-    if (value !== undefined) settings[key] = value;
-  }
+  const settings = writeModelSettings(model.settings ?? {});
   readModelSettings(settings);
   return { stop: stop.data, settings };
 }
@@ -381,25 +319,6 @@ export function isSameEntry(a: ModelEntry, b: ModelEntry): boolean {
 function fingerprint({ id, path, stop, origin, settings }: ModelEntry): string {
   const sorted = Object.entries(settings).sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify([id, path, stop, origin, sorted]);
-}
-
-function toSettings(values: z.infer<typeof settingsShape>): ModelSettings {
-  const found = Object.entries(SETTING_KEYS).flatMap(([key, name]) => {
-    const value = values[key as keyof typeof SETTING_KEYS]; // Object.entries widens its own keys
-    return value === undefined ? [] : [[name, value]];
-  });
-  return Object.fromEntries(found);
-}
-
-function invalidValue(error: z.ZodError, under?: string): HoshikageError {
-  const { message, where } = firstIssue(error);
-  const param = [...(under ? [under] : []), ...where].join('.');
-  return new HoshikageError('invalid_value', { param, reason: message });
-}
-
-function firstIssue(error: z.ZodError): { message: string; where: readonly string[] } {
-  const issue = error.issues[0];
-  return { message: issue?.message ?? 'wrong shape', where: issue?.path.map(String) ?? [] };
 }
 
 function reasonOf(cause: unknown): string {

@@ -1,5 +1,6 @@
 /** Pool settings and registry entries with everything at its plainest, for tests. */
-import type { ModelEntry, ModelSettings } from '../../src/models/registry.js';
+import type { ModelSettings } from '../../src/models/model-settings.js';
+import type { ModelEntry } from '../../src/models/registry.js';
 import type { EngineSettings } from '../../src/resources/options.js';
 import type { PoolSettings } from '../../src/resources/pool-deps.js';
 

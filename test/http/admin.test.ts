@@ -63,6 +63,7 @@ describe('admin: models', () => {
       [{ name: 'a', path: 'a.gguf' }, 'invalid_value', 'path'],
       [{ name: 'a', path, stop: 'x' }, 'invalid_value', 'stop'],
       [{ name: 'a', path, n_ctx: -5 }, 'invalid_value', 'n_ctx'],
+      [{ name: 'a', path, keep_alive: '5 years' }, 'invalid_value', 'keep_alive'],
       [{ name: 'a', path, force: 1 }, 'invalid_value', 'force'],
     ];
     for (const [body, code, param] of cases) {

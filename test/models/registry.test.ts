@@ -17,7 +17,7 @@ import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { HoshikageError } from '../../src/errors.js';
-import { aliasProblem, ModelRegistry, readModelSettings } from '../../src/models/registry.js';
+import { aliasProblem, ModelRegistry } from '../../src/models/registry.js';
 import { startChild } from '../helpers/child.js';
 import { ggufBytes, smallGguf } from '../helpers/gguf-bytes.js';
 
@@ -85,6 +85,15 @@ describe('a map', () => {
       temperature: 0.7,
       chatTemplate: '{{x}}',
     });
+  });
+
+  test('may say how long a model is to stay, in seconds or as a text', async () => {
+    const entry = (keep_alive: number | string) => ({ path: '/m', model: 'a.gguf', keep_alive });
+    writeFileSync(map, JSON.stringify({ a: entry('5m'), b: entry(-1), c: entry(0) }));
+    const times = (await registry.read()).map(({ settings }) => settings.keepAliveMs);
+    assert.deepEqual(times, [300_000, Number.POSITIVE_INFINITY, 0]);
+    writeFileSync(map, JSON.stringify({ a: entry('long') }));
+    await assert.rejects(registry.read(), /"a"\.keep_alive/);
   });
 
   test('that is broken is named with the reason and never touched', async () => {
@@ -362,17 +371,6 @@ describe('removing', () => {
       details: { model: 'A' },
     });
     assert.equal(statSync(map).ino, before);
-  });
-});
-
-describe('settings of a model', () => {
-  test('are read by their names in the map, other keys left alone', () => {
-    assert.deepEqual(readModelSettings({ name: 'a', n_ctx: 100, top_p: 1 }), {
-      nCtx: 100,
-      topP: 1,
-    });
-    assert.throws(() => readModelSettings({ min_p: 2 }), { code: 'invalid_value' });
-    assert.throws(() => readModelSettings({ n_ctx: null }), { code: 'invalid_value' });
   });
 });
 

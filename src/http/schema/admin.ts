@@ -8,10 +8,9 @@ import { z } from 'zod';
 import {
   MODEL_SETTING_NAMES,
   MODEL_SETTING_SHAPES,
-  type NewModel,
   readModelSettings,
-  STOP_SHAPE,
-} from '../../models/registry.js';
+} from '../../models/model-settings.js';
+import { type NewModel, STOP_SHAPE } from '../../models/registry.js';
 import { type FieldRule, IgnoredFields, isRecord } from './fields.js';
 import { because, parseWith } from './issue.js';
 
