@@ -2,7 +2,7 @@
  * The log: readable lines to standard output, or, with a file, one file a day and only start-up lines
  * and errors on standard error. Runs on the main thread of a process; a write never blocks it.
  * It must never throw because a disk is full or a pipe is gone, and callers must never hand it a
- * prompt's text at info level. winston is loaded when a log is made, so that the CLI does not pay.
+ * prompt's text at info level. winston is loaded for a file only: it is a tenth of a server's memory.
  */
 import { accessSync, constants, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -41,7 +41,7 @@ const CLOSE_LIMIT_MS = 2000;
 
 const require = createRequire(import.meta.url);
 
-/** One line as winston carries it. */
+/** One line before it is text. */
 interface Line {
   readonly level: LogLevel;
   readonly message: string;
@@ -51,9 +51,9 @@ interface Line {
 
 /** One place lines go to. */
 interface Sink {
-  readonly transport: Winston.transport;
-  /** Asked before the logger is ended; resolves when the sink has handed over its last line. */
-  written(): Promise<void>;
+  write(line: Line): void;
+  /** Takes no more lines; resolves when the last one has been handed to the system. */
+  end(): Promise<void>;
 }
 
 type Emit = (line: Line) => void;
@@ -67,22 +67,24 @@ export const silentLog: Log = makeLog(
 
 /** Opens the log. Throws `setting_invalid` where the file cannot be written. */
 export function createLog(options: LogOptions): Log {
-  const winston = require('winston') as typeof Winston;
+  const { filePath, level, keepDays } = options;
   const sinks =
-    options.filePath === null
-      ? [streamSink(winston, process.stdout, options.level === 'debug' ? undefined : isOurs)]
-      : [fileSink(winston, options.filePath, options.keepDays), urgentSink(winston)];
-  const transports = sinks.map(({ transport }) => transport);
-  const logger = winston.createLogger({ level: options.level, transports });
-  // Without a listener a failing sink would end the process.
-  logger.on('error', complainOnce());
+    filePath === null
+      ? [streamSink(process.stdout, level === 'debug' ? () => true : isOurs)]
+      : [fileSink(filePath, keepDays), streamSink(process.stderr, isUrgent)];
   let closed: Promise<void> | null = null;
+  const emit = (line: Line): void => {
+    if (closed || RANK[line.level] > RANK[level]) return;
+    for (const sink of sinks) sink.write(line);
+  };
   const close = () => {
-    closed ??= finish(logger, sinks);
+    closed ??= finish(sinks);
     return closed;
   };
-  return makeLog((line) => void (closed ?? logger.log({ ...line })), {}, close);
+  return makeLog(emit, {}, close);
 }
+
+const RANK: Readonly<Record<LogLevel, number>> = { error: 0, warn: 1, info: 2, debug: 3 };
 
 function makeLog(emit: Emit, inherited: object, close: () => Promise<void>): Log {
   const at =
@@ -100,26 +102,14 @@ function makeLog(emit: Emit, inherited: object, close: () => Promise<void>): Log
   };
 }
 
-/** Ends the logger and waits until its sinks have handed everything to the system. */
-async function finish(logger: Winston.Logger, sinks: readonly Sink[]): Promise<void> {
-  const written = sinks.map((sink) => sink.written());
+/** Waits until all lines are with the system, or for the limit. */
+async function finish(sinks: readonly Sink[]): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, CLOSE_LIMIT_MS);
   });
-  logger.end();
-  const drained = Promise.all(written).then(() =>
-    Promise.all([process.stdout, process.stderr].map(drain)),
-  );
-  await Promise.race([drained, limit]);
+  await Promise.race([Promise.all(sinks.map((sink) => sink.end())), limit]);
   clearTimeout(timer);
-}
-
-function drain(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => {
-    if (!stream.writable) resolve();
-    else stream.write('', () => resolve());
-  });
 }
 
 /** Says once, on standard error, that the log fails; a log cannot log its own failure. */
@@ -133,31 +123,18 @@ function complainOnce(): (cause: unknown) => void {
   };
 }
 
-function lineFormat(winston: typeof Winston, filter?: (line: Line) => boolean) {
-  return winston.format((info) => {
-    // Only makeLog writes to these loggers, and it writes Lines.
-    const line = info as unknown as Line;
-    if (filter && !filter(line)) return false;
-    info[MESSAGE] = formatLine(line, new Date());
-    return info;
-  })();
-}
-
-/** The key under which winston looks for the finished text (triple-beam). */
-const MESSAGE = Symbol.for('message');
-
-function streamSink(
-  winston: typeof Winston,
-  stream: NodeJS.WriteStream,
-  filter?: (line: Line) => boolean,
-): Sink {
+function streamSink(stream: NodeJS.WriteStream, takes: (line: Line) => boolean): Sink {
   // A reader that has gone (`hoshikage | head`) must not end the server.
   stream.on('error', () => {});
-  const format = lineFormat(winston, filter);
-  const transport = new winston.transports.Stream({ stream, eol: '\n', format });
   return {
-    transport,
-    written: () => new Promise((resolve) => void transport.once('finish', resolve)),
+    write(line) {
+      if (takes(line)) stream.write(`${formatLine(line, new Date())}\n`);
+    },
+    end: () =>
+      new Promise((resolve) => {
+        if (!stream.writable) resolve();
+        else stream.write('', () => resolve());
+      }),
   };
 }
 
@@ -166,12 +143,23 @@ function isOurs({ level, fields }: Line): boolean {
   return !(level === 'info' && 'source' in fields && fields.source === 'libllama');
 }
 
-function urgentSink(winston: typeof Winston): Sink {
-  return streamSink(winston, process.stderr, ({ level, start }) => level === 'error' || start);
+function isUrgent({ level, start }: Line): boolean {
+  return level === 'error' || start;
 }
 
-function fileSink(winston: typeof Winston, filePath: string, keepDays: number): Sink {
-  // Its date library doubles the cost of a start; only a log file needs it.
+function lineFormat(winston: typeof Winston) {
+  return winston.format((info) => {
+    // Only makeLog writes to these loggers, and it writes Lines.
+    info[MESSAGE] = formatLine(info as unknown as Line, new Date());
+    return info;
+  })();
+}
+
+/** The key under which winston looks for the finished text (triple-beam). */
+const MESSAGE = Symbol.for('message');
+
+function fileSink(filePath: string, keepDays: number): Sink {
+  const winston = require('winston') as typeof Winston;
   const Rotating = require('winston-daily-rotate-file') as typeof DailyRotateFile;
   const directory = dirname(filePath);
   const auditFile = join(directory, `.${basename(filePath)}.audit.json`);
@@ -188,7 +176,18 @@ function fileSink(winston: typeof Winston, filePath: string, keepDays: number): 
       eol: '\n',
       ...(keepDays > 0 && { maxFiles: `${keepDays}d` }),
     });
-    return { transport, written: watchFile(transport.logStream) };
+    const written = watchFile(transport.logStream);
+    const logger = winston.createLogger({ level: 'debug', transports: [transport] });
+    // Without a listener a failing sink would end the process.
+    logger.on('error', complainOnce());
+    return {
+      write: (line) => void logger.log({ ...line }),
+      end: () => {
+        const done = written();
+        logger.end();
+        return done;
+      },
+    };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new HoshikageError(
@@ -210,7 +209,7 @@ function fileSink(winston: typeof Winston, filePath: string, keepDays: number): 
  * Listens to the file itself: the transport does not pass its errors on (unheard they would end the
  * process), and calls itself finished before the file is.
  */
-function watchFile(file: NodeJS.WritableStream): Sink['written'] {
+function watchFile(file: NodeJS.WritableStream): Sink['end'] {
   let failed = false;
   const complain = complainOnce();
   file.on('error', (cause) => {
