@@ -24,6 +24,8 @@ import { EventBus } from './resources/events.js';
 import { locateModel } from './resources/locate.js';
 import { ModelPool } from './resources/pool.js';
 import { purposeOf } from './resources/purpose.js';
+import { findStatePlace } from './resources/state-place.js';
+import { StateCache } from './resources/states.js';
 
 /** How long answers whose work has ended may take to reach their clients, ms. */
 const FLUSH_MS = 1000;
@@ -79,6 +81,7 @@ interface Rooms {
   readonly catalog: ModelCatalog;
   readonly library: LibraryService;
   readonly pool: ModelPool;
+  readonly states: StateCache;
   readonly renderer: TemplateRenderer;
   /** What the CLI shows to be let into /admin. */
   readonly token: string;
@@ -90,7 +93,9 @@ async function buildRooms(config: Config, { log, version }: ServerOptions): Prom
   const tryLock = (fd: number): boolean => loadAddon().tryLock(fd);
   const catalog = await ModelCatalog.open({ modelMapFile, modelDir, cacheDir, log, tryLock });
   const library = makeLibrary(config, log, tryLock);
-  const pool = makePool(config, log, library);
+  const events = new EventBus();
+  const states = makeStates(config, { log, tryLock, events });
+  const pool = makePool(config, { log, library, states, events });
   library.onChange(() => pool.renew());
   catalog.onChange(() => pool.refresh((id) => catalog.get(id)));
   const renderer = new TemplateRenderer();
@@ -102,7 +107,16 @@ async function buildRooms(config: Config, { log, version }: ServerOptions): Prom
   const server = createServer(
     getRequestListener(app.fetch, { hostname: config.host, errorHandler }),
   );
-  return { server, catalog, library, pool, renderer, token };
+  return { server, catalog, library, pool, states, renderer, token };
+}
+
+/** Where the states go is found out beside the start: a disk that does not answer holds up nothing. */
+function makeStates(
+  { stateDir, stateCacheBytes: limitBytes }: Config,
+  { log, tryLock, events }: { log: Log; tryLock: TryLock; events: EventBus },
+): StateCache {
+  const place = findStatePlace({ stateDir, log, tryLock });
+  return new StateCache({ place, limitBytes, log, events });
 }
 
 function makeLibrary(config: Config, log: Log, tryLock: TryLock): LibraryService {
@@ -112,7 +126,11 @@ function makeLibrary(config: Config, log: Log, tryLock: TryLock): LibraryService
   return new LibraryService({ places, allowUnknown, cacheDir, env, log, tryLock });
 }
 
-function makePool(config: Config, log: Log, library: LibraryService): ModelPool {
+function makePool(
+  config: Config,
+  rooms: { log: Log; library: LibraryService; states: StateCache; events: EventBus },
+): ModelPool {
+  const { log, library, states, events } = rooms;
   const env = engineEnvironmentOf(config);
   return new ModelPool({
     settings: config,
@@ -121,8 +139,8 @@ function makePool(config: Config, log: Log, library: LibraryService): ModelPool 
     stage: async (source) => source,
     purposeOf: async (entry) => purposeOf(await readGguf(entry.path)),
     plan: null,
-    states: null,
-    events: new EventBus(),
+    states,
+    events,
     onActivity: () => {},
     startEngine: async (options, { onProgress, signal }) => {
       const files = await library.files(signal);
@@ -218,11 +236,19 @@ function closeListener(server: Server): (limitMs: number) => Promise<void> {
   };
 }
 
-async function closeRooms({ server, catalog, library, pool, renderer }: Rooms): Promise<void> {
+async function closeRooms({
+  server,
+  catalog,
+  library,
+  pool,
+  states,
+  renderer,
+}: Rooms): Promise<void> {
   server.close();
   server.closeAllConnections();
   catalog.close();
   await Promise.all([pool.stop(0), library.close(), renderer.close()]);
+  await states.close();
 }
 
 /** Tells the CLI where we are and how to be let in. Readable for this user only. */
