@@ -85,16 +85,37 @@ export class HeaderReader {
 
   /** Passes an array without decoding it; gives its length. */
   async skipArray(): Promise<number> {
+    return (await this.#arrayUpTo(0)).count;
+  }
+
+  /** The integers of an array; null (skipped) where there are more than `most`, or other things. */
+  async integersUpTo(most: number): Promise<readonly number[] | null> {
+    return (await this.#arrayUpTo(most)).integers;
+  }
+
+  async #arrayUpTo(
+    most: number,
+  ): Promise<{ readonly count: number; readonly integers: readonly number[] | null }> {
     const type = await this.u32();
     const count = await this.count();
     if (type === VALUE_ARRAY) throw new Unsound('an array of arrays');
     const bytes = type === VALUE_STRING ? 8 : SCALAR_BYTES[type];
     if (!bytes) throw new Unsound(`an array of the unknown type ${type}`);
     if (count > this.remaining / bytes) throw new Unsound(`an array of ${count} does not fit`);
-    if (type !== VALUE_STRING) {
-      this.#skip(count * bytes);
-      return count;
-    }
+    if (type === VALUE_STRING) await this.#skipTexts(count);
+    else if (count <= most) return { count, integers: await this.#integers(type, count) };
+    else this.#skip(count * bytes);
+    return { count, integers: null };
+  }
+
+  async #integers(type: number, count: number): Promise<readonly number[] | null> {
+    const values: (number | null)[] = [];
+    for (let index = 0; index < count; index++) values.push(await this.scalar(type));
+    const integers = values.filter((value) => value !== null);
+    return integers.length === count ? integers : null;
+  }
+
+  async #skipTexts(count: number): Promise<void> {
     for (let index = 0; index < count; index++) {
       const at = this.position - this.#chunkStart;
       // No await while the length is at hand: a vocabulary has 150 000 of them.
@@ -105,7 +126,6 @@ export class HeaderReader {
         this.#skip(await this.count());
       }
     }
-    return count;
   }
 
   #exact(at: number): number {

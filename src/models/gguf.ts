@@ -9,6 +9,14 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import { HeaderReader, Unsound, VALUE_ARRAY, VALUE_STRING } from './gguf-reader.js';
+import {
+  type FileWeights,
+  fileWeights,
+  isMemoryKey,
+  type MemoryKeys,
+  MOST_PER_LAYER,
+  memoryKeys,
+} from './gguf-shape.js';
 import { FILE_TYPE_NAMES, TENSOR_TYPES } from './gguf-types.js';
 
 /** What the header of one GGUF file says. `null`: the file does not say. */
@@ -37,6 +45,10 @@ export interface GgufFacts {
   readonly split: { readonly index: number; readonly count: number } | null;
   /** How the model pools its tokens to one vector: llama_pooling_type, 0 = not at all. */
   readonly poolingType: number | null;
+  /** Where this file's weights belong. */
+  readonly weights: FileWeights;
+  /** What its layers remember is made of. */
+  readonly memory: MemoryKeys;
 }
 
 const MAX_TEMPLATE_BYTES = 256 * 1024;
@@ -112,6 +124,7 @@ function refusal(path: string, cause: unknown): HoshikageError {
 /** What was kept of the key/value section. */
 interface Metadata {
   readonly integers: Map<string, number>;
+  readonly arrays: Map<string, readonly number[]>;
   readonly texts: Map<string, string>;
   vocabularySize: number | null;
 }
@@ -147,7 +160,12 @@ async function readPreamble(reader: HeaderReader): Promise<number> {
 }
 
 async function readMetadata(reader: HeaderReader, keyCount: number): Promise<Metadata> {
-  const metadata: Metadata = { integers: new Map(), texts: new Map(), vocabularySize: null };
+  const metadata: Metadata = {
+    integers: new Map(),
+    arrays: new Map(),
+    texts: new Map(),
+    vocabularySize: null,
+  };
   const seen = new Set<string>();
   for (let index = 0; index < keyCount; index++) {
     const key = await reader.text(MAX_KEY_BYTES, 'key');
@@ -160,6 +178,11 @@ async function readMetadata(reader: HeaderReader, keyCount: number): Promise<Met
 
 async function readValue(reader: HeaderReader, key: string, metadata: Metadata): Promise<void> {
   const type = await reader.u32();
+  if (type === VALUE_ARRAY && isMemoryKey(key)) {
+    const values = await reader.integersUpTo(MOST_PER_LAYER);
+    if (values !== null) metadata.arrays.set(key, values);
+    return;
+  }
   if (type === VALUE_ARRAY) {
     const count = await reader.skipArray();
     if (key === VOCABULARY_KEY) metadata.vocabularySize = count;
@@ -173,7 +196,8 @@ async function readValue(reader: HeaderReader, key: string, metadata: Metadata):
     return;
   }
   const value = await reader.scalar(type);
-  if (value !== null && INTEGER_KEYS.test(key)) metadata.integers.set(key, value);
+  if (value !== null && (INTEGER_KEYS.test(key) || isMemoryKey(key)))
+    metadata.integers.set(key, value);
 }
 
 /** One row of the tensor section. `bytes`: null for a type this build does not know. */
@@ -238,7 +262,7 @@ function checkExtents(
 
 function toFacts(
   base: Pick<GgufFacts, 'sizeBytes' | 'version' | 'tensorCount'>,
-  { integers, texts, vocabularySize }: Metadata,
+  { integers, arrays, texts, vocabularySize }: Metadata,
   tensors: readonly Tensor[],
 ): GgufFacts {
   const architecture = printable(texts.get('general.architecture') ?? '', 128);
@@ -267,6 +291,8 @@ function toFacts(
     eosToken: integer('tokenizer.ggml.eos_token_id'),
     split,
     poolingType: integer(`${architecture}.pooling_type`),
+    weights: fileWeights(tensors),
+    memory: memoryKeys(architecture, integers, arrays),
   };
 }
 

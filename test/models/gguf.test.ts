@@ -52,8 +52,13 @@ async function reasonFor(path: string): Promise<string> {
 describe('a sound file', () => {
   test('says what it is', async () => {
     const path = saveFile(smallGguf());
-    const { sizeBytes, ...facts } = await readGguf(path);
+    const { sizeBytes, weights, memory, ...facts } = await readGguf(path);
     assert.ok(sizeBytes > 17_000);
+    assert.deepEqual(
+      weights.layers.map(({ bytes }) => bytes),
+      [64 * 64 * 4],
+    );
+    assert.equal(memory.kvHeads, null);
     assert.deepEqual(facts, {
       version: 3,
       architecture: 'llama',
