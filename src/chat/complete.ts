@@ -43,6 +43,8 @@ export interface ChatUsage {
 export interface ChatTimings {
   readonly queueMs: number;
   readonly loadMs: number;
+  /** Spent on bringing back a saved conversation; 0 where none was. */
+  readonly recallMs: number;
   readonly prefillMs: number;
   readonly generationMs: number;
   /** Spent on an engine that was lost, where the request was run again; else 0. */
@@ -142,6 +144,7 @@ async function* runWithLease(
   const prompt = await unlessGone(tokenize(engine, text), signal);
   checkLength(prompt, engine.info.contextTokens);
   const fingerprint = await fingerprintOf(engine, engineOptionsOf(deps.config, entry));
+  const recallMs = request.cachePrompt ? await recall(lease, prompt, signal) : 0;
   throwIfGone(signal);
   const completion = engine.start({
     prompt,
@@ -154,21 +157,30 @@ async function* runWithLease(
     start: { type: 'start', fingerprint, unused, altered: text.altered },
     stops: stopList(entry.stop, request.stop),
     lease,
+    recallMs,
     signal,
   });
+}
+
+/** Has a saved conversation brought back that the prompt begins with; gives the time it took, ms. */
+async function recall(lease: Lease, prompt: Int32Array, signal: AbortSignal): Promise<number> {
+  const begun = performance.now();
+  const tokens = await lease.recall(prompt, signal);
+  return tokens > 0 ? performance.now() - begun : 0;
 }
 
 interface Generation {
   readonly start: ChatEvent;
   readonly stops: readonly string[];
   readonly lease: Lease;
+  readonly recallMs: number;
   readonly signal: AbortSignal;
 }
 
 /** Events of a running completion; when left early, the completion is cancelled and waited for. */
 async function* generate(
   completion: EngineCompletion,
-  { start, stops, lease, signal }: Generation,
+  { start, stops, lease, recallMs, signal }: Generation,
 ): AsyncGenerator<ChatEvent, void, undefined> {
   const cancel = () => completion.cancel();
   let ended = false;
@@ -191,7 +203,8 @@ async function* generate(
     ended = true;
     throwIfGone(signal);
     if (rest !== '') yield { type: 'text', text: rest };
-    yield endOf(lease, result, stopped ? assembler.tokens : null);
+    const { queuedMs: queueMs, loadMs } = lease;
+    yield endOf({ queueMs, loadMs, recallMs }, result, stopped ? assembler.tokens : null);
   } finally {
     signal.removeEventListener('abort', cancel);
     if (!ended) {
@@ -202,7 +215,11 @@ async function* generate(
 }
 
 /** The last event. `stoppedAt`: tokens up to the end of a stop string, null without one. */
-function endOf(lease: Lease, result: CompletionResult, stoppedAt: number | null): ChatEvent {
+function endOf(
+  before: Pick<ChatTimings, 'queueMs' | 'loadMs' | 'recallMs'>,
+  result: CompletionResult,
+  stoppedAt: number | null,
+): ChatEvent {
   if (result.reason === 'cancelled' && stoppedAt === null) {
     // Nobody here asked for it: the server is ending its engines.
     throw new HoshikageError('shutting_down');
@@ -216,8 +233,7 @@ function endOf(lease: Lease, result: CompletionResult, stoppedAt: number | null)
       completionTokens: stoppedAt ?? result.generatedTokens,
     },
     timings: {
-      queueMs: lease.queuedMs,
-      loadMs: lease.loadMs,
+      ...before,
       prefillMs: result.prefillMs,
       generationMs: result.generationMs,
       retriedMs: 0,

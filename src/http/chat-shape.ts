@@ -40,10 +40,11 @@ function usageOf({ promptTokens, cachedTokens, completionTokens }: ChatUsage): o
 
 /** Times in ms; tokens/s are null where there was nothing to measure. */
 function timingsOf(timings: ChatTimings, usage: ChatUsage): object {
-  const { queueMs, loadMs, prefillMs, generationMs, retriedMs } = timings;
+  const { queueMs, loadMs, recallMs, prefillMs, generationMs, retriedMs } = timings;
   return {
     queue_ms: rounded(queueMs),
     load_ms: rounded(loadMs),
+    recall_ms: rounded(recallMs),
     prefill_ms: rounded(prefillMs),
     generation_ms: rounded(generationMs),
     retried_ms: rounded(retriedMs),

@@ -170,10 +170,30 @@ describe('complete: how it ends', () => {
     assert.deepEqual(end.timings, {
       queueMs: 1,
       loadMs: 2,
+      recallMs: 0,
       prefillMs: 10,
       generationMs: 20,
       retriedMs: 0,
     });
+  });
+});
+
+describe('complete: a conversation that was saved', () => {
+  it('is asked for with the very prompt before that is computed, and its time is told apart', async () => {
+    const set = setUp();
+    set.pool.recalledTokens = 9;
+    const { end } = await run(set);
+    assert.equal(set.pool.recalled.length, 1);
+    assert.deepEqual(set.pool.recalled[0], set.engine.started[0]?.request.prompt);
+    assert.ok(end.timings.recallMs > 0);
+    assert.equal(end.timings.prefillMs, 10);
+  });
+
+  it('is left alone where nothing is to be reused', async () => {
+    const set = setUp();
+    const { end } = await run(set, ask({ cachePrompt: false }));
+    assert.deepEqual(set.pool.recalled, []);
+    assert.equal(end.timings.recallMs, 0);
   });
 });
 

@@ -12,7 +12,7 @@ const END: ChatEvent = {
   type: 'end',
   finishReason: 'stop',
   usage: { promptTokens: 1, cachedTokens: 0, completionTokens: 1 },
-  timings: { queueMs: 0, loadMs: 0, prefillMs: 1, generationMs: 1, retriedMs: 0 },
+  timings: { queueMs: 0, loadMs: 0, recallMs: 0, prefillMs: 1, generationMs: 1, retriedMs: 0 },
 };
 const text = (said: string): ChatEvent => ({ type: 'text', text: said });
 

@@ -72,6 +72,7 @@ describe('chat: a JSON answer', () => {
       timings: {
         queue_ms: 1,
         load_ms: 2,
+        recall_ms: 0,
         prefill_ms: 10,
         generation_ms: 20,
         retried_ms: 0,
