@@ -83,6 +83,8 @@ interface Rooms {
   readonly pool: ModelPool;
   readonly states: StateCache;
   readonly renderer: TemplateRenderer;
+  /** Aborted after the last work, when only streams of events are left. */
+  readonly ending: AbortController;
   /** What the CLI shows to be let into /admin. */
   readonly token: string;
 }
@@ -101,13 +103,15 @@ async function buildRooms(config: Config, { log, version }: ServerOptions): Prom
   const renderer = new TemplateRenderer();
   const token = randomBytes(32).toString('hex');
   const startedAt = Date.now();
-  const rooms = { config, log, catalog, pool, library, renderer };
-  const app = createApp({ ...rooms, adminToken: token, version, startedAt });
+  const ending = new AbortController();
+  const rooms = { config, log, catalog, pool, library, events, states, renderer };
+  const facts = { adminToken: token, version, startedAt, ending: ending.signal };
+  const app = createApp({ ...rooms, ...facts });
   const errorHandler = (error: unknown) => answerUnreadable(error, log);
   const server = createServer(
     getRequestListener(app.fetch, { hostname: config.host, errorHandler }),
   );
-  return { server, catalog, library, pool, states, renderer, token };
+  return { server, catalog, library, pool, states, renderer, token, ending };
 }
 
 /** Where the states go is found out beside the start: a disk that does not answer holds up nothing. */
@@ -206,6 +210,7 @@ function runningServer(config: Config, rooms: Rooms, port: number): RunningServe
         await removeRunFile(config, rooms.token);
         const quiet = closeListener(rooms.server);
         await drained;
+        rooms.ending.abort();
         await quiet(FLUSH_MS);
         await closeRooms(rooms);
       })();

@@ -6,12 +6,14 @@ import type { Context } from 'hono';
 import { HoshikageError } from '../errors.js';
 import { writeModelSettings } from '../models/model-settings.js';
 import type { ModelEntry } from '../models/registry.js';
-import { readJson } from './body.js';
+import { unlessGone } from '../resources/gone.js';
+import { readJson, readOptionalJson } from './body.js';
 import { ignoredHeader } from './chat-shape.js';
 import type { AppDeps, AppEnv, LibraryReport } from './deps.js';
 import { entryOf } from './models.js';
 import { json } from './response.js';
-import { parseAdd, parseUse } from './schema/admin.js';
+import { parseAdd, parseLoad, parseUnload, parseUse } from './schema/admin.js';
+import { turnOf } from './schema/turn.js';
 import { libraryOf } from './status.js';
 
 /** An entry on the wire: the catalogue's, its settings by their names in the map. */
@@ -62,40 +64,45 @@ export async function adminReload({ catalog }: AppDeps): Promise<Response> {
   return json({ success: true, message, entry: null });
 }
 
-/** POST /admin/models/{id}/load. Codes: model_not_found and those of ModelPool.load. */
-export async function adminLoad(
-  id: string,
-  deps: AppDeps,
-  options: { readonly signal: AbortSignal },
-): Promise<Response> {
+/**
+ * POST /admin/models/{id}/load: also of a model that is held back since its engine crashed. Codes:
+ * model_not_found, those of parseLoad and of ModelPool.load.
+ */
+export async function adminLoad(c: Context<AppEnv>, id: string, deps: AppDeps): Promise<Response> {
+  const { maxBodyBytes, strictFields } = deps.config;
+  const { signal, headers } = c.req.raw;
+  const { keepAliveMs, ignored } = parseLoad(
+    await readOptionalJson(c.req.raw, maxBodyBytes),
+    strictFields,
+  );
   const entry = entryOf(deps, id);
-  await deps.pool.load(entry, options);
+  await deps.pool.load(entry, { signal, ...turnOf(headers, keepAliveMs) });
   const message = `${entry.id} を読み込みました / Loaded ${entry.id}`;
-  return json({ success: true, message, entry: wireEntry(entry) });
+  return json({ success: true, message, entry: wireEntry(entry) }, ignoredHeader(ignored));
 }
 
 /**
- * POST /admin/unload: what is resident goes after its running requests; nothing resident is as well.
- * The answer comes when it has gone; a caller that leaves earlier stops only the waiting.
+ * POST /admin/unload: what is resident, or the one named, goes after its running requests; nothing
+ * resident is as well. The answer comes when it has gone; a caller that leaves earlier stops only the
+ * waiting. Codes: those of parseUnload, model_not_found, cancelled.
  */
-export async function adminUnload(
-  { pool }: AppDeps,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<Response> {
-  const unloaded = await untilGone(pool.unload(), signal);
+export async function adminUnload(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+  const { maxBodyBytes, strictFields } = deps.config;
+  const { model, ignored } = parseUnload(
+    await readOptionalJson(c.req.raw, maxBodyBytes),
+    strictFields,
+  );
+  const entry = model === null ? undefined : deps.catalog.get(model);
+  const id = entry?.id ?? model ?? undefined;
+  const unloaded = await unlessGone(deps.pool.unload(id), c.req.raw.signal);
+  // One that was removed from the list may still have been there.
+  if (unloaded.length === 0 && id !== undefined) entryOf(deps, id);
+  const names = unloaded.join(', ');
   const message =
     unloaded.length > 0
-      ? 'モデルをメモリーから下ろしました / Unloaded the model'
-      : '読み込まれているモデルはありません / No model is loaded';
-  return json({ success: true, message, entry: null });
-}
-
-function untilGone<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const leave = () => reject(new HoshikageError('cancelled'));
-    signal.addEventListener('abort', leave, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
-  });
+      ? `${names} をメモリから降ろしました / Unloaded ${names}`
+      : '読み込まれていません / Not loaded';
+  return json({ success: true, message, entry: null, unloaded }, ignoredHeader(ignored));
 }
 
 /** GET /admin/library: which library is used and why, and which are installed. */

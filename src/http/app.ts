@@ -4,6 +4,7 @@
  * request says to the log.
  */
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { requestId } from 'hono/request-id';
@@ -22,6 +23,7 @@ import {
 import { handleChat } from './chat.js';
 import type { AppDeps, AppEnv } from './deps.js';
 import { errorResponse, failureOf } from './error.js';
+import { adminEvents } from './events.js';
 import { adminGuard, hostGuard, keyGuard, originGuard } from './guard.js';
 import { idFromPath, listModels, oneModel } from './models.js';
 import { json } from './response.js';
@@ -63,12 +65,11 @@ const TABLE: readonly Route[] = [
   {
     method: 'POST',
     path: `${ADMIN_MODELS}{id}/load`,
-    handle: (c, deps) => {
-      return adminLoad(idFromPath(c.req.url, ADMIN_MODELS, '/load'), deps, c.req.raw);
-    },
+    handle: (c, deps) => adminLoad(c, idFromPath(c.req.url, ADMIN_MODELS, '/load'), deps),
   },
   { method: 'POST', path: '/admin/reload', handle: (_, deps) => adminReload(deps) },
-  { method: 'POST', path: '/admin/unload', handle: (c, deps) => adminUnload(deps, c.req.raw) },
+  { method: 'POST', path: '/admin/unload', handle: adminUnload },
+  { method: 'GET', path: '/admin/events', handle: adminEvents },
   { method: 'GET', path: '/admin/library', handle: (_, deps) => adminLibrary(deps) },
   { method: 'POST', path: '/admin/library', handle: adminUse },
 ];
@@ -79,6 +80,8 @@ export const ROUTES: readonly Pick<Route, 'method' | 'path'>[] = TABLE;
 /** The application over the rooms below. */
 export function createApp(deps: AppDeps): Hono<AppEnv> {
   const { config, log } = deps;
+  // Each stream of events listens, and there may be any number of them.
+  setMaxListeners(0, deps.ending);
   // The path as it was sent: decoded, it would no longer be the one that a name is cut out of.
   const app = new Hono<AppEnv>({ getPath: pathOf });
   app.use(requestId({ generator: newRequestId }));

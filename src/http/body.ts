@@ -6,11 +6,27 @@ import { HoshikageError } from '../errors.js';
 
 /** The parsed body. Codes: unsupported_media_type, body_too_large, invalid_json. */
 export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
+  checkType(request);
+  return parse(await readBytes(request, maxBytes));
+}
+
+/** The same for a body that may be left out: then it is `{}`. */
+export async function readOptionalJson(request: Request, maxBytes: number): Promise<unknown> {
+  const bytes = await readBytes(request, maxBytes);
+  if (bytes.byteLength === 0) return {};
+  checkType(request);
+  return parse(bytes);
+}
+
+function checkType(request: Request): void {
   const type = request.headers.get('content-type') ?? '';
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     throw new HoshikageError('unsupported_media_type');
   }
-  const text = decode(await readBytes(request, maxBytes));
+}
+
+function parse(bytes: Uint8Array): unknown {
+  const text = decode(bytes);
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -7,6 +7,7 @@ import type { Config } from '../config.js';
 import type { ErrorCode, ErrorDetails, HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { ModelCatalog } from '../models/catalog.js';
+import type { EventBus } from '../resources/events.js';
 import type { ModelPool } from '../resources/pool.js';
 import type { ResidentStatus } from '../resources/pool-status.js';
 
@@ -44,6 +45,11 @@ export interface LibraryDeps {
   readonly store: { list(): Promise<readonly InstalledReport[]> };
 }
 
+/** What tells how it stands: plain data, times in ms by names that end in `Ms`. */
+export interface Reporting {
+  status(): object;
+}
+
 /** The rooms below and the facts of this server. */
 export interface AppDeps {
   readonly config: Config;
@@ -54,6 +60,13 @@ export interface AppDeps {
   >;
   readonly pool: Pick<ModelPool, 'acquire' | 'status' | 'load' | 'unload' | 'waitOf'>;
   readonly library: LibraryDeps;
+  readonly events: Pick<EventBus, 'subscribe'>;
+  /** Copies of models in memory; absent where there are none to speak of. */
+  readonly ramdisk?: Reporting;
+  /** Saved states of conversations. */
+  readonly states?: Reporting;
+  /** Aborted when the server has done its last work: streams without an end of their own end. */
+  readonly ending: AbortSignal;
   readonly renderer: ChatDeps['renderer'];
   /** The token in run.json. */
   readonly adminToken: string;

@@ -4,7 +4,8 @@
  * must never write to a stream whose reader has gone, nor keep a timer after its end.
  */
 
-const SSE_HEADERS = {
+/** The headers of every event stream. */
+export const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache, no-transform',
   'x-accel-buffering': 'no',

@@ -4,13 +4,14 @@
  */
 import { freemem, totalmem } from 'node:os';
 import type { HoshikageError } from '../errors.js';
-import type { ResidentStatus } from '../resources/pool-status.js';
+import type { PoolStatus, ResidentStatus } from '../resources/pool-status.js';
 import type { AppDeps, LibraryReport } from './deps.js';
 import { bilingual } from './error.js';
+import { wireData } from './wire-names.js';
 
 /** The answer. Times in ms unless named otherwise, memory in bytes. */
 export function statusOf(deps: AppDeps): object {
-  const { residents, queue } = deps.pool.status();
+  const { residents, queue, held } = deps.pool.status();
   const generating = residents.find(({ purpose }) => purpose === 'generate');
   return {
     status: 'ok',
@@ -19,11 +20,10 @@ export function statusOf(deps: AppDeps): object {
     library: libraryOf(deps.library.status()),
     model: generating ? residentOf(generating) : null,
     residents: residents.map(residentOf),
-    queue: {
-      length: queue.length,
-      limit: queue.limit,
-      oldest_wait_ms: Math.round(queue.oldestWaitMs),
-    },
+    queue: queueOf(queue),
+    held: heldOf(held),
+    ramdisk: deps.ramdisk ? wireData(deps.ramdisk.status()) : null,
+    states: deps.states ? wireData(deps.states.status()) : null,
     models: deps.catalog.list().length,
     problem: deps.catalog.problem && problemOf(deps.catalog.problem),
     memory: {
@@ -58,17 +58,20 @@ export function libraryOf({ state, path, origin, identity, error, scan }: Librar
   };
 }
 
-function residentOf(resident: ResidentStatus): object {
-  const { id, state, progress, info, slots, active, idleMs, unloadInMs, pid } = resident;
+/** One model in memory, as an answer shows it. */
+export function residentOf(resident: ResidentStatus): object {
+  const { id, state, purpose, progress, info, slots, active, idleMs, unloadInMs, pid } = resident;
   return {
     id,
     state,
-    purpose: resident.purpose,
+    purpose,
     progress,
     pid,
     active,
-    idle_ms: idleMs === null ? null : Math.round(idleMs),
-    unload_in_ms: unloadInMs === null ? null : Math.round(unloadInMs),
+    idle_ms: rounded(idleMs),
+    unload_in_ms: rounded(unloadInMs),
+    memory: resident.memoryBytes,
+    loaded_from: resident.loadedFrom,
     description: info?.model.description ?? null,
     // After a switch it may still be another than the one in use.
     library: info?.library.path ?? null,
@@ -82,6 +85,31 @@ function residentOf(resident: ResidentStatus): object {
       generated_tokens: slot.generatedTokens,
     })),
   };
+}
+
+/** Who waits, as an answer shows it. */
+export function queueOf({ length, limit, oldestWaitMs, waiting }: PoolStatus['queue']): object {
+  return {
+    length,
+    limit,
+    oldest_wait_ms: Math.round(oldestWaitMs),
+    waiting: waiting.map(({ model, position, waitedMs, priority, state }) => ({
+      model,
+      position,
+      waited_ms: Math.round(waitedMs),
+      priority,
+      state,
+    })),
+  };
+}
+
+/** Models that are held back, as an answer shows them. */
+export function heldOf(held: PoolStatus['held']): object {
+  return held.map(({ model, crashes }) => ({ model, crashes }));
+}
+
+function rounded(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms);
 }
 
 /** What is wrong, in the same words as an error answer. */

@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { TemplateRenderer } from '../../src/chat/template.js';
 import { loadConfig } from '../../src/config.js';
 import { HoshikageError } from '../../src/errors.js';
-import { createApp } from '../../src/http/app.js';
+import { type AppDeps, createApp } from '../../src/http/app.js';
 import type { LibraryReport } from '../../src/http/deps.js';
 import type { ErrorBody } from '../../src/http/error.js';
 import { type Log, silentLog } from '../../src/log.js';
+import { EventBus } from '../../src/resources/events.js';
 import { FakeEngine } from './fake-engine.js';
 import { FakeCatalog, FakePool } from './fake-pool.js';
 
@@ -20,6 +21,7 @@ export interface FakeAppOptions {
   readonly settings?: Readonly<Record<string, string>>;
   readonly engine?: FakeEngine;
   readonly catalog?: FakeCatalog;
+  readonly reports?: Pick<AppDeps, 'ramdisk' | 'states'>;
 }
 
 /** One line of the log. */
@@ -48,6 +50,8 @@ export function fakeApp(options: FakeAppOptions = {}) {
   const pool = new FakePool(options.engine ?? new FakeEngine());
   const catalog = options.catalog ?? new FakeCatalog();
   const library = new FakeLibrary();
+  const events = new EventBus();
+  const ending = new AbortController();
 
   const app = createApp({
     config,
@@ -55,6 +59,9 @@ export function fakeApp(options: FakeAppOptions = {}) {
     catalog,
     pool,
     library,
+    events,
+    ending: ending.signal,
+    ...options.reports,
     renderer,
     adminToken: ADMIN_TOKEN,
     version: '1.2.3',
@@ -73,7 +80,8 @@ export function fakeApp(options: FakeAppOptions = {}) {
       messages: [{ role: 'user', content: 'Hi' }],
       ...more,
     });
-  return { app, ask, post, chat, pool, catalog, library, lines, engine: pool.engine };
+  const { engine } = pool;
+  return { app, ask, post, chat, pool, catalog, library, events, ending, lines, engine };
 }
 
 /** A library of which one other is installed and proved. */

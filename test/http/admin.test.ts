@@ -11,6 +11,7 @@ interface Answer {
   readonly message: string;
   readonly entry: Record<string, unknown> | null;
   readonly models?: readonly unknown[];
+  readonly unloaded?: readonly string[];
 }
 
 async function answerOf(response: Response, status = 200): Promise<Answer> {
@@ -119,13 +120,49 @@ describe('admin: models', () => {
 });
 
 describe('admin: what is resident', () => {
-  it('a model can be loaded and taken out of memory', async () => {
-    const { post, pool } = fakeApp({ catalog: new FakeCatalog([entryNamed('a/load')]) });
-    await answerOf(await post('/admin/models/a%2Fload/load', {}, ADMIN));
-    assert.equal(pool.residents[0]?.id, 'a/load');
-    assert.match((await answerOf(await post('/admin/unload', {}, ADMIN))).message, /Unloaded/);
-    assert.deepEqual(pool.residents, []);
-    assert.match((await answerOf(await post('/admin/unload', {}, ADMIN))).message, /No model/);
+  it('a model can be loaded and taken out of memory, with a body or without', async () => {
+    const catalog = new FakeCatalog([entryNamed('a/load'), entryNamed('b')]);
+    const { ask, post, pool } = fakeApp({ catalog });
+    const bare = (path: string) => ask(path, { method: 'POST', headers: ADMIN });
+    await answerOf(await bare('/admin/models/a%2Fload/load'));
+    await answerOf(await post('/admin/models/b/load', {}, ADMIN));
+    assert.deepEqual(
+      pool.residents.map(({ id }) => id),
+      ['b', 'a/load'],
+    );
+    const one = await answerOf(await post('/admin/unload', { model: 'a/load' }, ADMIN));
+    assert.deepEqual(one.unloaded, ['a/load']);
+    assert.match(one.message, /Unloaded a\/load/);
+    assert.deepEqual((await answerOf(await bare('/admin/unload'))).unloaded, ['b']);
+    const none = await answerOf(await post('/admin/unload', '', ADMIN));
+    assert.deepEqual([none.unloaded, pool.residents], [[], []]);
+    assert.match(none.message, /Not loaded/);
+  });
+
+  it('a model can be loaded for as long as keep_alive says', async () => {
+    const { post, pool } = fakeApp();
+    const body = { keep_alive: '2h', note: 1 };
+    const loaded = await post('/admin/models/m/load', body, ADMIN);
+    assert.equal(loaded.headers.get('x-hoshikage-ignored'), 'note');
+    assert.equal(pool.asked[0]?.keepAliveMs, 7_200_000);
+    const refused = await post('/admin/models/m/load', { keep_alive: 'x' }, ADMIN);
+    assert.deepEqual([refused.status, (await errorOf(refused)).param], [400, 'keep_alive']);
+    assert.equal(pool.asked.length, 1);
+  });
+
+  it('what is asked for must be known, or be there', async () => {
+    const { post, pool } = fakeApp();
+    const unknown = await post('/admin/unload', { model: 'x' }, ADMIN);
+    assert.deepEqual([unknown.status, (await errorOf(unknown)).code], [404, 'model_not_found']);
+    await pool.load(entryNamed('removed'), { signal: new AbortController().signal });
+    const removed = await post('/admin/unload', { model: 'removed' }, ADMIN);
+    assert.deepEqual((await answerOf(removed)).unloaded, ['removed']);
+    for (const model of [7, '', []]) {
+      const wrong = await post('/admin/unload', { model }, ADMIN);
+      assert.deepEqual([wrong.status, (await errorOf(wrong)).param], [400, 'model']);
+    }
+    const text = await post('/admin/unload', 'x', { ...ADMIN, 'content-type': 'text/plain' });
+    assert.equal(text.status, 415);
   });
 
   it('an unknown model cannot', async () => {

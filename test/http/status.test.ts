@@ -13,7 +13,11 @@ interface Status {
   readonly uptime_s: number;
   readonly library: Record<string, unknown>;
   readonly model: Record<string, unknown> | null;
+  readonly residents: readonly Record<string, unknown>[];
   readonly queue: unknown;
+  readonly held: unknown;
+  readonly ramdisk: unknown;
+  readonly states: unknown;
   readonly problem: { code: string } | null;
   readonly memory: { rss: number };
 }
@@ -30,7 +34,9 @@ describe('status', () => {
     assert.equal(status.status, 'ok');
     assert.equal(status.version, '1.2.3');
     assert.equal(status.model, null);
-    assert.deepEqual(status.queue, { length: 0, limit: 64, oldest_wait_ms: 0 });
+    assert.deepEqual(status.queue, { length: 0, limit: 64, oldest_wait_ms: 0, waiting: [] });
+    assert.deepEqual([status.residents, status.held], [[], []]);
+    assert.deepEqual([status.ramdisk, status.states], [null, null]);
     assert.equal(status.problem, null);
     assert.ok(status.uptime_s >= 0 && status.memory.rss > 0);
   });
@@ -48,12 +54,71 @@ describe('status', () => {
       active: 0,
       idle_ms: 5,
       unload_in_ms: 1000,
+      memory: 5000,
+      loaded_from: '/models/m.gguf',
       description: 'fake',
       library: new FakeEngine().info.library.path,
       size: 1000,
       context_length: 4096,
       slots: [{ id: 0, state: 'idle', cached_tokens: 0, prompt_tokens: 0, generated_tokens: 0 }],
     });
+  });
+
+  it('shows every model in memory, and as `model` the newest of those that generate', async () => {
+    const app = fakeApp();
+    const { signal } = new AbortController();
+    await app.pool.load(entryNamed('old'), { signal });
+    await app.pool.load(entryNamed('new'), { signal });
+    await app.pool.load(entryNamed('vectors'), { signal });
+    app.pool.residents = app.pool.residents.map((one) =>
+      one.id === 'vectors' ? { ...one, purpose: 'embed' } : one,
+    );
+    const { model, residents } = await statusOf(app);
+    assert.deepEqual(
+      residents.map(({ id, purpose }) => [id, purpose]),
+      [
+        ['vectors', 'embed'],
+        ['new', 'generate'],
+        ['old', 'generate'],
+      ],
+    );
+    assert.deepEqual(model, residents[1]);
+  });
+
+  it('shows who waits, in order, and what is held back', async () => {
+    const app = fakeApp();
+    const { pool } = app;
+    const status = pool.status();
+    const waiting = [
+      { model: 'm', position: 0, waitedMs: 7.6, priority: 'interactive', state: 'loading' },
+      { model: 'x', position: 1, waitedMs: 2, priority: 'batch', state: 'queued' },
+    ] as const;
+    const queue = { ...status.queue, length: 1, oldestWaitMs: 2, waiting };
+    pool.status = () => ({ ...status, queue, held: [{ model: 'y', crashes: 3 }] });
+    const shown = await statusOf(app);
+    assert.deepEqual(shown.queue, {
+      length: 1,
+      limit: 64,
+      oldest_wait_ms: 2,
+      waiting: [
+        { model: 'm', position: 0, waited_ms: 8, priority: 'interactive', state: 'loading' },
+        { model: 'x', position: 1, waited_ms: 2, priority: 'batch', state: 'queued' },
+      ],
+    });
+    assert.deepEqual(shown.held, [{ model: 'y', crashes: 3 }]);
+  });
+
+  it('shows the copies in memory and the saved states', async () => {
+    const copies = [{ source: '/m.gguf', bytes: 5, idleMs: 1.2 }];
+    const ramdisk = { status: () => ({ mode: 'auto', path: '/dev/shm/x', copies }) };
+    const states = { status: () => ({ bytes: 9, limitBytes: 10, states: 1 }) };
+    const status = await statusOf(fakeApp({ reports: { ramdisk, states } }));
+    assert.deepEqual(status.ramdisk, {
+      mode: 'auto',
+      path: '/dev/shm/x',
+      copies: [{ source: '/m.gguf', bytes: 5, idle_ms: 1 }],
+    });
+    assert.deepEqual(status.states, { bytes: 9, limit_bytes: 10, states: 1 });
   });
 
   it('shows the library that was found, or why there is none', async () => {

@@ -1,6 +1,6 @@
 /**
  * The bodies of POST /admin/models, as the earlier versions had it (`{name, path, stop?, force?, …}`
- * with an entry's settings beside), and of POST /admin/library. Runs in the server; pure. What a
+ * with an entry's settings beside), and of the other /admin routes that have one. Runs in the server; pure. What a
  * model's values may be is the registry's to say, so that the CLI keeps the same rules.
  */
 import { isAbsolute } from 'node:path';
@@ -13,6 +13,7 @@ import {
 import { type NewModel, STOP_SHAPE } from '../../models/registry.js';
 import { type FieldRule, IgnoredFields, isRecord } from './fields.js';
 import { because, parseWith } from './issue.js';
+import { keepAlive } from './turn.js';
 
 /** A model to add. */
 export interface AddCall {
@@ -90,4 +91,36 @@ export function parseUse(body: unknown, strict: boolean): UseCall {
   const ignored = new IgnoredFields(strict);
   ignored.check(body, { id: 'honoured' });
   return { id, ignored: ignored.names };
+}
+
+/** How a model is to be loaded. */
+export interface LoadCall {
+  readonly keepAliveMs: number | null | undefined;
+  readonly ignored: readonly string[];
+}
+
+const loadBody = z.looseObject({ keep_alive: keepAlive });
+
+/** Reads the body of POST /admin/models/{id}/load. Codes: invalid_value, unknown_parameter. */
+export function parseLoad(body: unknown, strict: boolean): LoadCall {
+  const { keep_alive: keepAliveMs } = parseWith(loadBody, body);
+  const ignored = new IgnoredFields(strict);
+  ignored.check(body, { keep_alive: 'honoured' });
+  return { keepAliveMs, ignored: ignored.names };
+}
+
+/** What is to go; null = all. */
+export interface UnloadCall {
+  readonly model: string | null;
+  readonly ignored: readonly string[];
+}
+
+const unloadBody = z.looseObject({ model: z.string().min(1).nullish() });
+
+/** Reads the body of POST /admin/unload. Codes: invalid_value, unknown_parameter. */
+export function parseUnload(body: unknown, strict: boolean): UnloadCall {
+  const { model } = parseWith(unloadBody, body);
+  const ignored = new IgnoredFields(strict);
+  ignored.check(body, { model: 'honoured' });
+  return { model: model ?? null, ignored: ignored.names };
 }
