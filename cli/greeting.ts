@@ -5,7 +5,7 @@
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../src/config.js';
 import { words } from '../src/errors.js';
-import type { RunningServer } from '../src/server.js';
+import type { RunningServer } from '../src/start.js';
 import type { GpuOffer } from './offer.js';
 import { ownCommand, plain } from './print.js';
 

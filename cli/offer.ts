@@ -4,7 +4,7 @@
  */
 import { type Config, engineEnvironmentOf } from '../src/config.js';
 import type { Accelerator } from '../src/library/drivers.js';
-import type { RunningServer } from '../src/server.js';
+import type { RunningServer } from '../src/start.js';
 
 /** What RunningServer tells of its libllama. */
 type Library = Awaited<ReturnType<RunningServer['library']>>;

@@ -86,25 +86,28 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   chat: ['resources', 'engine', 'models'],
   http: ['chat', 'resources', 'models', 'config'],
   doctor: ['config', 'models', 'binary', 'library', 'engine'],
-  server: ['http', 'chat', 'resources', 'library', 'engine', 'models', 'config'],
+  start: ['http', 'config'],
+  server: ['chat', 'resources', 'library', 'engine', 'models', 'config'],
   cli: ['models', 'config'],
 };
 /** Only as a type, because it is passed by hand. */
 const TYPES: Readonly<Record<string, readonly string[]>> = {
   resources: ['config'],
   http: ['engine'],
-  cli: ['server', 'install', 'canary', 'library', 'doctor'],
+  start: ['server', 'library', 'resources'],
+  cli: ['start', 'install', 'canary', 'library', 'doctor'],
 };
 /** Only when a command runs. */
 const WHEN_IT_RUNS: Readonly<Record<string, readonly string[]>> = {
-  cli: ['server', 'install', 'canary', 'library', 'engine', 'chat', 'doctor'],
+  start: ['server'],
+  cli: ['start', 'install', 'canary', 'library', 'engine', 'chat', 'doctor'],
 };
 
 /** Packages that belong to one place. */
 const PLACES: readonly (readonly [packages: RegExp, place: RegExp])[] = [
   [/^node-gyp-build$|\.node$/, /^src\/engine\/addon\.ts$/],
   [/^fs-ext$/, /^src\/models\/lock\.ts$/],
-  [/^(@hono\/.*|hono(\/.*)?)$/, /^src\/(http\/.*|server)\.ts$/],
+  [/^(@hono\/.*|hono(\/.*)?)$/, /^src\/(http\/.*|start)\.ts$/],
   [/^zod(\/.*)?$/, /^src\/(http\/schema\/.*|models\/(registry|model-settings)|config)\.ts$/],
   [/^@huggingface\/jinja$/, /^src\/chat\//],
   [/^winston/, /^src\/log\.ts$/],

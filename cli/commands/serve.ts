@@ -79,7 +79,7 @@ async function runServer(
   signal: Promise<NodeJS.Signals>,
 ): Promise<ExitCode> {
   const version = packageVersion();
-  const { startServer } = await import('../../src/server.js');
+  const { startServer } = await import('../../src/start.js');
   const server = await startServer(config, { log, version });
   const crash = firstUncaught(log);
   const ending = Promise.race([signal, crash]);

@@ -10,18 +10,7 @@ import { HTTPException } from 'hono/http-exception';
 import { requestId } from 'hono/request-id';
 import { describe, HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
-import {
-  adminAdd,
-  adminLibrary,
-  adminList,
-  adminLoad,
-  adminReload,
-  adminRemove,
-  adminUnload,
-  adminUse,
-} from './admin.js';
-import { handleChat } from './chat.js';
-import type { AppDeps, AppEnv } from './deps.js';
+import type { AppDeps, AppEnv, AppFront } from './deps.js';
 import { errorResponse, failureOf } from './error.js';
 import { adminEvents } from './events.js';
 import { adminGuard, hostGuard, keyGuard, originGuard } from './guard.js';
@@ -31,66 +20,119 @@ import { statusOf } from './status.js';
 
 export type { AppDeps } from './deps.js';
 
-type Handler = (c: Context<AppEnv>, deps: AppDeps) => Response | Promise<Response>;
-
 /** One route; `{id}` in a path is any rest of it, `/` included. */
-interface Route {
+interface Route<D> {
   readonly method: 'GET' | 'POST' | 'DELETE';
   readonly path: string;
-  readonly handle: Handler;
+  handle(c: Context<AppEnv>, deps: D): Response | Promise<Response>;
 }
 
 const MODELS = '/v1/models/';
 const ADMIN_MODELS = '/admin/models/';
 
-const TABLE: readonly Route[] = [
+/** They answer while the rooms are still being built. */
+const FRONT: readonly Route<AppFront>[] = [
   { method: 'GET', path: '/', handle: (c, { version }) => c.text(`星影 Hoshikage ${version}\n`) },
   { method: 'GET', path: '/health', handle: () => json({ status: 'ok' }) },
-  { method: 'GET', path: '/v1/status', handle: (_, deps) => json(statusOf(deps)) },
   { method: 'GET', path: '/v1/api/version', handle: (_, { version }) => json({ version }) },
+];
+
+// A request brings what only it needs (zod is most of it): a server nobody asks stays small.
+const chat = once(() => import('./chat.js'));
+const admin = once(() => import('./admin.js'));
+
+const TABLE: readonly Route<AppDeps>[] = [
+  { method: 'GET', path: '/v1/status', handle: (_, deps) => json(statusOf(deps)) },
   { method: 'GET', path: '/v1/models', handle: async (_, deps) => json(await listModels(deps)) },
   {
     method: 'GET',
     path: `${MODELS}{id}`,
     handle: async (c, deps) => json(await oneModel(deps, idFromPath(c.req.url, MODELS))),
   },
-  { method: 'POST', path: '/v1/chat/completions', handle: handleChat },
-  { method: 'GET', path: '/admin/models', handle: (_, deps) => adminList(deps) },
-  { method: 'POST', path: '/admin/models', handle: adminAdd },
+  {
+    method: 'POST',
+    path: '/v1/chat/completions',
+    handle: async (c, deps) => (await chat()).handleChat(c, deps),
+  },
+  {
+    method: 'GET',
+    path: '/admin/models',
+    handle: async (_, deps) => (await admin()).adminList(deps),
+  },
+  {
+    method: 'POST',
+    path: '/admin/models',
+    handle: async (c, deps) => (await admin()).adminAdd(c, deps),
+  },
   {
     method: 'DELETE',
     path: `${ADMIN_MODELS}{id}`,
-    handle: (c, deps) => adminRemove(idFromPath(c.req.url, ADMIN_MODELS), deps),
+    handle: async (c, deps) => {
+      return (await admin()).adminRemove(idFromPath(c.req.url, ADMIN_MODELS), deps);
+    },
   },
   {
     method: 'POST',
     path: `${ADMIN_MODELS}{id}/load`,
-    handle: (c, deps) => adminLoad(c, idFromPath(c.req.url, ADMIN_MODELS, '/load'), deps),
+    handle: async (c, deps) => {
+      const id = idFromPath(c.req.url, ADMIN_MODELS, '/load');
+      return (await admin()).adminLoad(c, id, deps);
+    },
   },
-  { method: 'POST', path: '/admin/reload', handle: (_, deps) => adminReload(deps) },
-  { method: 'POST', path: '/admin/unload', handle: adminUnload },
+  {
+    method: 'POST',
+    path: '/admin/reload',
+    handle: async (_, deps) => (await admin()).adminReload(deps),
+  },
+  {
+    method: 'POST',
+    path: '/admin/unload',
+    handle: async (c, deps) => (await admin()).adminUnload(c, deps),
+  },
   { method: 'GET', path: '/admin/events', handle: adminEvents },
-  { method: 'GET', path: '/admin/library', handle: (_, deps) => adminLibrary(deps) },
-  { method: 'POST', path: '/admin/library', handle: adminUse },
+  {
+    method: 'GET',
+    path: '/admin/library',
+    handle: async (_, deps) => (await admin()).adminLibrary(deps),
+  },
+  {
+    method: 'POST',
+    path: '/admin/library',
+    handle: async (c, deps) => (await admin()).adminUse(c, deps),
+  },
 ];
 
 /** Every route there is, e.g. `{ method: 'GET', path: '/v1/models/{id}' }`. */
-export const ROUTES: readonly Pick<Route, 'method' | 'path'>[] = TABLE;
+export const ROUTES: readonly Pick<Route<never>, 'method' | 'path'>[] = [...FRONT, ...TABLE];
 
-/** The application over the rooms below. */
-export function createApp(deps: AppDeps): Hono<AppEnv> {
-  const { config, log } = deps;
+/** Calls `load` when the result is first asked for, and never again. */
+function once<T>(load: () => Promise<T>): () => Promise<T> {
+  let loading: Promise<T> | undefined;
+  return () => {
+    loading ??= load();
+    return loading;
+  };
+}
+
+/** The application; what needs the rooms below waits until they are there. */
+export function createApp(front: AppFront, rooms: Promise<AppDeps>): Hono<AppEnv> {
+  const { config, log } = front;
   // Each stream of events listens, and there may be any number of them.
-  setMaxListeners(0, deps.ending);
+  setMaxListeners(0, front.ending);
   // The path as it was sent: decoded, it would no longer be the one that a name is cut out of.
   const app = new Hono<AppEnv>({ getPath: pathOf });
   app.use(requestId({ generator: newRequestId }));
   app.use(accessLog(log));
   app.use(hostGuard(config), originGuard(config), keyGuard(config));
-  app.use('/admin/*', adminGuard(config, deps.adminToken));
-  for (const { method, path, handle } of TABLE) {
-    app.on(method, path.replace('{id}', ':id{.+}'), (c) => handle(c, deps));
-  }
+  app.use('/admin/*', adminGuard(config, front.adminToken));
+  const offer = <D>(routes: readonly Route<D>[], deps: D | Promise<D>): void => {
+    for (const route of routes) {
+      const path = route.path.replace('{id}', ':id{.+}');
+      app.on(route.method, path, async (c) => route.handle(c, await deps));
+    }
+  };
+  offer(FRONT, front);
+  offer(TABLE, rooms);
   app.notFound((c) => notFound(c));
   app.onError((thrown, c) => {
     // The bearer check's own answers, already in our shape.
@@ -109,7 +151,7 @@ function pathOf(request: Request): string {
 /** 404, or for a path that other methods have 405 with `Allow`; a bare OPTIONS gets just that. */
 function notFound(c: Context<AppEnv>): Response {
   const { method, path } = c.req;
-  const methods = TABLE.filter((route) => isAt(route, path)).map((route) => route.method);
+  const methods = ROUTES.filter((route) => isAt(route, path)).map((route) => route.method);
   if (methods.length === 0) throw new HoshikageError('route_not_found', { path });
   const all = [...new Set([...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'])];
   const allow = { allow: all.join(', ') };
@@ -119,7 +161,7 @@ function notFound(c: Context<AppEnv>): Response {
   return errorResponse(failure, allow);
 }
 
-function isAt(route: Route, path: string): boolean {
+function isAt(route: Pick<Route<never>, 'path'>, path: string): boolean {
   const [before = '', after] = route.path.split('{id}');
   if (after === undefined) return path === before;
   const hasRest = path.length > before.length + after.length;

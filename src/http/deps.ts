@@ -50,10 +50,21 @@ export interface Reporting {
   status(): object;
 }
 
-/** The rooms below and the facts of this server. */
-export interface AppDeps {
+/** What is there before the rooms are: the settings and the facts of this server. */
+export interface AppFront {
   readonly config: Config;
   readonly log: Log;
+  /** The token in run.json. */
+  readonly adminToken: string;
+  readonly version: string;
+  /** Epoch time in ms. */
+  readonly startedAt: number;
+  /** Aborted when the server has done its last work: streams without an end of their own end. */
+  readonly ending: AbortSignal;
+}
+
+/** The same with the rooms below. */
+export interface AppDeps extends AppFront {
   readonly catalog: Pick<
     ModelCatalog,
     'list' | 'get' | 'add' | 'remove' | 'reload' | 'facts' | 'problem'
@@ -65,14 +76,7 @@ export interface AppDeps {
   readonly ramdisk?: Reporting;
   /** Saved states of conversations. */
   readonly states?: Reporting;
-  /** Aborted when the server has done its last work: streams without an end of their own end. */
-  readonly ending: AbortSignal;
   readonly renderer: ChatDeps['renderer'];
-  /** The token in run.json. */
-  readonly adminToken: string;
-  readonly version: string;
-  /** Epoch time in ms. */
-  readonly startedAt: number;
 }
 
 /** What a request carries through its handlers. */

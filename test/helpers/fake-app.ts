@@ -53,20 +53,16 @@ export function fakeApp(options: FakeAppOptions = {}) {
   const events = new EventBus();
   const ending = new AbortController();
 
-  const app = createApp({
+  const front = {
     config,
     log: recorder(lines),
-    catalog,
-    pool,
-    library,
-    events,
-    ending: ending.signal,
-    ...options.reports,
-    renderer,
     adminToken: ADMIN_TOKEN,
     version: '1.2.3',
     startedAt: Date.now(),
-  });
+    ending: ending.signal,
+  };
+  const rooms = { ...front, catalog, pool, library, events, ...options.reports, renderer };
+  const app = createApp(front, Promise.resolve(rooms));
   const ask = (path: string, init: RequestInit = {}) => app.request(path, init);
   const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
     app.request(path, {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type Config, engineEnvironmentOf, loadConfig } from '../src/config.js';
-import { type RunningServer, startServer } from '../src/server.js';
+import { type RunningServer, startServer } from '../src/start.js';
 import { recordingLog } from './helpers/recording-log.js';
 import { type ErrorBody, getJson } from './helpers/wire.js';
 
