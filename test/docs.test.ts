@@ -18,6 +18,7 @@ import {
   MESSAGE_FIELDS,
   STREAM_OPTION_FIELDS,
 } from '../src/http/schema/fields.js';
+import { DETOKENIZE_FIELDS, EMBEDDING_FIELDS, TOKENIZE_FIELDS } from '../src/http/schema/tokens.js';
 import { MODEL_SETTING_NAMES } from '../src/models/model-settings.js';
 import { FORMER_NAMES, SETTINGS } from '../src/settings.js';
 
@@ -138,6 +139,20 @@ test('docs/API.md sorts the fields of a chat request as the code does', () => {
   assert.deepEqual(listed('### 使う項目'), known('honoured'));
   assert.deepEqual(listed('### 名指しで断る項目'), known('refused'));
   assert.deepEqual(listed('### 無視して知らせる項目'), known('ignored'));
+});
+
+test('docs/API.md names every field of the calls for vectors and tokens', () => {
+  const text = read('docs/API.md');
+  const tables: readonly (readonly [string, Readonly<Record<string, FieldRule>>])[] = [
+    [section(text, '## 埋め込み'), EMBEDDING_FIELDS],
+    [section(text, '## トークン'), { ...TOKENIZE_FIELDS, ...DETOKENIZE_FIELDS }],
+  ];
+  for (const [part, rules] of tables) {
+    const listed = rows(part).flatMap(([field]) => ticked(field));
+    const fields = listed.filter((name) => !name.startsWith('/'));
+    const honoured = Object.keys(rules).filter((name) => rules[name] === 'honoured');
+    assert.deepEqual(sorted([...new Set(fields)]), sorted(honoured));
+  }
 });
 
 test('docs/API.md names every field of a message and of stream_options that is honoured', () => {

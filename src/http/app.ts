@@ -39,6 +39,8 @@ const FRONT: readonly Route<AppFront>[] = [
 
 // A request brings what only it needs (zod is most of it): a server nobody asks stays small.
 const chat = once(() => import('./chat.js'));
+const embeddings = once(() => import('./embeddings.js'));
+const tokens = once(() => import('./tokens.js'));
 const admin = once(() => import('./admin.js'));
 
 const TABLE: readonly Route<AppDeps>[] = [
@@ -53,6 +55,21 @@ const TABLE: readonly Route<AppDeps>[] = [
     method: 'POST',
     path: '/v1/chat/completions',
     handle: async (c, deps) => (await chat()).handleChat(c, deps),
+  },
+  {
+    method: 'POST',
+    path: '/v1/embeddings',
+    handle: async (c, deps) => (await embeddings()).handleEmbeddings(c, deps),
+  },
+  {
+    method: 'POST',
+    path: '/tokenize',
+    handle: async (c, deps) => (await tokens()).handleTokenize(c, deps),
+  },
+  {
+    method: 'POST',
+    path: '/detokenize',
+    handle: async (c, deps) => (await tokens()).handleDetokenize(c, deps),
   },
   {
     method: 'GET',

@@ -4,6 +4,8 @@
  * must never write to a stream whose reader has gone, nor keep a timer after its end.
  */
 
+/** The headers of a JSON answer. */
+export const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8' } as const;
 /** The headers of every event stream. */
 export const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -22,7 +24,7 @@ export function json(
 ): Response {
   return new Response(JSON.stringify(body), {
     status,
-    headers: { 'content-type': 'application/json; charset=utf-8', ...headers },
+    headers: { ...JSON_HEADERS, ...headers },
   });
 }
 

@@ -148,7 +148,10 @@ export class FakeEngine implements Engine {
     return [{ id: 0, state: 'idle', cachedTokens: 0, promptTokens: 0, generatedTokens: 0 }];
   }
 
-  async embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]> {
+  async embed(
+    inputs: readonly Int32Array[],
+    _options?: { readonly signal?: AbortSignal },
+  ): Promise<readonly Float32Array[]> {
     return inputs.map((input) =>
       new Float32Array(this.info.model.embeddingLength).fill(input.length),
     );

@@ -27,7 +27,7 @@ describe('app: routes', () => {
 
   it('an unknown route is 404, one that comes later too', async () => {
     const { ask, post } = fakeApp();
-    for (const response of [await ask('/v1/nothing'), await post('/v1/embeddings', {})]) {
+    for (const response of [await ask('/v1/nothing'), await post('/v1/completions', {})]) {
       assert.equal(response.status, 404);
       assert.equal((await errorOf(response)).code, 'route_not_found');
     }

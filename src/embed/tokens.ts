@@ -1,0 +1,100 @@
+/**
+ * Texts to tokens and back. Runs in the server, one call per request. It must never hand a token to an
+ * engine that its vocabulary has not.
+ */
+import type { Engine } from '../engine/engine.js';
+import { HoshikageError } from '../errors.js';
+import { throwIfGone, unlessGone } from '../resources/gone.js';
+import { type EmbedDeps, type EmbedRun, withModel } from './with-model.js';
+
+/** A text to turn into tokens. */
+export interface TokenizeRequest {
+  readonly model: string;
+  readonly text: string;
+  /** Whether the text of control tokens becomes these tokens. */
+  readonly special: boolean;
+  /** Whether the tokenizer adds what the model wants around a text. */
+  readonly addSpecial: boolean;
+  readonly withPieces: boolean;
+}
+
+/** Tokens, and where it was asked for the bytes of each. */
+export interface Tokenized {
+  readonly tokens: Int32Array;
+  readonly pieces: readonly Uint8Array[] | null;
+}
+
+/** Calls to an engine that are under way at once for one request. */
+const GROUP = 64;
+
+/** The tokens of a text. Codes: those of withModel. */
+export function tokenize(
+  deps: EmbedDeps,
+  request: TokenizeRequest,
+  run: EmbedRun,
+): Promise<Tokenized> {
+  const { signal } = run;
+  return withModel(deps, { model: request.model, run }, async (engine) => {
+    const tokens = await tokensOf(engine, { ...request, signal });
+    const pieces = request.withPieces ? await piecesOf(engine, tokens, signal) : null;
+    return { tokens, pieces };
+  });
+}
+
+/** The bytes of tokens, special ones rendered. Codes: those of withModel, invalid_value. */
+export function detokenize(
+  deps: EmbedDeps,
+  { model, tokens }: { readonly model: string; readonly tokens: Int32Array },
+  run: EmbedRun,
+): Promise<Uint8Array> {
+  return withModel(deps, { model, run }, async (engine) => {
+    checkTokens(tokens, engine.info.model.vocabularySize, 'tokens');
+    if (tokens.length === 0) return new Uint8Array();
+    return unlessGone(engine.detokenize(tokens), run.signal);
+  });
+}
+
+/** The tokens of one text. Code: cancelled. */
+export function tokensOf(
+  engine: Engine,
+  input: {
+    readonly text: string;
+    readonly special: boolean;
+    readonly addSpecial: boolean;
+    readonly signal: AbortSignal;
+  },
+): Promise<Int32Array> {
+  const { text, special, addSpecial, signal } = input;
+  return unlessGone(engine.tokenize([{ text, special }], addSpecial), signal);
+}
+
+/** Native code must not be the first to look. Code: invalid_value. */
+export function checkTokens(tokens: Int32Array, vocabularySize: number, param: string): void {
+  const wrong = tokens.findIndex((token) => token < 0 || token >= vocabularySize);
+  if (wrong < 0) return;
+  throw new HoshikageError('invalid_value', {
+    param: `${param}[${wrong}]`,
+    reason: `the vocabulary has ${vocabularySize} tokens`,
+    reason_ja: `語彙は ${vocabularySize} トークンです`,
+  });
+}
+
+/** Each token's bytes; one call per different token, since an engine joins what it is given. */
+async function piecesOf(
+  engine: Engine,
+  tokens: Int32Array,
+  signal: AbortSignal,
+): Promise<readonly Uint8Array[]> {
+  const bytes = new Map<number, Uint8Array>();
+  const different = [...new Set(tokens)];
+  for (let from = 0; from < different.length; from += GROUP) {
+    throwIfGone(signal);
+    const group = different.slice(from, from + GROUP);
+    const pieces = await unlessGone(
+      Promise.all(group.map((token) => engine.detokenize(Int32Array.of(token)))),
+      signal,
+    );
+    for (const [index, piece] of pieces.entries()) bytes.set(group[index] ?? -1, piece);
+  }
+  return Array.from(tokens, (token) => bytes.get(token) ?? new Uint8Array());
+}

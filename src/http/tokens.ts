@@ -1,0 +1,69 @@
+/**
+ * POST /tokenize and /detokenize on the wire, in the names of llama.cpp's server. Runs in the server.
+ */
+import type { Context } from 'hono';
+import { detokenize, tokenize } from '../embed/tokens.js';
+import { HoshikageError } from '../errors.js';
+import { readJson } from './body.js';
+import { ignoredHeader } from './chat-shape.js';
+import type { AppDeps, AppEnv } from './deps.js';
+import { json } from './response.js';
+import { parseDetokenize, parseTokenize } from './schema/tokens.js';
+import { turnOf } from './schema/turn.js';
+
+/** Answers one request. Codes: those of readJson, parseTokenize and tokenize. */
+export async function handleTokenize(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+  const { strictFields, maxBodyBytes } = deps.config;
+  const { signal, headers } = c.req.raw;
+  const call = parseTokenize(await readJson(c.req.raw, maxBodyBytes), strictFields);
+  const model = modelOf(deps, call.model);
+  c.set('model', model);
+  const { content: text, addSpecial, parseSpecial: special, withPieces } = call;
+  const run = { ...turnOf(headers, call.keepAliveMs), signal };
+  const found = await tokenize(deps, { model, text, special, addSpecial, withPieces }, run);
+  const { pieces } = found;
+  const tokens = Array.from(found.tokens);
+  const shown = pieces
+    ? tokens.map((id, index) => ({ id, piece: shownPiece(pieces[index]) }))
+    : tokens;
+  return json({ tokens: shown }, ignoredHeader(call.ignored));
+}
+
+/** Answers one request. Codes: those of readJson, parseDetokenize and detokenize. */
+export async function handleDetokenize(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+  const { strictFields, maxBodyBytes } = deps.config;
+  const { signal, headers } = c.req.raw;
+  const call = parseDetokenize(await readJson(c.req.raw, maxBodyBytes), strictFields);
+  const model = modelOf(deps, call.model);
+  c.set('model', model);
+  const run = { ...turnOf(headers, call.keepAliveMs), signal };
+  const bytes = await detokenize(deps, { model, tokens: call.tokens }, run);
+  return json(
+    { content: new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes) },
+    ignoredHeader(call.ignored),
+  );
+}
+
+/**
+ * The model that is meant: the one named, else the one in memory, else the only one there is.
+ * Code: missing_required_parameter.
+ */
+function modelOf({ pool, catalog }: AppDeps, asked: string | null): string {
+  if (asked !== null) return asked;
+  const { residents } = pool.status();
+  const resident = residents.find(({ purpose }) => purpose === 'generate') ?? residents[0];
+  if (resident) return resident.id;
+  const [only, ...others] = catalog.list();
+  if (only && others.length === 0) return only.id;
+  throw new HoshikageError('missing_required_parameter', { param: 'model' });
+}
+
+/** A piece as text, or as its bytes where it is only part of a character. */
+function shownPiece(bytes: Uint8Array | undefined): string | readonly number[] {
+  if (!bytes) return '';
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return Array.from(bytes);
+  }
+}
