@@ -97,6 +97,11 @@ export class EngineProxy implements Engine {
     return this.#slotStates;
   }
 
+  /** Closed, given up or gone: it takes nothing any more. */
+  get ending(): boolean {
+    return this.#exit !== null || this.#crash !== null || this.#closing !== null;
+  }
+
   get memoryBytes(): number | null {
     return this.#memoryBytes;
   }

@@ -1,102 +1,95 @@
 /**
- * The one place where requests wait: who may use which model, and what stays in memory.
- * Server's main thread. One model is resident at a time; requests are served strictly in the order
- * they came, so one for another model waits for those before it and everyone behind it waits too.
- * It must never hold a native object, and never let a waiter outlive its signal or its time.
+ * The one place where requests wait: who gets a lease, and when.
+ * Server's main thread. Whatever happens ends in one pass over all that wait, in the order of their
+ * turns, which does everything that can be done now. It must never hold a native object, and never let
+ * a waiter outlive its signal or its time.
  */
-
-import type { Engine, EngineOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { ModelEntry } from '../models/registry.js';
+import { grant, keepAliveOf } from './granting.js';
 import type { AcquireOptions, Lease, WaitState } from './lease.js';
 import { engineOptionsOf } from './options.js';
 import type { PoolDeps } from './pool-deps.js';
-import type { PoolStatus, ResidentStatus } from './pool-status.js';
-import { loadFailure, Resident } from './resident.js';
-
-/** The longest wait a timer can keep, ms. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
-interface Waiter {
-  readonly entry: ModelEntry;
-  readonly options: EngineOptions;
-  readonly key: string;
-  readonly since: number;
-  readonly signal: AbortSignal;
-  /** Its time is over; it stays only while its model is being loaded for it. */
-  overdue: boolean;
-  /** What is known of its file; asked only before another model has to go for it. */
-  file: 'unknown' | 'looking' | 'sound';
-  settle(outcome: Lease | HoshikageError): void;
-}
+import type { PoolStatus, Purpose } from './pool-status.js';
+import { overtakes, type Standing, turnOrder } from './queue.js';
+import { queueStatus, residentStatus, waitState } from './report.js';
+import { Residency } from './residency.js';
+import type { Resident } from './resident.js';
+import { LONGEST_TIMER_MS } from './timer.js';
+import { Turn } from './turn.js';
+import { Waiter } from './waiter.js';
 
 /** Residency and the queue. */
 export class ModelPool {
   readonly #deps: PoolDeps;
-  #waiters: Waiter[] = [];
-  #resident: Resident | null = null;
-  #idleTimer: NodeJS.Timeout | null = null;
+  readonly #residency: Residency;
+  /** In the order in which they came. */
+  #waiters: readonly Waiter[] = [];
+  #arrivals = 0;
+  #pumping = false;
+  #pumpAgain = false;
   #stopping = false;
 
   constructor(deps: PoolDeps) {
     this.#deps = deps;
-  }
-
-  /**
-   * Waits for the model and a slot. Codes: queue_full, queue_timeout, model_load_failed,
-   * model_file_missing, library_not_found, library_incompatible, addon_missing, shutting_down,
-   * cancelled.
-   */
-  acquire(entry: ModelEntry, { signal }: AcquireOptions): Promise<Lease> {
-    if (this.#stopping) return Promise.reject(new HoshikageError('shutting_down'));
-    if (signal.aborted) return Promise.reject(new HoshikageError('cancelled'));
-    return new Promise((resolve, reject) => {
-      const options = engineOptionsOf(this.#deps.settings, entry);
-      const waiter: Waiter = {
-        entry,
-        options,
-        key: JSON.stringify(options),
-        since: performance.now(),
-        signal,
-        overdue: false,
-        file: 'unknown',
-        settle: (outcome) => {
-          clearTimeout(timer);
-          signal.removeEventListener('abort', onAbort);
-          this.#waiters = this.#waiters.filter((other) => other !== waiter);
-          if (outcome instanceof HoshikageError) reject(outcome);
-          else resolve(outcome);
-        },
-      };
-      const onAbort = (): void => this.#leave(waiter, new HoshikageError('cancelled'));
-      signal.addEventListener('abort', onAbort, { once: true });
-      const timer = after(this.#deps.settings.queueTimeoutMs, () => {
-        waiter.overdue = true;
-        this.#pump();
-      });
-      this.#waiters.push(waiter);
-      this.#pump();
-      this.#refuseIfFull(waiter);
+    this.#residency = new Residency({
+      deps,
+      onChange: () => this.#pump(),
+      onFailure: (key, failure) => this.#failWaiters(key, failure),
+      isAwaited: (key) => this.#waiters.some((waiter) => waiter.key === key),
     });
   }
 
-  /** Makes the model resident, in its turn. Codes: those of `acquire`. */
-  async load(entry: ModelEntry, options: { signal: AbortSignal }): Promise<void> {
-    const lease = await this.acquire(entry, options);
-    lease.release();
+  /**
+   * Waits for the model, and for a slot unless only the model is needed. Codes: queue_full,
+   * queue_timeout, model_load_failed, model_file_missing, model_file_invalid, model_not_generative,
+   * model_held, memory_short, library_not_found, library_incompatible, addon_missing, engine_crashed,
+   * engine_hung, engine_out_of_memory, shutting_down, cancelled.
+   */
+  acquire(entry: ModelEntry, asked: AcquireOptions): Promise<Lease> {
+    if (this.#stopping) return Promise.reject(new HoshikageError('shutting_down'));
+    if (asked.signal.aborted) return Promise.reject(new HoshikageError('cancelled'));
+    const options = engineOptionsOf(this.#deps.settings, entry);
+    this.#arrivals += 1;
+    const waiter = new Waiter({
+      entry,
+      options,
+      key: JSON.stringify(options),
+      arrival: this.#arrivals,
+      asked,
+      timeoutMs: this.#deps.settings.queueTimeoutMs,
+      onChange: () => this.#pump(),
+      onSettled: () => {
+        this.#waiters = this.#waiters.filter((other) => other !== waiter);
+      },
+    });
+    this.#waiters = [...this.#waiters, waiter];
+    this.#pump();
+    return waiter.lease;
   }
 
   /**
-   * Takes the resident model (or the one named) out of memory after its running requests; one being
+   * Makes the model resident, in its turn, also one that was held back for its crashes. Codes: those
+   * of `acquire`.
+   */
+  async load(entry: ModelEntry, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+    const { settings } = this.#deps;
+    this.#residency.lift(this.#keyOf(entry));
+    // Whoever asks for a model by name wants it to be there, also one that usually goes at once.
+    const usual = keepAliveOf(settings, entry);
+    const keepAliveMs = usual === 0 ? keepAliveOf(settings, { ...entry, settings: {} }) : usual;
+    (await this.acquire(entry, { signal, need: 'model', keepAliveMs })).release();
+  }
+
+  /**
+   * Takes what is resident (or the one named) out of memory after its running requests; one being
    * loaded is given up. Requests that wait for it load it again. Gives the names of those that went.
    */
   async unload(id?: string): Promise<readonly string[]> {
-    const resident = this.#resident;
-    if (!resident || (id !== undefined && resident.entry.id !== id)) return [];
-    resident.retired = true;
-    if (resident.leases === 0) resident.end();
-    await resident.gone;
-    return [resident.entry.id];
+    const named = this.#residency.all.filter(({ entry }) => id === undefined || entry.id === id);
+    for (const resident of named) resident.retire('request');
+    await Promise.all(named.map(({ gone }) => gone));
+    return named.map(({ entry }) => entry.id);
   }
 
   /**
@@ -104,36 +97,35 @@ export class ModelPool {
    * running requests, what is being loaded is loaded anew. Requests that wait get a new engine.
    */
   renew(): void {
-    const resident = this.#resident;
-    if (!resident) return;
-    resident.retired = true;
-    if (resident.leases === 0) resident.end();
+    this.#residency.renew();
   }
 
   /** Tells the pool that the registry changed: what is resident goes when its entry did. */
   refresh(lookup: (id: string) => ModelEntry | undefined): void {
-    const resident = this.#resident;
-    if (!resident) return;
-    const entry = lookup(resident.entry.id);
-    resident.stale = !entry || this.#keyOf(entry) !== resident.key;
+    this.#residency.refresh(({ entry: { id }, key }) => {
+      const entry = lookup(id);
+      return entry !== undefined && this.#keyOf(entry) === key;
+    });
     this.#pump();
   }
 
   /**
-   * Ends: who waits or comes gets shutting_down, who runs may go on for `graceMs`, then the engine is
-   * closed. Resolves when it has ended. Calling it again may only shorten the grace.
+   * Ends: who waits or comes gets shutting_down, who runs may go on for `graceMs`, then the engines
+   * are closed. Resolves when they have ended. Calling it again may only shorten the grace.
    */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
-    for (const waiter of [...this.#waiters]) waiter.settle(new HoshikageError('shutting_down'));
-    const resident = this.#resident;
-    if (!resident) return;
-    resident.retired = true;
-    if (resident.leases === 0) resident.end();
+    this.#residency.stop();
+    for (const waiter of this.#waiters) waiter.settle(new HoshikageError('shutting_down'));
+    const residents = this.#residency.all;
+    for (const resident of residents) resident.retire('shutdown');
+    const close = (): void => {
+      for (const resident of residents) resident.end('shutdown');
+    };
     // Not unref'd: ending well is worth waiting for, and it is cleared below.
-    const deadline = setTimeout(() => resident.end(), Math.min(graceMs, LONGEST_TIMER_MS));
+    const deadline = setTimeout(close, Math.min(graceMs, LONGEST_TIMER_MS));
     try {
-      await resident.gone;
+      await Promise.all(residents.map(({ gone }) => gone));
     } finally {
       clearTimeout(deadline);
     }
@@ -141,237 +133,129 @@ export class ModelPool {
 
   /** Where the request stands that waits with this signal; null where none does. */
   waitOf(signal: AbortSignal): WaitState | null {
-    const index = this.#waiters.findIndex((waiter) => waiter.signal === signal);
-    const waiter = this.#waiters[index];
-    return waiter ? this.#waitState(waiter, index) : null;
+    const waiter = this.#waiters.find((one) => one.signal === signal);
+    if (!waiter) return null;
+    const resident = this.#residency.serving(waiter.key);
+    return waitState(waiter, this.#ordered(), resident, performance.now());
   }
 
   /** What is resident and who waits, at once. */
   status(): PoolStatus {
     const now = performance.now();
-    const waiting = this.#waiters.slice(this.#placed());
+    const recent = [...this.#residency.all].sort((one, other) => other.usedAt - one.usedAt);
     return {
-      residents: this.#resident ? [this.#residentStatus(this.#resident, now)] : [],
-      queue: {
-        length: waiting.length,
-        limit: this.#deps.settings.queueSize,
-        oldestWaitMs: waiting[0] ? now - waiting[0].since : 0,
-        waiting: this.#waiters.map((waiter, index) => {
-          const { progress: _, ...state } = this.#waitState(waiter, index);
-          return { ...state, model: waiter.entry.id, priority: 'interactive' };
-        }),
-      },
-      held: [],
-    };
-  }
-
-  #waitState(waiter: Waiter, index: number): WaitState {
-    const placed = this.#placed();
-    const isPlaced = index < placed;
-    const resident = this.#resident;
-    return {
-      position: Math.max(0, index + 1 - placed),
-      waitedMs: performance.now() - waiter.since,
-      state: isPlaced ? 'loading' : 'queued',
-      progress: isPlaced && resident?.state === 'loading' ? resident.progress : null,
-    };
-  }
-
-  #residentStatus(resident: Resident, now: number): ResidentStatus {
-    const { idleTimeoutMs } = this.#deps.settings;
-    const { entry, engine, state, leases, idleSince } = resident;
-    const idleMs = state === 'ready' && idleSince !== null ? now - idleSince : null;
-    return {
-      id: entry.id,
-      state: state === 'loading' || state === 'ready' ? state : 'unloading',
-      purpose: 'generate',
-      progress: state === 'loading' ? resident.progress : null,
-      info: engine?.info ?? null,
-      slots: engine?.slotStates ?? [],
-      active: leases,
-      idleMs,
-      unloadInMs:
-        idleMs === null || idleTimeoutMs === 0 ? null : Math.max(0, idleTimeoutMs - idleMs),
-      pid: engine?.pid ?? null,
-      memoryBytes: null,
-      loadedFrom: resident.options.modelPath,
+      residents: recent.map((resident) => residentStatus(resident, now)),
+      queue: queueStatus(this.#ordered(), this.#deps.settings.queueSize, now),
+      held: this.#residency.held,
     };
   }
 
   /** Does whatever can be done now. Called after every change; safe to call at any time. */
   #pump(): void {
-    do this.#grantTurns();
-    while (this.#dropOverdue());
-    const head = this.#waiters[0];
-    if (!head) this.#rest();
-    else if (!this.#resident) this.#load(head);
-    else if (this.#resident.key !== head.key || this.#resident.retired) {
-      // The turn is another model's: nobody waits for this one before it.
-      if (this.#resident.leases === 0) this.#makeRoom(this.#resident, head);
+    this.#pumpAgain = true;
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.#pumpAgain) {
+        this.#pumpAgain = false;
+        if (!this.#stopping) this.#takeTurns();
+        if (this.#dropOverdue() || this.#refuseTooMany()) this.#pumpAgain = true;
+      }
+      this.#residency.rest();
+    } finally {
+      this.#pumping = false;
     }
   }
 
-  /** The file is looked at first: an entry that cannot be loaded must not cost the model that works. */
-  #makeRoom(resident: Resident, head: Waiter): void {
-    if (resident.retired || head.file === 'sound') {
-      resident.end();
-    } else if (head.file === 'unknown') {
-      head.file = 'looking';
-      this.#deps
-        .locate(head.entry)
-        .then(() => {
-          head.file = 'sound';
-        })
-        .catch((thrown: unknown) => this.#failWaiters(head, loadFailure(thrown, head.entry.id)))
-        .finally(() => this.#pump());
+  #takeTurns(): void {
+    const turn = new Turn();
+    for (const waiter of this.#ordered()) {
+      if (!waiter.waits) continue;
+      const resident = this.#residency.serving(waiter.key);
+      const isTurn = resident
+        ? this.#serve(waiter, resident, turn)
+        : !this.#refuses(waiter, this.#residency.laneOf(waiter.key)) &&
+          this.#residency.admit(waiter, turn);
+      waiter.placed = isTurn && turn.hasSlotFor(waiter);
     }
   }
 
-  #grantTurns(): void {
-    const resident = this.#resident;
-    const engine = resident?.engine;
-    if (resident?.state !== 'ready' || resident.retired || !engine) return;
-    for (;;) {
-      const head = this.#waiters[0];
-      if (head?.key !== resident.key || resident.leases >= resident.options.slots) return;
-      this.#grant(head, resident, engine);
+  #ordered(): readonly Waiter[] {
+    return turnOrder(
+      this.#waiters,
+      (waiter) => this.#standingOf(waiter),
+      ({ key }) => this.#residency.serving(key)?.purpose ?? null,
+      this.#deps.settings.maxSkips,
+    );
+  }
+
+  #standingOf({ key }: Waiter): Standing {
+    if (this.#residency.serving(key)) return 'served';
+    const lane = this.#residency.laneOf(key);
+    return lane === null ? 'aside' : { lane };
+  }
+
+  /** Gives a lease if there is one to give. True where only the load is waited for. */
+  #serve(waiter: Waiter, resident: Resident, turn: Turn): boolean {
+    // Somebody before him waits for one of its kind to go.
+    if (turn.isBarred(resident.purpose)) return false;
+    turn.use(resident);
+    const { engine } = resident;
+    if (this.#refuses(waiter, resident.purpose)) return false;
+    if (resident.state === 'loading' || !engine) return true;
+    if (engine.ending) return false;
+    if (waiter.need === 'slot' && resident.slotLeases >= engine.info.slots) return false;
+    this.#countSkips(waiter, resident.purpose);
+    const keepAliveMs = keepAliveOf(this.#deps.settings, waiter.entry, waiter.keepAliveMs);
+    waiter.settle(grant({ waiter, resident, engine }, keepAliveMs, () => this.#pump()));
+    return false;
+  }
+
+  #countSkips(served: Waiter, purpose: Purpose): void {
+    for (const other of this.#waiters) {
+      if (!overtakes(served, other)) continue;
+      const standing = this.#standingOf(other);
+      if (typeof standing === 'object' && standing.lane === purpose) other.skips += 1;
     }
   }
 
-  /**
-   * Nobody waits. A load that everybody left goes on, since its client often comes back for it; the
-   * idle time bounds that too, for a load that never ends.
-   */
-  #rest(): void {
-    const resident = this.#resident;
-    if (!resident || resident.leases > 0) return;
-    if (resident.stale || resident.retired) resident.end();
-    else if (resident.state !== 'unloading') this.#armIdleTimer(resident);
+  /** A model that only makes embeddings has no slots, and never will. */
+  #refuses(waiter: Waiter, purpose: Purpose | null): boolean {
+    if (purpose !== 'embed' || waiter.need !== 'slot') return false;
+    waiter.settle(new HoshikageError('model_not_generative', { model: waiter.entry.id }));
+    return true;
   }
 
-  #armIdleTimer(resident: Resident): void {
-    const { idleTimeoutMs } = this.#deps.settings;
-    if (idleTimeoutMs === 0 || this.#idleTimer) return;
-    this.#idleTimer = after(idleTimeoutMs, () => {
-      this.#idleTimer = null;
-      if (resident.leases > 0 || this.#waiters.length > 0) return;
-      this.#deps.log.info('unloading an idle model', { model: resident.entry.id });
-      resident.end();
-    });
-  }
-
-  #disarmIdleTimer(): void {
-    if (this.#idleTimer) clearTimeout(this.#idleTimer);
-    this.#idleTimer = null;
-  }
-
-  #load(head: Waiter): void {
-    const { entry, options, key } = head;
-    const { locate, startEngine, log } = this.#deps;
-    log.info('loading a model', { model: entry.id, path: entry.path });
-    const onChange = (resident: Resident): void => this.#changed(resident);
-    this.#resident = new Resident({ entry, options, key, locate, startEngine, onChange });
-    void this.#resident.run();
-  }
-
-  #changed(resident: Resident): void {
-    const { log } = this.#deps;
-    const model = resident.entry.id;
-    this.#disarmIdleTimer();
-    if (resident.state === 'ready') {
-      const loadMs = Math.round((resident.loadEndedAt ?? 0) - resident.loadStartedAt);
-      log.info('model loaded', { model, loadMs, pid: resident.engine?.pid ?? null });
-    } else {
-      this.#resident = null;
-      if (resident.failure) this.#failWaiters(resident, resident.failure);
-      else log.info('model unloaded', { model });
-    }
-    this.#pump();
-  }
-
-  #failWaiters({ key, entry }: Pick<Resident, 'key' | 'entry'>, failure: HoshikageError): void {
-    this.#deps.log.error('a model could not be loaded', {
-      model: entry.id,
-      code: failure.code,
-      error: failure,
-    });
-    for (const waiter of [...this.#waiters]) {
-      if (waiter.key === key) waiter.settle(failure);
-    }
-  }
-
-  #grant(waiter: Waiter, resident: Resident, engine: Engine): void {
-    this.#disarmIdleTimer();
-    resident.leases += 1;
-    resident.idleSince = null;
-    const now = performance.now();
-    const loadEnded = resident.loadEndedAt ?? now;
-    const loadMs = Math.max(0, loadEnded - Math.max(resident.loadStartedAt, waiter.since));
-    let held = true;
-    waiter.settle({
-      engine,
-      entry: waiter.entry,
-      queuedMs: Math.max(0, now - waiter.since - loadMs),
-      loadMs,
-      recall: async () => 0,
-      release: () => {
-        if (!held) return;
-        held = false;
-        this.#released(resident);
-      },
-    });
-  }
-
-  #released(resident: Resident): void {
-    resident.leases -= 1;
-    if (resident.leases > 0) {
-      this.#pump();
-      return;
-    }
-    resident.idleSince = performance.now();
-    if (resident.retired) resident.end();
-    this.#pump();
-  }
-
-  #leave(waiter: Waiter, error: HoshikageError): void {
-    waiter.settle(error);
-    this.#pump();
+  #failWaiters(key: string, failure: HoshikageError): void {
+    for (const waiter of this.#waiters) if (waiter.key === key) waiter.settle(failure);
   }
 
   /** True when somebody was dropped, so that another's turn may have come. */
   #dropOverdue(): boolean {
     const seconds = Math.round(this.#deps.settings.queueTimeoutMs / 1000);
-    const dropped = this.#waiters.slice(this.#placed()).filter((waiter) => waiter.overdue);
+    const dropped = this.#waiters.filter(({ overdue, placed }) => overdue && !placed);
     for (const waiter of dropped) waiter.settle(new HoshikageError('queue_timeout', { seconds }));
     return dropped.length > 0;
   }
 
-  #refuseIfFull(waiter: Waiter): void {
+  /** The same, for those who have just come and find the queue full. */
+  #refuseTooMany(): boolean {
     const limit = this.#deps.settings.queueSize;
-    const waiting = this.#waiters.length - this.#placed();
-    if (waiting <= limit || !this.#waiters.includes(waiter)) return;
-    waiter.settle(new HoshikageError('queue_full', { limit }));
-  }
-
-  /** How many at the head of the queue have their turn already and only wait for their model. */
-  #placed(): number {
-    const head = this.#waiters[0];
-    const resident = this.#resident;
-    if (!head) return 0;
-    const leaving =
-      resident?.leases === 0 && (resident.state === 'unloading' || head.file === 'looking');
-    const arriving = resident?.state === 'loading' && resident.key === head.key;
-    if (resident && !leaving && !arriving) return 0;
-    const others = this.#waiters.findIndex((waiter) => waiter.key !== head.key);
-    return Math.min(others < 0 ? this.#waiters.length : others, head.options.slots);
+    const fresh = this.#waiters.filter((waiter) => !waiter.accepted);
+    let tooMany = this.#waiters.filter(({ placed }) => !placed).length - limit;
+    let refused = false;
+    for (const waiter of fresh.reverse()) {
+      if (this.#residency.isUnknown(waiter.key)) continue;
+      if (!waiter.placed && tooMany > 0) {
+        tooMany -= 1;
+        refused = true;
+        waiter.settle(new HoshikageError('queue_full', { limit }));
+      } else waiter.accepted = true;
+    }
+    return refused;
   }
 
   #keyOf(entry: ModelEntry): string {
     return JSON.stringify(engineOptionsOf(this.#deps.settings, entry));
   }
-}
-
-/** A timer that keeps no process alive. */
-function after(ms: number, call: () => void): NodeJS.Timeout {
-  return setTimeout(call, Math.min(ms, LONGEST_TIMER_MS)).unref();
 }

@@ -11,6 +11,8 @@ export class FakeEngine implements ResidentEngine {
   readonly pid: number;
   readonly exited: Promise<EngineExit>;
   closed = false;
+  /** Set by a test: libllama has given up, and the process is about to end. */
+  ending = false;
   /** When set, close waits for it. */
   closing: Promise<void> = Promise.resolve();
   #exit: (exit: EngineExit) => void = () => {};

@@ -1,0 +1,146 @@
+/**
+ * A model that is asked for and not in memory: what its file says, and which others have to go for it.
+ * Server's main thread. All of that is found out before anything that works is given up for it. It
+ * must never end a resident itself.
+ */
+import type { EngineOptions } from '../engine/engine.js';
+import { HoshikageError } from '../errors.js';
+import type { ModelEntry } from '../models/registry.js';
+import { addUses, memoryUse, NO_MEMORY } from './memory.js';
+import type { PoolDeps } from './pool-deps.js';
+import type { Purpose } from './pool-status.js';
+import { loadFailure, type Resident } from './resident.js';
+
+/** Who is in memory, from the point of view of one that wants to be. */
+export interface Others {
+  /** Has to go in any case, since there is no other place. */
+  readonly forced: readonly Resident[];
+  /** Could go besides, the most dispensable first. */
+  readonly dispensable: readonly Resident[];
+  /** Is going already. */
+  readonly ending: readonly Resident[];
+  /** Equal as long as an answer for these others stays true. */
+  readonly signature: string;
+}
+
+/** How it gets its place. */
+export interface Room {
+  readonly signature: string;
+  /** Have to go. */
+  readonly leaving: readonly Resident[];
+  /** It fits beside those that go: nobody's end need be waited for. */
+  readonly overlaps: boolean;
+  /** Found out for a load at once; null where somebody's end is waited for. */
+  readonly ready: { readonly source: string; readonly options: EngineOptions } | null;
+}
+
+/** What a candidate is made of. */
+export interface CandidateInput {
+  readonly key: string;
+  readonly entry: ModelEntry;
+  readonly options: EngineOptions;
+  readonly deps: Pick<PoolDeps, 'locate' | 'purposeOf' | 'plan'>;
+  /** Called when something has been found out. */
+  readonly onKnown: () => void;
+  /** Called at most once: it cannot be loaded. */
+  readonly onFailure: (candidate: Candidate, failure: HoshikageError) => void;
+}
+
+/** One model on its way to a place. */
+export class Candidate {
+  readonly key: string;
+  readonly entry: ModelEntry;
+  /** Null = not known yet. */
+  purpose: Purpose | null = null;
+  room: Room | null = null;
+  readonly #input: CandidateInput;
+  #options: EngineOptions;
+  #source = '';
+  #busy = false;
+  #failed = false;
+
+  constructor(input: CandidateInput) {
+    this.#input = input;
+    this.key = input.key;
+    this.entry = input.entry;
+    this.#options = input.options;
+  }
+
+  /** As they are before anybody has looked at the memory. */
+  get options(): EngineOptions {
+    return this.#options;
+  }
+
+  /** Finds out what the file is, once. */
+  look(): void {
+    if (this.purpose !== null) return;
+    this.#work(async () => {
+      const { deps, entry } = this.#input;
+      this.#source = await deps.locate(entry);
+      const purpose = await deps.purposeOf(entry);
+      const embeds = purpose === 'embed' && { purpose };
+      this.#options = { ...this.#options, modelPath: this.#source, ...embeds };
+      this.purpose = purpose;
+    });
+  }
+
+  /** Finds out who has to go; `room` is then of this signature. At once where nobody looks at memory. */
+  fit(others: Others): void {
+    if (this.room?.signature === others.signature) return;
+    const { plan } = this.#input.deps;
+    if (plan) {
+      this.#work(async () => {
+        this.room = await this.#findRoom(plan, others);
+      });
+      return;
+    }
+    const { forced: leaving, ending, signature } = others;
+    const isFree = leaving.length + ending.length === 0;
+    const ready = isFree ? { source: this.#source, options: this.#options } : null;
+    this.room = { signature, leaving, overlaps: false, ready };
+  }
+
+  async #findRoom(plan: NonNullable<PoolDeps['plan']>, others: Others): Promise<Room> {
+    const { forced, dispensable, ending, signature } = others;
+    for (let more = 0; ; more += 1) {
+      const leaving = [...forced, ...dispensable.slice(0, more)];
+      const freed = [...leaving, ...ending]
+        .map(({ options }) => memoryUse(options))
+        .reduce(addUses, NO_MEMORY);
+      try {
+        const options = await plan(this.entry, this.#options, freed);
+        const overlaps =
+          leaving.length + ending.length === 0 || (await this.#alsoNow(plan, options));
+        const ready = overlaps ? { source: this.#source, options } : null;
+        return { signature, leaving, overlaps, ready };
+      } catch (error) {
+        const isShort = error instanceof HoshikageError && error.code === 'memory_short';
+        if (!isShort || more >= dispensable.length) throw error;
+      }
+    }
+  }
+
+  /** Whether it would be loaded in the same way while nobody has gone yet. */
+  async #alsoNow(plan: NonNullable<PoolDeps['plan']>, options: EngineOptions): Promise<boolean> {
+    try {
+      const now = await plan(this.entry, this.#options, NO_MEMORY);
+      return JSON.stringify(now) === JSON.stringify(options);
+    } catch {
+      return false;
+    }
+  }
+
+  #work(work: () => Promise<void>): void {
+    if (this.#busy || this.#failed) return;
+    this.#busy = true;
+    work()
+      .catch((thrown: unknown) => {
+        this.#failed = true;
+        this.#input.onFailure(this, loadFailure(thrown, this.entry.id));
+      })
+      .finally(() => {
+        this.#busy = false;
+        this.#input.onKnown();
+      });
+  }
+}
