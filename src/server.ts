@@ -5,6 +5,7 @@
 import { TemplateRenderer } from './chat/template.js';
 import { type Config, engineEnvironmentOf } from './config.js';
 import { loadAddon } from './engine/addon.js';
+import type { Device } from './engine/engine.js';
 import { startEngineProcess } from './engine/process.js';
 import { searchPlaces } from './library/find.js';
 import { LibraryService } from './library/service.js';
@@ -14,6 +15,7 @@ import { readGguf } from './models/gguf.js';
 import type { TryLock } from './models/lock.js';
 import { EventBus } from './resources/events.js';
 import { locateModel } from './resources/locate.js';
+import { MemoryGuard } from './resources/memory-guard.js';
 import { ModelPool } from './resources/pool.js';
 import { purposeOf } from './resources/purpose.js';
 import { findStatePlace } from './resources/state-place.js';
@@ -67,13 +69,16 @@ function makePool(
 ): ModelPool {
   const { log, library, states, events } = rooms;
   const env = engineEnvironmentOf(config);
+  const stage = async (source: string): Promise<string> => source;
+  const devices = (): readonly Device[] | null => library.status().identity?.devices ?? null;
+  const guard = new MemoryGuard({ log, refuses: config.memoryCheck, devices, stage });
   return new ModelPool({
     settings: config,
     log,
     locate: (entry) => locateModel(entry, config.cacheDir),
-    stage: async (source) => source,
+    stage,
     purposeOf: async (entry) => purposeOf(await readGguf(entry.path)),
-    plan: null,
+    plan: (entry, options, freed) => guard.plan(entry, options, freed),
     states,
     events,
     onActivity: () => {},

@@ -9,9 +9,10 @@ import type { HoshikageError } from '../errors.js';
 import { buildsOf } from '../library/bracket.js';
 import type { LibraryOrigin } from '../library/find.js';
 import { stageOf as libraryStageOf } from '../library/stages.js';
+import { sizeText } from '../models/size-text.js';
 import { type CheckId, type Finding, finding, type Text, textOf } from './check.js';
 import type { LibraryView } from './library-view.js';
-import { listed, type Patient, shortPath, sizeText } from './patient.js';
+import { listed, type Patient, shortPath } from './patient.js';
 import { newestOf } from './versions.js';
 
 /** The stages in the order in which they are passed. */

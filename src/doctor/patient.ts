@@ -43,13 +43,6 @@ export function shortPath(path: string, { configDir }: Pick<Config, 'configDir'>
     : path;
 }
 
-/** A size as people read it: `512 B`, `4.2 GiB`. */
-export function sizeText(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
-  return `${step === 0 ? bytes : (bytes / 1024 ** step).toFixed(1)} ${units[step]}`;
-}
-
 /** Some things in one sentence; of more than `most`, the first ones and how many are left. */
 export function listed(things: readonly string[], most = 5): Text {
   const shown = things.slice(0, most).join(', ');

@@ -3,9 +3,10 @@
  */
 import { dirname, resolve } from 'node:path';
 import type { Config } from '../config.js';
+import { sizeText } from '../models/size-text.js';
 import { type Finding, finding } from './check.js';
 import type { Machine } from './machine.js';
-import { type Patient, shortPath, sizeText } from './patient.js';
+import { type Patient, shortPath } from './patient.js';
 
 /** Below this, saved state, logs and a downloaded library may not fit. */
 const LITTLE_SPACE_BYTES = 1024 ** 3;

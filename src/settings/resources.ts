@@ -104,6 +104,14 @@ export const RESOURCES = [
     en: 'How often a request may be overtaken by requests for a model that is in memory',
   },
   {
+    key: 'MEMORY_CHECK',
+    property: 'memoryCheck',
+    kind: boolean(),
+    default: '1',
+    ja: '1 = メモリーに入らないモデルを、読み込む前に断る。0 = 警告だけして読み込む',
+    en: '1 = refuse a model that cannot fit into memory before it is loaded; 0 = only warn',
+  },
+  {
     key: 'QUEUE_SIZE',
     property: 'queueSize',
     kind: integer(0, 100_000),

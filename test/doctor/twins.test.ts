@@ -8,8 +8,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { formatBytes } from '../../cli/print.js';
 import { sourceDigest } from '../../src/doctor/addon.js';
-import { sizeText } from '../../src/doctor/patient.js';
 import { addonPath } from '../../src/engine/addon.js';
+import { sizeText } from '../../src/models/size-text.js';
 
 test('the digest of the sources is the one that the install script writes and looks for', async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'hoshikage-digest-'));
