@@ -66,6 +66,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("endNow", Napi::Function::New<EndNow>(env, "endNow"));
   exports.Set("crashed", Napi::Function::New<CrashWords>(env, "crashed"));
   exports.Set("dieWithParent", Napi::Function::New<DieWithParent>(env, "dieWithParent"));
+  exports.Set("progress", Napi::Function::New<ReadProgress>(env, "progress"));
   exports.Set("onLog", Napi::Function::New<OnLog>(env, "onLog"));
   exports.Set("openLibrary", Napi::Function::New<OpenLibrary>(env, "openLibrary"));
   exports.Set("loadModel", Napi::Function::New<ModelWrap::Load>(env, "loadModel"));

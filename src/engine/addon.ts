@@ -55,6 +55,8 @@ export interface NativeAddon {
   endNow(code: number): void;
   /** [sync] The words with which libllama has given up in this process, or null. */
   crashed(): string | null;
+  /** [sync] What has got done in this process; cheap enough to be asked many times a second. */
+  progress(): NativeProgress;
   /** [sync] Log lines of libllama arrive here, queued, from any thread. Once per environment. */
   onLog(callback: (level: 'debug' | 'info' | 'warn' | 'error', text: string) => void): void;
   /**
@@ -83,6 +85,25 @@ export interface NativeAddon {
     options: NativeModelOptions,
     onProgress?: (fraction: number) => void,
   ): { readonly promise: Promise<NativeModel>; cancel(): void };
+}
+
+/** What gets done, by who does it. */
+export interface NativeProgress {
+  /** Completions: steps, and looks at whether to abort one. */
+  readonly steps: NativeLane;
+  /** The same of embeddings. */
+  readonly embeds: NativeLane;
+  /** Opening, loading, tokenising. */
+  readonly other: NativeLane;
+  /** Processor time of all threads but the calling one, ms. */
+  readonly othersCpuMs: number;
+}
+
+/** One kind of work: a counter that only grows. */
+export interface NativeLane {
+  readonly count: number;
+  /** In one call into libllama that tells nothing while it lasts and may rightly take long. */
+  readonly inLongCall: boolean;
 }
 
 /** The verdict on a library. */
@@ -232,11 +253,15 @@ export interface NativeState {
 /** Makes embeddings, one input after the other. */
 export interface NativeEmbedder {
   /**
-   * [async] One vector per input. Codes: closed, invalid_argument (empty, or a bad id),
-   * context_length_exceeded, model_load_failed (no context could be made), decode_failed,
-   * model_not_embedding, engine_crashed.
+   * [async] One vector per input. `cancel()` makes it end soon, also while it waits for others.
+   * Codes: closed, invalid_argument (empty, or a bad id), context_length_exceeded, model_load_failed
+   * (no context could be made), decode_failed, model_not_embedding, engine_crashed,
+   * engine_out_of_memory, cancelled.
    */
-  embed(inputs: readonly Int32Array[]): Promise<readonly Float32Array[]>;
+  embed(inputs: readonly Int32Array[]): {
+    readonly promise: Promise<readonly Float32Array[]>;
+    cancel(): void;
+  };
   /** [async] Ends what runs, joins the thread, frees. Idempotent. */
   close(): Promise<void>;
 }
@@ -295,7 +320,7 @@ export interface NativeBatch {
 /** How a completion ended. */
 export interface NativeDone {
   readonly reason: 'eog' | 'length' | 'context' | 'cancelled' | 'error';
-  /** With `error`: decode_failed, grammar_invalid, engine_crashed. */
+  /** With `error`: decode_failed, grammar_invalid, engine_crashed, engine_out_of_memory. */
   readonly code: string | null;
   readonly message: string | null;
   readonly promptTokens: number;

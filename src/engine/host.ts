@@ -8,7 +8,8 @@ import { serveParent } from './hosting.js';
 import { lowerPriority } from './priority.js';
 import { toWire } from './protocol.js';
 
-const { nice } = hostBehaviour(process.argv.slice(2));
+const behaviour = hostBehaviour(process.argv.slice(2));
+const { nice } = behaviour;
 // First: threads inherit it.
 const notLowered = nice > 0 ? lowerPriority(nice) : null;
 
@@ -27,5 +28,5 @@ if (notLowered !== null) {
   const text = `the priority is not lowered to NICE=${nice}: ${notLowered}`;
   process.send?.({ type: 'log', lines: [['debug', text]] });
 }
-if (loaded) serveParent(loaded.addon, loaded.abi);
+if (loaded) serveParent(loaded.addon, loaded.abi, behaviour);
 else process.once('disconnect', () => process.exit(1));

@@ -4,7 +4,10 @@
  * never send after the channel is gone, and never end by a signal meant for the whole group.
  */
 import type { AbiTable, NativeAddon } from './addon.js';
+import { LIMITS_PER_CALL, pulseMs } from './hang.js';
+import type { HostBehaviour } from './host-arguments.js';
 import type { Command, LogLine, Message } from './protocol.js';
+import { Heart, PulseMaker } from './pulse.js';
 import { Session } from './session.js';
 
 /** How long an orphaned engine may take to free things before it kills itself, ms. */
@@ -14,7 +17,11 @@ const ORPHAN_GRACE_MS = 2000;
 const CRASHED_EXIT = 70;
 
 /** Serves the parent process until it says `close` or goes away. Needs an IPC channel. */
-export function serveParent(addon: NativeAddon, abi: AbiTable): void {
+export function serveParent(
+  addon: NativeAddon,
+  abi: AbiTable,
+  { hangLimitMs }: Pick<HostBehaviour, 'hangLimitMs'>,
+): void {
   // These reach the whole group (Ctrl-C, a service manager, a terminal that is closed); the server
   // drains its requests and then closes the engine.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
@@ -27,14 +34,34 @@ export function serveParent(addon: NativeAddon, abi: AbiTable): void {
   };
   const session = new Session({ addon, abi, emit });
   forwardLog(addon, send);
+  const heart = heartOf(addon, session, send, hangLimitMs);
   process.on('message', (message) => {
     // Only our own server holds the other end of this channel.
     session.perform(message as Command);
+    heart.wake();
   });
   process.on('disconnect', () => {
     const deadline = setTimeout(() => process.kill(process.pid, 'SIGKILL'), ORPHAN_GRACE_MS);
     deadline.unref();
     void session.close().then(() => process.exit(0));
+  });
+}
+
+function heartOf(addon: NativeAddon, session: Session, send: Send, hangLimitMs: number): Heart {
+  const everyMs = pulseMs(hangLimitMs);
+  const source = {
+    progress: () => addon.progress(),
+    pieces: () => session.pieces,
+    usage: () => process.resourceUsage(),
+    rssBytes: () => process.memoryUsage.rss(),
+  };
+  const limits = hangLimitMs > 0 ? (hangLimitMs * LIMITS_PER_CALL) / everyMs : Infinity;
+  const maker = new PulseMaker(source, limits);
+  return new Heart({
+    make: () => maker.make(),
+    busy: () => session.busy,
+    send: (pulse) => send(pulse, () => {}),
+    everyMs,
   });
 }
 

@@ -6,11 +6,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
-import type { EngineExit, EngineOptions } from './engine.js';
+import type { EngineExit, EngineOptions, ExitCause } from './engine.js';
 import { endOf, entryBeside, forkNode, Tail } from './fork.js';
+import { HangWatch, type Work } from './hang.js';
 import { hostArguments } from './host-arguments.js';
+import { oomKills, speaksOfMemory } from './out-of-memory.js';
 import { type Command, fromWire, type LibraryFiles, type Message } from './protocol.js';
-import { EngineProxy } from './proxy.js';
+import { EngineProxy, endError } from './proxy.js';
 
 /** How long a closing engine may take to free things before it is killed, ms. */
 const CLOSE_GRACE_MS = 5000;
@@ -39,7 +41,8 @@ export interface EngineProcessInput {
 
 /**
  * Forks an engine process and loads the model in it. When this rejects, the process is gone.
- * Codes: library_not_found, library_incompatible, addon_missing, model_load_failed, cancelled.
+ * Codes: library_not_found, library_incompatible, addon_missing, model_load_failed, memory_short,
+ * engine_out_of_memory, engine_hung, cancelled.
  */
 export async function startEngineProcess(input: EngineProcessInput): Promise<EngineProxy> {
   if (input.signal.aborted) throw new HoshikageError('cancelled');
@@ -67,14 +70,22 @@ class EngineChild {
   readonly #tail: Tail;
   #proxy: EngineProxy | null = null;
   #loaded: (outcome: EngineProxy | HoshikageError) => void = () => {};
-  /** The words with which libllama gave up while it loaded. */
+  readonly #watch: HangWatch;
+  /** What the kernel had killed for want of memory when this engine began. */
+  readonly #oomKills = oomKills();
+  /** The words with which libllama gave up. */
   #crash: string | null = null;
   #closing = false;
+  /** Killed by us for doing nothing. */
+  #hung = false;
+  /** Killed by us, for whatever reason. */
+  #killed = false;
 
   constructor(input: EngineProcessInput) {
     this.#input = input;
-    const { entry = entryBeside(import.meta.url, 'host'), nice = 0 } = input;
-    this.#process = forkNode(entry, input.env, hostArguments({ nice }));
+    const { entry = entryBeside(import.meta.url, 'host'), nice = 0, hangLimitMs = 0 } = input;
+    this.#process = forkNode(entry, input.env, hostArguments({ nice, hangLimitMs }));
+    this.#watch = new HangWatch({ limitMs: hangLimitMs, onHang: (what) => this.#hang(what) });
     this.#log = input.log.child({ engine: this.#process.pid });
     this.#tail = new Tail(this.#process, (line) => this.#log.info(line, { source: 'stderr' }));
     // What arrives comes from our own host.ts at the other end of the channel.
@@ -85,17 +96,16 @@ class EngineChild {
   }
 
   open(library: LibraryFiles, options: EngineOptions): Promise<EngineProxy> {
+    this.#watch.begin('load');
     return new Promise((resolve, reject) => {
       this.#loaded = (outcome) => {
         this.#loaded = () => {};
+        this.#watch.end('load');
         if (outcome instanceof EngineProxy) resolve(outcome);
         else reject(outcome);
       };
       void this.exited.then((exit) => {
-        const cause = new Error(this.#crash ?? exit.detail);
-        this.#loaded(
-          new HoshikageError('model_load_failed', { model: options.modelPath }, { cause }),
-        );
+        this.#loaded(this.#loadError(exit, options));
       });
       this.#post({ type: 'open', library, options });
     });
@@ -103,6 +113,25 @@ class EngineChild {
 
   kill(): void {
     this.#closing = true;
+    this.#end();
+  }
+
+  #loadError({ cause, detail }: EngineExit, options: EngineOptions): HoshikageError {
+    const said = this.#crash ?? detail;
+    if (cause === 'hang' || cause === 'memory') return endError(cause, said, this.#watch.limitMs);
+    const details = { model: options.modelPath };
+    return new HoshikageError('model_load_failed', details, { cause: new Error(said) });
+  }
+
+  #hang(what: Work): void {
+    const limit = `${this.#watch.limitMs / 1000} s`;
+    this.#log.error(`the engine makes no progress for ${limit} and is killed`, { what });
+    this.#hung = true;
+    this.#end();
+  }
+
+  #end(): void {
+    this.#killed = true;
     this.#process.kill('SIGKILL');
   }
 
@@ -112,7 +141,13 @@ class EngineChild {
         for (const [level, text] of message.lines) this.#log[level](text, { source: 'libllama' });
         break;
       case 'progress':
+        this.#watch.heard('load');
         this.#input.onProgress?.(message.fraction);
+        break;
+      case 'pulse':
+        // The proxy's watch is the same one.
+        if (this.#proxy) this.#proxy.receive(message);
+        else this.#watch.pulse(message);
         break;
       case 'ready':
         this.#proxy = new EngineProxy(this.#link(), message.info, message.slots);
@@ -123,7 +158,7 @@ class EngineChild {
         break;
       case 'crashed':
         // `failed` may still follow, but the process may also end before.
-        if (!this.#proxy) this.#crash = message.reason;
+        this.#crash = message.reason;
         this.#proxy?.receive(message);
         break;
       default:
@@ -137,10 +172,10 @@ class EngineChild {
       post: (command) => this.#post(command),
       close: () => this.#close(),
       abandon: () => {
-        this.#log.error('the engine does not answer and is killed');
-        this.#process.kill('SIGKILL');
+        this.#log.error('the crashed engine does not end and is killed');
+        this.#end();
       },
-      ...(this.#input.hangLimitMs !== undefined && { hangLimitMs: this.#input.hangLimitMs }),
+      watch: this.#watch,
     };
   }
 
@@ -155,7 +190,7 @@ class EngineChild {
     this.#post({ type: 'close' });
     const deadline = setTimeout(() => {
       this.#log.warn('the engine did not end in time and is killed');
-      this.#process.kill('SIGKILL');
+      this.#end();
     }, this.#input.closeGraceMs ?? CLOSE_GRACE_MS);
     try {
       await this.exited;
@@ -166,8 +201,10 @@ class EngineChild {
 
   /** Resolves when the process is gone and what it had sent has been read. */
   async #watchExit(): Promise<EngineExit> {
+    let killer: NodeJS.Signals | null = null;
     const detail = await new Promise<string>((resolve) => {
       this.#process.once('exit', (code, signal) => {
+        killer = signal;
         const done = (): void => resolve(endOf(code, signal));
         const timer = setTimeout(done, DRAIN_MS);
         this.#process.once('close', () => {
@@ -179,12 +216,25 @@ class EngineChild {
         if (this.#process.pid === undefined) resolve(`could not be started: ${error.message}`);
       });
     });
-    const cause = this.#closing ? 'closed' : 'crash';
-    const exit: EngineExit = { expected: this.#closing, cause, detail };
+    this.#watch.stop();
+    const exit: EngineExit = {
+      expected: this.#closing,
+      cause: await this.#causeOf(killer),
+      detail,
+    };
     if (!exit.expected) {
       this.#log.error(`the engine process ${detail}`, { lastLines: this.#tail.lines });
     }
     this.#proxy?.ended(exit);
     return exit;
+  }
+
+  async #causeOf(signal: NodeJS.Signals | null): Promise<ExitCause> {
+    if (this.#closing) return 'closed';
+    if (this.#hung) return 'hang';
+    const words = [this.#crash ?? '', ...this.#tail.lines];
+    if (!this.#killed && words.some(speaksOfMemory)) return 'memory';
+    if (signal !== 'SIGKILL' || this.#killed) return 'crash';
+    return (await oomKills()) > (await this.#oomKills) ? 'memory' : 'crash';
   }
 }

@@ -12,33 +12,26 @@ import type {
   EngineCompletion,
   EngineExit,
   EngineInfo,
+  ExitCause,
   SlotState,
   TextSegment,
 } from './engine.js';
+import { HangWatch } from './hang.js';
 import {
   type Command,
   fromWire,
   type Message,
+  type Pulse,
   type ReplyValue,
   type RestoredState,
   type SavedState,
 } from './protocol.js';
 
-/** How long a call or a cancel may stay unanswered before the engine counts as hung, ms. */
-const ANSWER_LIMIT_MS = 60_000;
-/** How much longer per token of all inputs that are being embedded, ms: a slow machine's pace. */
-const EMBED_MS_PER_TOKEN = 250;
-/** What setTimeout can wait for. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** How long an engine whose libllama has given up may take to end, ms. */
 const CRASH_LIMIT_MS = 5000;
-/** How much longer a state may take than other calls: gigabytes to and from a disk. */
-const STATE_FACTOR = 10;
-
-/** Under which the end of a crashed engine is awaited; calls begin at 1. */
-const CRASHED_ID = 0;
 
 interface PendingCall {
+  readonly embeds: boolean;
   resolve(value: ReplyValue): void;
   reject(error: HoshikageError): void;
 }
@@ -49,11 +42,22 @@ export interface EngineLink {
   post(command: Command): void;
   /** Ends the engine, gracefully if it can. Resolves when it has ended and `ended` was called. */
   close(): Promise<void>;
-  /** The engine no longer answers: ends it at once, where that is possible. */
+  /** The engine has crashed and does not end: ends it at once, where that is possible. */
   abandon(): void;
   readonly pid: number | null;
-  /** 60 s by default. */
-  readonly hangLimitMs?: number;
+  /** Told what the engine has to do; absent where nobody could end it. */
+  readonly watch?: HangWatch;
+}
+
+/** The error of whatever an engine's end cut off. */
+export function endError(cause: ExitCause, detail: string, hangLimitMs: number): HoshikageError {
+  const options = { cause: new Error(detail) };
+  if (cause === 'hang') {
+    const seconds = hangLimitMs / 1000;
+    return new HoshikageError('engine_hung', { detail, seconds }, options);
+  }
+  const code = cause === 'memory' ? 'engine_out_of_memory' : 'engine_crashed';
+  return new HoshikageError(code, { detail }, options);
 }
 
 /** Engine over a link. Made when the engine is `ready`; fed with `receive` and, once, `ended`. */
@@ -63,8 +67,7 @@ export class EngineProxy implements Engine {
   readonly #link: EngineLink;
   readonly #calls = new Map<number, PendingCall>();
   readonly #completions = new Map<number, CompletionStream>();
-  /** By the id of the call or the cancelled completion. */
-  readonly #deadlines = new Map<number, NodeJS.Timeout>();
+  readonly #watch: HangWatch;
   #slotStates: readonly SlotState[];
   #memoryBytes: number | null = null;
   #resolveExited: (exit: EngineExit) => void = () => {};
@@ -75,13 +78,14 @@ export class EngineProxy implements Engine {
   /** Completions that were done before that. */
   readonly #done = new Map<number, CompletionResult>();
   #lastId = 0;
-  /** Of all unanswered embed calls: they run one after the other. */
-  #embeddingTokens = 0;
+  /** Until a crashed engine must have ended. */
+  #crashDeadline: NodeJS.Timeout | null = null;
 
   constructor(link: EngineLink, info: EngineInfo, slots: readonly SlotState[]) {
     this.#link = link;
     this.info = info;
     this.#slotStates = slots;
+    this.#watch = link.watch ?? new HangWatch({ limitMs: 0, onHang: () => {} });
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;
     });
@@ -128,40 +132,31 @@ export class EngineProxy implements Engine {
     inputs: readonly Int32Array[],
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<readonly Float32Array[]> {
-    const tokens = inputs.reduce((sum, input) => sum + input.length, 0);
-    this.#embeddingTokens += tokens;
+    if (signal?.aborted) throw new HoshikageError('cancelled');
     let abort = (): void => {};
+    const call = this.#call((id) => {
+      abort = () => this.#link.post({ type: 'cancelCall', id });
+      return { type: 'embed', id, inputs };
+    });
+    signal?.addEventListener('abort', abort, { once: true });
     try {
-      if (signal?.aborted) throw new HoshikageError('cancelled');
-      const extraMs = this.#embeddingTokens * EMBED_MS_PER_TOKEN;
-      const call = this.#call((id) => {
-        abort = () => this.#link.post({ type: 'cancelCall', id });
-        return { type: 'embed', id, inputs };
-      }, extraMs);
-      signal?.addEventListener('abort', abort, { once: true });
       const value = await call;
       if (!isVectors(value, inputs.length)) throw wrongAnswer('embed');
       return value;
     } finally {
       signal?.removeEventListener('abort', abort);
-      this.#embeddingTokens -= tokens;
     }
   }
 
   async saveState(slot: number, path: string, mostBytes?: number): Promise<SavedState | null> {
-    const extraMs = this.#answerLimitMs * (STATE_FACTOR - 1);
     const limit = mostBytes === undefined ? {} : { mostBytes };
-    const value = await this.#call(
-      (id) => ({ type: 'saveState', id, slot, path, ...limit }),
-      extraMs,
-    );
+    const value = await this.#call((id) => ({ type: 'saveState', id, slot, path, ...limit }));
     if (value !== null && !('bytes' in value)) throw wrongAnswer('saveState');
     return value;
   }
 
   async restoreState(path: string): Promise<RestoredState | null> {
-    const extraMs = this.#answerLimitMs * (STATE_FACTOR - 1);
-    const value = await this.#call((id) => ({ type: 'restoreState', id, path }), extraMs);
+    const value = await this.#call((id) => ({ type: 'restoreState', id, path }));
     if (value !== null && !('slot' in value)) throw wrongAnswer('restoreState');
     return value;
   }
@@ -169,7 +164,6 @@ export class EngineProxy implements Engine {
   start(request: CompletionRequest): EngineCompletion {
     const id = this.#nextId();
     const stream = new CompletionStream((keepTokens) => {
-      this.#expectAnswer(id);
       this.#link.post({ type: 'cancel', id, keepTokens });
     });
     const refusal = this.#refusal();
@@ -177,6 +171,7 @@ export class EngineProxy implements Engine {
       stream.fail(refusal);
     } else {
       this.#completions.set(id, stream);
+      this.#watch.begin('completions');
       this.#link.post({ type: 'start', id, request });
     }
     return stream;
@@ -190,7 +185,7 @@ export class EngineProxy implements Engine {
   /** Takes one message of a ready engine. */
   receive(message: Message): void {
     if (message.type === 'crashed') this.#crashed(message.reason);
-    else if (message.type === 'pulse') this.#memoryBytes = message.rssBytes;
+    else if (message.type === 'pulse') this.#pulse(message);
     else if (message.type === 'ring') this.#ring(message);
     // What has been answered would be asked for again, by somebody who gets this dying engine.
     else if (this.#crash !== null) return;
@@ -205,7 +200,8 @@ export class EngineProxy implements Engine {
     this.#slotStates = [];
     // First: whoever gives out engines must know before those who wait ask for the next one.
     this.#resolveExited(exit);
-    for (const id of [...this.#deadlines.keys()]) this.#answered(id);
+    this.#watch.stop();
+    if (this.#crashDeadline) clearTimeout(this.#crashDeadline);
     const completions = [...this.#completions];
     const calls = [...this.#calls.values()];
     this.#completions.clear();
@@ -221,12 +217,18 @@ export class EngineProxy implements Engine {
   /** Nothing is settled before the process has ended, which it does by itself, or else is made to. */
   #crashed(reason: string): void {
     this.#crash ??= reason;
-    const timer = setTimeout(() => this.#link.abandon(), CRASH_LIMIT_MS).unref();
-    this.#deadlines.set(CRASHED_ID, timer);
+    this.#watch.stop();
+    this.#crashDeadline ??= setTimeout(() => this.#link.abandon(), CRASH_LIMIT_MS).unref();
+  }
+
+  #pulse(pulse: Pulse): void {
+    this.#memoryBytes = pulse.rssBytes;
+    this.#watch.pulse(pulse);
   }
 
   #ring(message: Extract<Message, { type: 'ring' }>): void {
     if (message.slots) this.#slotStates = message.slots;
+    if (message.news.length > 0) this.#watch.heard('completions');
     for (const { id, batch, end } of message.news) {
       const stream = this.#completions.get(id);
       if (!stream) continue;
@@ -237,43 +239,32 @@ export class EngineProxy implements Engine {
         continue;
       }
       this.#completions.delete(id);
-      this.#answered(id);
+      this.#watch.end('completions');
       if ('error' in end) stream.fail(fromWire(end.error));
       else stream.finish(end.result);
     }
   }
 
-  #call(command: (id: number) => Command, extraMs = 0): Promise<ReplyValue> {
+  #call(makeCommand: (id: number) => Command): Promise<ReplyValue> {
     const refusal = this.#refusal();
     if (refusal) return Promise.reject(refusal);
     const id = this.#nextId();
+    const command = makeCommand(id);
+    const embeds = command.type === 'embed';
     return new Promise((resolve, reject) => {
-      this.#calls.set(id, { resolve, reject });
-      this.#expectAnswer(id, extraMs);
-      this.#link.post(command(id));
+      this.#calls.set(id, { resolve, reject, embeds });
+      if (embeds) this.#watch.begin('embeds');
+      else this.#watch.beginCall(id);
+      this.#link.post(command);
     });
   }
 
   #take(id: number): PendingCall | undefined {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
-    this.#answered(id);
+    if (call?.embeds) this.#watch.end('embeds');
+    else this.#watch.endCall(id);
     return call;
-  }
-
-  /** Whoever waits holds a lease: an engine that hangs must not hold it for ever. */
-  #expectAnswer(id: number, extraMs = 0): void {
-    const limitMs = Math.min(this.#answerLimitMs + extraMs, LONGEST_TIMER_MS);
-    this.#deadlines.set(id, setTimeout(() => this.#link.abandon(), limitMs).unref());
-  }
-
-  get #answerLimitMs(): number {
-    return this.#link.hangLimitMs || ANSWER_LIMIT_MS;
-  }
-
-  #answered(id: number): void {
-    clearTimeout(this.#deadlines.get(id));
-    this.#deadlines.delete(id);
   }
 
   #refusal(): HoshikageError | null {
@@ -284,7 +275,7 @@ export class EngineProxy implements Engine {
   #goneError(): HoshikageError {
     if (this.#exit?.expected) return new HoshikageError('closed', { what: 'engine' });
     const detail = this.#crash ?? this.#exit?.detail ?? 'no detail';
-    return new HoshikageError('engine_crashed', { detail }, { cause: new Error(detail) });
+    return endError(this.#exit?.cause ?? 'crash', detail, this.#watch.limitMs);
   }
 
   #nextId(): number {

@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:buffer';
 import { basename } from 'node:path';
-import { HoshikageError } from '../errors.js';
+import { type ErrorCode, HoshikageError } from '../errors.js';
 import type {
   AbiTable,
   NativeAddon,
@@ -27,6 +27,7 @@ import {
   requestTokens,
   toNews,
 } from './native.js';
+import { speaksOfMemory } from './out-of-memory.js';
 import {
   type Command,
   type CompletionNews,
@@ -37,6 +38,7 @@ import {
   type RestoredState,
   type SavedState,
   toWire,
+  type WireError,
 } from './protocol.js';
 import { readState, stateKey, writeState } from './state-file.js';
 
@@ -56,6 +58,13 @@ type SaveCommand = Extract<Command, { type: 'saveState' }>;
 interface Running {
   readonly completion: NativeCompletion;
   readonly roomBound: boolean;
+}
+
+/** An error as plain data. One that was for want of memory says so, whatever failed by it. */
+function wireOf(thrown: unknown, fallback: ErrorCode): WireError {
+  const wire = toWire(thrown, fallback);
+  const vague = wire.code === 'model_load_failed' || wire.code === 'decode_failed';
+  return vague && speaksOfMemory(wire.reason) ? { ...wire, code: 'engine_out_of_memory' } : wire;
 }
 
 /** One engine's native half. `perform` never throws: every outcome is a message. */
@@ -78,10 +87,24 @@ export class Session {
   readonly #saves = new Set<Promise<unknown>>();
   /** What ends calls that run, by their ids. */
   readonly #cancelCalls = new Map<number, () => void>();
+  /** Calls without an answer yet. */
+  #calls = 0;
+  #loading = false;
+  #pieces = 0;
   #slotsSentAt = 0;
 
   constructor(deps: SessionDeps) {
     this.#deps = deps;
+  }
+
+  /** Whether anything loads, runs or is called. */
+  get busy(): boolean {
+    return this.#loading || this.#calls > 0 || this.#running.size > 0;
+  }
+
+  /** How many pieces of state files have been written and read; only ever grows. */
+  get pieces(): number {
+    return this.#pieces;
   }
 
   perform(command: Command): void {
@@ -131,6 +154,7 @@ export class Session {
   }
 
   async #open(library: LibraryFiles, options: EngineOptions): Promise<void> {
+    this.#loading = true;
     try {
       const { addon, abi, emit } = this.#deps;
       const identity = await addon.openLibrary({
@@ -151,7 +175,9 @@ export class Session {
       if (this.#closing) throw new HoshikageError('cancelled');
       emit({ type: 'ready', info, slots: this.#slots() });
     } catch (error) {
-      this.#deps.emit({ type: 'failed', error: toWire(error, 'model_load_failed') });
+      this.#deps.emit({ type: 'failed', error: wireOf(error, 'model_load_failed') });
+    } finally {
+      this.#loading = false;
     }
   }
 
@@ -203,17 +229,10 @@ export class Session {
     }
     const contextTokens = this.#tokensPerRequest;
     this.#embedder ??= model.createEmbedder({ ...options, contextTokens, slots: 1 });
-    let cancelled = false;
-    this.#cancelCalls.set(id, () => {
-      cancelled = true;
-    });
+    const call = this.#embedder.embed(inputs);
+    this.#cancelCalls.set(id, () => call.cancel());
     try {
-      const vectors: Float32Array[] = [];
-      for (const input of inputs) {
-        if (cancelled) throw new HoshikageError('cancelled');
-        vectors.push(...(await this.#embedder.embed([input])));
-      }
-      return vectors;
+      return await call.promise;
     } finally {
       this.#cancelCalls.delete(id);
     }
@@ -229,9 +248,13 @@ export class Session {
     const most = Math.min(mostBytes ?? constants.MAX_LENGTH, constants.MAX_LENGTH);
     const state = await context.saveState(slot, most);
     if (!state) return null;
-    const bytes = await writeState(path, key, state, this.#closed.signal);
+    const bytes = await writeState(path, key, state, this.#closed.signal, this.#onPiece);
     return { tokens: state.tokens, bytes };
   }
+
+  readonly #onPiece = (): void => {
+    this.#pieces += 1;
+  };
 
   /** Awaited before the session is closed, so that no half-written file stays behind. */
   #saved<T>(save: Promise<T>): Promise<T> {
@@ -248,7 +271,7 @@ export class Session {
       return null;
     };
     if (this.#stateKey === null) return ignored('the model or library file is gone');
-    const read = await readState(path, this.#stateKey);
+    const read = await readState(path, this.#stateKey, this.#onPiece);
     if ('problem' in read) return ignored(read.problem);
     const { tokens } = read.state;
     if (tokens.length === 0 || tokens.length > this.#tokensPerRequest) {
@@ -321,11 +344,15 @@ export class Session {
   }
 
   #answer(id: number, call: () => Promise<ReplyValue>): void {
+    this.#calls += 1;
+    const answer = (message: Message): void => {
+      this.#calls -= 1;
+      this.#deps.emit(message);
+    };
     // The call may throw before it returns a promise; both ways must become a message.
     void (async () => call())().then(
-      (value) => this.#deps.emit({ type: 'reply', id, value }),
-      (error: unknown) =>
-        this.#deps.emit({ type: 'refusal', id, error: toWire(error, 'internal_error') }),
+      (value) => answer({ type: 'reply', id, value }),
+      (error: unknown) => answer({ type: 'refusal', id, error: wireOf(error, 'internal_error') }),
     );
   }
 

@@ -21,6 +21,13 @@ const DIGEST_BYTES = 32;
 const MOST_KEY_BYTES = 64 * 1024;
 /** Written, read and hashed at once: some milliseconds of work. */
 const CHUNK_BYTES = 4 * 1024 * 1024;
+/**
+ * What is on the disk before more is written. Flushing gigabytes at the end could take a slow disk
+ * minutes in which nothing would show that it gets on.
+ */
+const FLUSH_BYTES = 64 * 1024 * 1024;
+/** A half-written file that has not grown for this long is nobody's, whoever has its process id now, ms. */
+const STALE_MS = 60 * 60 * 1000;
 
 /** What a state belongs to. */
 export interface StateOwner {
@@ -77,13 +84,15 @@ async function fileIdentity(path: string): Promise<readonly string[]> {
 /**
  * Writes a state beside `path` and renames it there: a reader finds the old file or the whole new one.
  * Readable by its owner only: what a conversation was about can be read out of it. Gives the file's
- * size in bytes. `signal` ends it soon, with nothing left behind. Codes: state_unwritable, closed.
+ * size in bytes. `signal` ends it soon, with nothing left behind; `onPiece` is called as it gets on.
+ * Codes: state_unwritable, closed.
  */
 export async function writeState(
   path: string,
   key: string,
   state: NativeState,
   signal: AbortSignal,
+  onPiece: () => void = () => {},
 ): Promise<number> {
   const temporary = `${path}.${process.pid}.${randomUUID().slice(0, 8)}.tmp`;
   try {
@@ -92,7 +101,7 @@ export async function writeState(
     const file = await open(temporary, 'wx', 0o600);
     let bytes: number;
     try {
-      bytes = await writeParts(file, key, state, signal);
+      bytes = await writeParts(file, key, state, signal, onPiece);
       await file.sync();
       signal.throwIfAborted();
     } finally {
@@ -116,9 +125,15 @@ async function removeStale(path: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(start)) continue;
     const [, pid] = /^(\d+)\.[0-9a-f]{8}\.tmp$/.exec(name.slice(start.length)) ?? [];
-    if (pid === undefined || isAlive(Number(pid))) continue;
-    await rm(join(folder, name), { force: true }).catch(() => {});
+    const file = join(folder, name);
+    if (pid === undefined || (isAlive(Number(pid)) && !(await isStale(file)))) continue;
+    await rm(file, { force: true }).catch(() => {});
   }
+}
+
+async function isStale(file: string): Promise<boolean> {
+  const facts = await stat(file).catch(() => null);
+  return facts !== null && Date.now() - facts.mtimeMs > STALE_MS;
 }
 
 function isAlive(pid: number): boolean {
@@ -135,6 +150,7 @@ async function writeParts(
   key: string,
   state: NativeState,
   signal: AbortSignal,
+  onPiece: () => void,
 ): Promise<number> {
   const keyBytes = Buffer.from(key, 'utf8');
   const { tokens, data } = state;
@@ -147,12 +163,18 @@ async function writeParts(
   const tokenBytes = Buffer.from(tokens.buffer, tokens.byteOffset, tokens.byteLength);
   const hash = createHash('sha256');
   let written = 0;
+  let flushed = 0;
   for (const part of [header, keyBytes, tokenBytes, data]) {
     for (let at = 0; at < part.length; at += CHUNK_BYTES) {
       signal.throwIfAborted();
       const chunk = part.subarray(at, at + CHUNK_BYTES);
       hash.update(chunk);
       written += await writeAll(file, chunk);
+      if (written - flushed >= FLUSH_BYTES) {
+        await file.datasync();
+        flushed = written;
+      }
+      onPiece();
     }
   }
   return written + (await writeAll(file, hash.digest()));
@@ -179,12 +201,19 @@ async function syncFolder(path: string): Promise<void> {
 /** A state read back, or why there is none. */
 export type StateRead = { readonly state: NativeState } | { readonly problem: string };
 
-/** Reads a state that was saved under exactly this key. Every number is bounded by the file's size. */
-export async function readState(path: string, key: string): Promise<StateRead> {
+/**
+ * Reads a state that was saved under exactly this key; `onPiece` is called as it gets on. Every number
+ * is bounded by the file's size.
+ */
+export async function readState(
+  path: string,
+  key: string,
+  onPiece: () => void = () => {},
+): Promise<StateRead> {
   try {
     const file = await open(path, 'r');
     try {
-      return await readParts(file, key);
+      return await readParts(file, key, onPiece);
     } finally {
       await file.close();
     }
@@ -193,7 +222,7 @@ export async function readState(path: string, key: string): Promise<StateRead> {
   }
 }
 
-async function readParts(file: FileHandle, key: string): Promise<StateRead> {
+async function readParts(file: FileHandle, key: string, onPiece: () => void): Promise<StateRead> {
   const { size } = await file.stat();
   if (size < HEADER_BYTES + DIGEST_BYTES) return { problem: 'the file is too short' };
   const hash = createHash('sha256');
@@ -214,7 +243,7 @@ async function readParts(file: FileHandle, key: string): Promise<StateRead> {
     return { problem: 'it belongs to another model, library or context' };
   }
   const tokenBytes = await readHashed(file, tokenCount * 4, hash);
-  const data = await readHashed(file, Number(dataBytes), hash);
+  const data = await readHashed(file, Number(dataBytes), hash, onPiece);
   const digest = Buffer.alloc(DIGEST_BYTES);
   await readAll(file, digest);
   if (!digest.equals(hash.digest())) return { problem: 'the file is damaged: wrong checksum' };
@@ -223,12 +252,18 @@ async function readParts(file: FileHandle, key: string): Promise<StateRead> {
   return { state: { tokens, data } };
 }
 
-async function readHashed(file: FileHandle, length: number, hash: Hash): Promise<Buffer> {
+async function readHashed(
+  file: FileHandle,
+  length: number,
+  hash: Hash,
+  onPiece: () => void = () => {},
+): Promise<Buffer> {
   const bytes = Buffer.from(new ArrayBuffer(length));
   for (let at = 0; at < length; at += CHUNK_BYTES) {
     const chunk = bytes.subarray(at, at + CHUNK_BYTES);
     await readAll(file, chunk);
     hash.update(chunk);
+    onPiece();
   }
   return bytes;
 }

@@ -141,24 +141,68 @@ test('an engine that does not end in time is killed', async () => {
   assert.ok(log.records.some((line) => line.level === 'warn'));
 });
 
-test('an engine that leaves a cancel or a call unanswered counts as crashed', async () => {
-  const ask: readonly ((engine: Engine) => Promise<unknown>)[] = [
-    (engine) => engine.tokenize([{ text: 'a', special: false }], false),
-    (engine) => {
-      const completion = engine.start(request('abc'));
-      completion.cancel();
-      return completion.result;
-    },
-  ];
-  for (const answer of ask) {
-    const { engine: starting, log } = start('good', { hangLimitMs: 50 });
-    const engine = await starting;
-    assert.ok(engine.pid !== null);
-    process.kill(engine.pid, 'SIGSTOP');
-    await assert.rejects(answer(engine), { code: 'engine_crashed' });
-    assert.equal((await engine.exited).detail, 'ended by SIGKILL');
-    assert.ok(log.records.some((line) => line.level === 'error'));
-  }
+/** Long enough for an engine to start in, on a busy machine. */
+const HANG_LIMIT_MS = 4000;
+const aToken = [Int32Array.of(1)];
+const nowhere = '/nonexistent/state';
+
+/** What an engine can be in the middle of when it stops. */
+const phases: Readonly<Record<string, (engine: Engine) => Promise<unknown>>> = {
+  completion: (engine) => engine.start(request('abc')).result,
+  cancel: (engine) => {
+    const completion = engine.start(request('abc'));
+    completion.cancel();
+    return completion.result;
+  },
+  tokenize: (engine) => engine.tokenize([{ text: 'a', special: false }], false),
+  embed: (engine) => engine.embed(aToken),
+  'saving a state': (engine) => engine.saveState(0, nowhere),
+  'restoring a state': (engine) => engine.restoreState(nowhere),
+};
+
+test('an engine that is stopped in whatever it does is killed, and its work ends with engine_hung', async () => {
+  const engines = await Promise.all(
+    Object.keys(phases).map(() => start('good', { hangLimitMs: HANG_LIMIT_MS }).engine),
+  );
+  await Promise.all(
+    Object.values(phases).map(async (work, index) => {
+      const engine = engines[index];
+      assert.ok(engine?.pid);
+      process.kill(engine.pid, 'SIGSTOP');
+      await assert.rejects(work(engine), { code: 'engine_hung' });
+      assert.deepEqual(await engine.exited, {
+        expected: false,
+        cause: 'hang',
+        detail: 'ended by SIGKILL',
+      });
+    }),
+  );
+});
+
+test('so is one that does nothing though it could, in a load or in a completion', async () => {
+  const limits = { hangLimitMs: HANG_LIMIT_MS };
+  const { engine: loading, log } = start('hang-on-load', limits);
+  const stalled = await start('stalled', limits).engine;
+  await Promise.all([
+    assert.rejects(loading, { code: 'engine_hung' }),
+    assert.rejects(stalled.start(request('abc')).result, { code: 'engine_hung' }),
+  ]);
+  assert.ok(log.records.some((line) => line.level === 'error' && /progress/.test(line.message)));
+});
+
+test('an engine that gets on, however slowly, is left alone', async () => {
+  const engine = await start('slow', { hangLimitMs: HANG_LIMIT_MS }).engine;
+  // It makes no token for twice the limit.
+  assert.equal(await textOf(engine.start(request('late'))), 'late');
+  assert.ok(engine.memoryBytes !== null && engine.memoryBytes > 2 ** 20);
+  await engine.close();
+});
+
+test('what fails for want of memory says so: in a load, by a crash, by its last words', async () => {
+  await assert.rejects(start('no-memory-on-load').engine, { code: 'engine_out_of_memory' });
+  const engine = await start('no-memory-on-step').engine;
+  await assert.rejects(engine.start(request('abcdef')).result, { code: 'engine_out_of_memory' });
+  assert.equal((await engine.exited).cause, 'memory');
 });
 
 test('cancel reaches the engine process', async () => {

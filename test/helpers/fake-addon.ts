@@ -16,6 +16,7 @@ import type {
   NativeModel,
   NativeModelFacts,
   NativeModelOptions,
+  NativeProgress,
   NativeRequest,
   NativeState,
 } from '../../src/engine/addon.js';
@@ -65,6 +66,8 @@ export interface FakeBehaviour {
   readonly onLoad?: (options: NativeModelOptions, cancelled: Promise<void>) => Promise<void> | void;
   /** Called in createContext. */
   readonly onContext?: () => void;
+  /** What the counters say; all zero by default. */
+  readonly progress?: () => NativeProgress;
   /** Called in embed; may wait or throw. */
   readonly onEmbed?: () => Promise<void> | void;
   /** Called before each step; may throw an error with a code, or end the process. */
@@ -72,6 +75,14 @@ export interface FakeBehaviour {
   /** Never steps while this is true. */
   readonly stalled?: () => boolean;
 }
+
+/** Counters of an addon in which nothing has ever happened. */
+const still: NativeProgress = {
+  steps: { count: 0, inLongCall: false },
+  embeds: { count: 0, inLongCall: false },
+  other: { count: 0, inLongCall: false },
+  othersCpuMs: 0,
+};
 
 export function coded(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
@@ -283,11 +294,18 @@ class FakeModel implements NativeModel {
     this.#fake.embedderOptions.push(options);
     let closed = false;
     return {
-      embed: async (inputs) => {
-        await this.#behaviour.onEmbed?.();
-        if (closed) throw coded('closed', 'the embedder is closed');
-        const { embeddingLength } = this.facts();
-        return inputs.map((input) => new Float32Array(embeddingLength).fill(input.length));
+      embed: (inputs) => {
+        let cancel = (): void => {};
+        const cancelled = new Promise<never>((_, reject) => {
+          cancel = () => reject(coded('cancelled', 'the embedding was cancelled'));
+        });
+        const embed = async (): Promise<Float32Array[]> => {
+          await this.#behaviour.onEmbed?.();
+          if (closed) throw coded('closed', 'the embedder is closed');
+          const { embeddingLength } = this.facts();
+          return inputs.map((input) => new Float32Array(embeddingLength).fill(input.length));
+        };
+        return { promise: Promise.race([embed(), cancelled]), cancel };
       },
       close: async () => {
         if (!closed) this.#fake.calls.push('embedder.close');
@@ -318,6 +336,7 @@ export function createFakeAddon(behaviour: FakeBehaviour = {}): FakeAddon {
       fake.calls.push(`endNow ${code}`);
     },
     crashed: () => null,
+    progress: () => behaviour.progress?.() ?? still,
     onLog: (callback) => {
       logged = callback;
     },

@@ -1,11 +1,15 @@
 /**
  * Entry of an engine process over the fake addon. The model path says how it behaves:
- * `…crash-on-load`, `…hang-on-load`, `…fail-on-load`, `…crash-on-step`, `…stalled`, anything else works.
+ * `…crash-on-load`, `…hang-on-load`, `…fail-on-load`, `…no-memory-on-load`, `…crash-on-step`,
+ * `…no-memory-on-step`, `…stalled`, `…slow` (no token for 8 s, but progress), anything else works.
  */
+import { hostBehaviour } from '../../src/engine/host-arguments.js';
 import { serveParent } from '../../src/engine/hosting.js';
 import { coded, createFakeAddon, emptyAbi } from './fake-addon.js';
 
 let path = '';
+let count = 0;
+const readyAt = Date.now();
 
 const addon = createFakeAddon({
   onLoad: async (options) => {
@@ -16,15 +20,27 @@ const addon = createFakeAddon({
       process.abort();
     }
     if (path.endsWith('hang-on-load')) await new Promise(() => setInterval(() => {}, 1000));
+    if (path.endsWith('no-memory-on-load')) {
+      throw coded('model_load_failed', 'no model: unable to allocate CPU buffer');
+    }
     if (path.endsWith('fail-on-load')) throw coded('model_load_failed', 'scripted failure');
   },
   onStep: (step) => {
+    if (path.endsWith('no-memory-on-step') && step === 3) {
+      console.error("terminate called after throwing an instance of 'std::bad_alloc'");
+      setImmediate(() => process.abort());
+    }
     if (path.endsWith('crash-on-step') && step === 3) {
       // The news of the steps before are still to be delivered.
       setImmediate(() => process.kill(process.pid, 'SIGSEGV'));
     }
   },
-  stalled: () => path.endsWith('stalled'),
+  stalled: () => path.endsWith('stalled') || (path.endsWith('slow') && Date.now() < readyAt + 8000),
+  progress: () => {
+    count += path.endsWith('slow') ? 1 : 0;
+    const calm = { count: 0, inLongCall: false };
+    return { steps: { ...calm, count }, embeds: calm, other: calm, othersCpuMs: 0 };
+  },
 });
 
-serveParent(addon, emptyAbi);
+serveParent(addon, emptyAbi, hostBehaviour(process.argv.slice(2)));

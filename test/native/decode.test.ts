@@ -1,7 +1,7 @@
 /** Loading and decoding with the fake: what every outcome of the library becomes, and that it heals. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { skipReason, THROW, THROW_INT, within } from './fake.js';
+import { BAD_ALLOC, skipReason, THROW, THROW_INT, within } from './fake.js';
 import { NOTHING_LEFT, Rig } from './rig.js';
 
 describe('the addon with a fake libllama', { skip: skipReason }, () => {
@@ -259,22 +259,24 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
 
   describe('a failing decode', () => {
     const outcomes = [
-      ['-1, an invalid batch', -1],
-      ['-2, a fatal error', -2],
-      ['2, an abort that nobody asked for', 2],
-      ['an exception', THROW],
-      ['something thrown that is no exception', THROW_INT],
+      ['-1, an invalid batch', -1, 'decode_failed'],
+      ['-2, no memory', -2, 'engine_out_of_memory'],
+      ['-3, a fatal error', -3, 'decode_failed'],
+      ['2, an abort that nobody asked for', 2, 'decode_failed'],
+      ['an exception', THROW, 'decode_failed'],
+      ['an exception for want of memory', BAD_ALLOC, 'engine_out_of_memory'],
+      ['something thrown that is no exception', THROW_INT, 'decode_failed'],
     ] as const;
     for (const phase of ['prefill', 'generation'] as const) {
-      for (const [title, code] of outcomes) {
-        it(`gives decode_failed in ${phase} for ${title}, and the context goes on`, () =>
+      for (const [title, code, error] of outcomes) {
+        it(`gives ${error} in ${phase} for ${title}, and the context goes on`, () =>
           rig.with({ batchTokens: 64 }, async (context) => {
             rig.control.set('failAt', phase === 'prefill' ? 2 : 4);
             rig.control.set('failCode', code);
             const run = context.start(phase === 'prefill' ? `${'a'.repeat(150)}w` : 'a');
             const done = await run.done;
             assert.equal(done.reason, 'error');
-            assert.equal(done.code, 'decode_failed');
+            assert.equal(done.code, error);
             assert.ok(done.message, 'it says why');
             assert.equal(done.generatedTokens, phase === 'prefill' ? 0 : 3);
             assert.equal(await context.say('w'), 'xyz</s>');
@@ -310,7 +312,7 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
         await rig.control.until('inDecode', 1);
         const others = [context.start('b'), context.start('c')];
         rig.control.set('failAt', rig.control.get('decodeCalls') + 1);
-        rig.control.set('failCode', -2);
+        rig.control.set('failCode', -3);
         rig.control.set('holdDecode', 0);
         for (const run of [first, ...others]) assert.equal((await run.done).code, 'decode_failed');
         assert.equal(await context.say('w'), 'xyz</s>');

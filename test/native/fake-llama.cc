@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -64,6 +65,7 @@ constexpr int64_t kThrow = 100;
 constexpr int64_t kThrowInt = 101;
 constexpr int64_t kAssert = 102;           // gives up as GGML_ASSERT does
 constexpr int64_t kAssertElsewhere = 103;  // so does another thread
+constexpr int64_t kBadAlloc = 104;
 
 std::atomic<int64_t>* MapCells() {
   static std::atomic<int64_t> own[kCells];
@@ -335,6 +337,7 @@ EXPORT llama_model* llama_model_load_from_file(const char* path, llama_model_par
   Log(5, path);
   Log(5, "\n");
   GiveUpWhere(At(kLoadFail));
+  if (At(kLoadFail) == kBadAlloc) throw std::bad_alloc();
   if (At(kLoadFail) == kThrow) throw std::runtime_error("the fake refuses to load");
   if (At(kLoadFail) != 0 || access(path, R_OK) != 0) {
     Log(4, "fake: cannot load the file\n");
@@ -448,8 +451,12 @@ EXPORT int32_t llama_token_to_piece(const llama_vocab*, int32_t token, char* out
 
 EXPORT llama_context* llama_init_from_model(llama_model* model, llama_context_params params) {
   GiveUpWhere(At(kContextFail));
+  if (At(kContextFail) == kBadAlloc) throw std::bad_alloc();
   if (At(kContextFail) == kThrow) throw std::runtime_error("the fake has no memory");
-  if (At(kContextFail) != 0) return nullptr;
+  if (At(kContextFail) != 0) {
+    Log(4, "llama_init_from_model: failed to initialize the context: no cache\n");
+    return nullptr;
+  }
   auto* context = new llama_context;
   context->model = model;
   context->params = params;
@@ -605,6 +612,7 @@ int32_t Decode(llama_context* context, const llama_batch& batch) {
   if (failing || Compute(context, batch)) {
     Store(context, batch, batch.n_tokens / 2);
     if (failing && code == kThrow) throw std::runtime_error("the fake throws from decode");
+    if (failing && code == kBadAlloc) throw std::bad_alloc();
     if (failing && code == kThrowInt) throw 42;
     return failing ? static_cast<int32_t>(code) : 2;
   }

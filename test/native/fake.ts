@@ -306,6 +306,8 @@ export type Cell = (typeof CELLS)[number];
 /** For `failCode`: throw a std::exception, or an int. */
 export const THROW = 100;
 export const THROW_INT = 101;
+/** For `failCode`, `loadFail` and `contextFail`: throw std::bad_alloc. */
+export const BAD_ALLOC = 104;
 /** For `failCode`, `loadFail`, `contextFail` and `trimFail`: give up as GGML_ASSERT does, here or in another thread. */
 export const ASSERT = 102;
 export const ASSERT_ELSEWHERE = 103;

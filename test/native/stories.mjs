@@ -76,7 +76,7 @@ async function reach(parameters) {
   if (phase === 'idle') return { model, context };
   if (phase === 'embedding') {
     const embedder = model.createEmbedder({ contextTokens: 64, slots: 1, batchTokens: 64 });
-    embedder.embed([Int32Array.of(1)]).catch(() => {});
+    embedder.embed([Int32Array.of(1)]).promise.catch(() => {});
     await sleep(20);
     return { model, context, embedder };
   }

@@ -191,14 +191,36 @@ void Keep(const std::shared_ptr<Worker>& worker, unsigned seed, bool may_be_clos
   }
 }
 
+// Gives an embedding up at some moment of it; that must end it, and nothing else.
+void EmbedAndCancel(Embedder* embedder, unsigned seed, bool may_be_closed) {
+  std::mt19937 random(seed);
+  for (int i = 0; i < 10; i++) {
+    std::atomic<bool> cancelled{false};
+    std::thread canceller([&cancelled, wait = random() % 2000] {
+      std::this_thread::sleep_for(std::chrono::microseconds(wait));
+      cancelled.store(true);
+    });
+    const std::vector<Token> input(1 + random() % 700, 7);
+    try {
+      const Vectors vectors = embedder->Embed({input, input, input}, cancelled);
+      Check(vectors.size() == 3, "three vectors");
+    } catch (const Error& e) {
+      const std::string code = e.code();
+      Check(code == "cancelled" || (may_be_closed && code == "closed"), e.what());
+    }
+    canceller.join();
+  }
+}
+
 // Asks for embeddings of short and long inputs; the fake's vectors tell what they were made of.
 void Embed(Embedder* embedder, unsigned seed, bool may_be_closed) {
   std::mt19937 random(seed);
+  std::atomic<bool> cancelled{false};
   try {
     for (int i = 0; i < 10; i++) {
       const Token token = static_cast<Token>(random() % 256);
       const std::vector<Token> input(1 + random() % 700, token);
-      const Vectors vectors = embedder->Embed({input, {token}});
+      const Vectors vectors = embedder->Embed({input, {token}}, cancelled);
       Check(vectors.size() == 2 && vectors[0].size() == 64, "two vectors");
       Check(vectors[0][0] == static_cast<float>(token) && vectors[0] == vectors[1], "the vector");
     }
@@ -234,6 +256,7 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path, uns
   for (unsigned k = 0; k < 2; k++) {
     clients.emplace_back([&, k] { Keep(worker, seed * 37 + k, early); });
     clients.emplace_back([&, k] { Embed(&embedder, seed * 41 + k, early); });
+    clients.emplace_back([&, k] { EmbedAndCancel(&embedder, seed * 43 + k, early); });
   }
   std::thread watcher([&] {
     while (!over) {

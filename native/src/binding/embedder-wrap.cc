@@ -34,9 +34,12 @@ Napi::Value EmbedderWrap::Embed(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Embedder> embedder = embedder_;
     const auto inputs =
         std::make_shared<std::vector<std::vector<Token>>>(ToTokenLists(info[0], "inputs"));
-    return Task<Vectors>::Start(
-        env, "hoshikage:embed", [embedder, inputs] { return embedder->Embed(*inputs); },
+    const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+    Napi::Promise promise = Task<Vectors>::Start(
+        env, "hoshikage:embed",
+        [embedder, inputs, cancelled] { return embedder->Embed(*inputs, *cancelled); },
         [](Napi::Env e, Vectors& vectors) { return FromVectors(e, vectors); });
+    return Cancellable(env, promise, cancelled);
   });
 }
 

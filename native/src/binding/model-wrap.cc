@@ -95,12 +95,7 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
         [progress](Napi::Env e, std::shared_ptr<Model>& model) -> Napi::Value {
           return Make(e, std::move(model));
         });
-    Napi::Object load = Napi::Object::New(env);
-    load.Set("promise", promise);
-    load.Set("cancel", Napi::Function::New(
-                           env, [cancelled](const Napi::CallbackInfo&) { cancelled->store(true); },
-                           "cancel"));
-    return load;
+    return Cancellable(env, promise, cancelled);
   });
 }
 

@@ -3,12 +3,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "../llama/progress.h"
 #include "convert.h"
 
 #ifdef _WIN32
 #include <windows.h>
 #else
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 #endif
 #ifdef __linux__
@@ -17,6 +19,53 @@
 #endif
 
 namespace hoshikage {
+namespace {
+
+// Processor time of all threads of this process but the calling one, in ms; what Node's own
+// helpers take is next to nothing.
+double OthersCpuMs() {
+#ifdef _WIN32
+  const auto ms = [](const FILETIME& kernel, const FILETIME& user) {
+    const auto ticks = [](const FILETIME& time) {  // of 100 ns
+      return (static_cast<uint64_t>(time.dwHighDateTime) << 32) | time.dwLowDateTime;
+    };
+    return static_cast<double>(ticks(kernel) + ticks(user)) / 1e4;
+  };
+  FILETIME begin, end, kernel, user;
+  if (!GetProcessTimes(GetCurrentProcess(), &begin, &end, &kernel, &user)) return 0.0;
+  const double all = ms(kernel, user);
+  if (!GetThreadTimes(GetCurrentThread(), &begin, &end, &kernel, &user)) return 0.0;
+  return all - ms(kernel, user);
+#else
+  const auto ms = [](clockid_t clock) {
+    timespec time{};
+    clock_gettime(clock, &time);
+    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
+  };
+  return ms(CLOCK_PROCESS_CPUTIME_ID) - ms(CLOCK_THREAD_CPUTIME_ID);
+#endif
+}
+
+}  // namespace
+
+Napi::Value ReadProgress(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    Napi::Object progress = Napi::Object::New(env);
+    const auto set = [&](const char* name, Lane lane) {
+      const LaneProgress of = ProgressOf(lane);
+      Napi::Object value = Napi::Object::New(env);
+      value.Set("count", static_cast<double>(of.count));
+      value.Set("inLongCall", of.in_long_call);
+      progress.Set(name, value);
+    };
+    set("steps", Lane::kSteps);
+    set("embeds", Lane::kEmbeds);
+    set("other", Lane::kOther);
+    progress.Set("othersCpuMs", OthersCpuMs());
+    return progress;
+  });
+}
 
 Napi::Value TryLock(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();

@@ -22,6 +22,16 @@ Napi::Promise TaskBase::Start(Napi::Env env, const char* name,
   return task->deferred_.Promise();
 }
 
+Napi::Object Cancellable(Napi::Env env, Napi::Promise promise,
+                         const std::shared_ptr<std::atomic<bool>>& cancelled) {
+  Napi::Object both = Napi::Object::New(env);
+  both.Set("promise", promise);
+  both.Set("cancel",
+           Napi::Function::New(
+               env, [cancelled](const Napi::CallbackInfo&) { cancelled->store(true); }, "cancel"));
+  return both;
+}
+
 void TaskBase::Run() {
   try {
     Execute();

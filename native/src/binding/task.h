@@ -5,6 +5,7 @@
 
 #include <napi.h>
 
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -43,6 +44,10 @@ class TaskBase : public std::enable_shared_from_this<TaskBase> {
   std::string code_;  // empty = no error
   std::string message_;
 };
+
+// What a task that can be given up is to JavaScript: its promise, and what sets the flag.
+Napi::Object Cancellable(Napi::Env env, Napi::Promise promise,
+                         const std::shared_ptr<std::atomic<bool>>& cancelled);
 
 template <class Value>
 class Task : public TaskBase {

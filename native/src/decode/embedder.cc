@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "../llama/error.h"
+#include "../llama/progress.h"
 
 namespace hoshikage {
 namespace {
@@ -19,10 +20,14 @@ Embedder::Embedder(std::shared_ptr<Model> model, const ContextOptions& options)
 
 Embedder::~Embedder() { Close(); }
 
-Vectors Embedder::Embed(const std::vector<std::vector<Token>>& inputs) {
+Vectors Embedder::Embed(const std::vector<std::vector<Token>>& inputs,
+                        const std::atomic<bool>& cancelled) {
   Check(inputs);
   Vectors vectors;
-  const auto errand = std::make_shared<Errand>([&] { vectors = Work(inputs); });
+  const auto errand = std::make_shared<Errand>([&] {
+    cancelled_ = &cancelled;
+    vectors = Work(inputs);
+  });
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) throw Error("closed", "the embedder is closed");
@@ -78,16 +83,31 @@ void Embedder::Run() {
 Vectors Embedder::Work(const std::vector<std::vector<Token>>& inputs) {
   Vectors vectors;
   for (const std::vector<Token>& input : inputs) {
-    if (aborting_.load(std::memory_order_acquire)) throw Error("closed", "the embedder is closed");
+    RefuseUnwanted();
     MakeRoom(input.size());
     try {
       vectors.push_back(context_->Embed(input));
     } catch (const Error&) {
-      if (!aborting_.load(std::memory_order_acquire)) throw;
-      throw Error("closed", "the embedder is closed");
+      RefuseUnwanted();
+      throw;
     }
   }
   return vectors;
+}
+
+void Embedder::RefuseUnwanted() const {
+  if (aborting_.load(std::memory_order_acquire)) throw Error("closed", "the embedder is closed");
+  if (cancelled_->load(std::memory_order_acquire)) {
+    throw Error("cancelled", "the embedding was cancelled");
+  }
+}
+
+// Called by libllama within a decode, on any of its threads.
+bool Embedder::ShouldAbort(void* user_data) {
+  Advance(Lane::kEmbeds);
+  const Embedder& embedder = *static_cast<Embedder*>(user_data);
+  return embedder.aborting_.load(std::memory_order_acquire) ||
+         embedder.cancelled_->load(std::memory_order_acquire);
 }
 
 // What a context costs grows with the longest input it takes, so it starts small.
@@ -97,12 +117,8 @@ void Embedder::MakeRoom(size_t tokens) {
   size_t size = kSmallestContext;
   while (size < tokens) size *= 2;
   size = std::max<size_t>(tokens, std::min<size_t>(size, options_.context_tokens));
-  context_ = std::make_unique<EmbeddingContext>(
-      model_, options_, static_cast<uint32_t>(size),
-      [](void* embedder) {
-        return static_cast<Embedder*>(embedder)->aborting_.load(std::memory_order_acquire);
-      },
-      this);
+  context_ = std::make_unique<EmbeddingContext>(model_, options_, static_cast<uint32_t>(size),
+                                                ShouldAbort, this);
   if (context_->capacity() < tokens) {
     throw Error("context_length_exceeded", "an input is longer than the library's context");
   }

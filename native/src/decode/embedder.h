@@ -26,10 +26,11 @@ class Embedder {
   Embedder(const Embedder&) = delete;
   Embedder& operator=(const Embedder&) = delete;
 
-  // Any thread but the embedder's own: waits until it is done. Throws closed, invalid_argument
-  // (empty input, id out of range), context_length_exceeded, model_load_failed,
-  // model_not_embedding, library_incompatible, decode_failed.
-  Vectors Embed(const std::vector<std::vector<Token>>& inputs);
+  // Any thread but the embedder's own: waits until it is done. `cancelled` ends it soon, wherever
+  // it is by then. Throws closed, invalid_argument (empty input, id out of range),
+  // context_length_exceeded, model_load_failed, model_not_embedding, library_incompatible,
+  // decode_failed, engine_out_of_memory, cancelled.
+  Vectors Embed(const std::vector<std::vector<Token>>& inputs, const std::atomic<bool>& cancelled);
   // Any thread but the embedder's own. Ends what runs, joins, frees. Idempotent.
   void Close();
 
@@ -37,6 +38,8 @@ class Embedder {
   void Check(const std::vector<std::vector<Token>>& inputs) const;
   void Run();
   Vectors Work(const std::vector<std::vector<Token>>& inputs);
+  void RefuseUnwanted() const;
+  static bool ShouldAbort(void* embedder);
   void MakeRoom(size_t tokens);
 
   std::shared_ptr<Model> model_;
@@ -50,7 +53,9 @@ class Embedder {
 
   std::atomic<bool> aborting_{false};
   std::mutex close_mutex_;
-  std::unique_ptr<EmbeddingContext> context_;  // the thread's own
+  // The thread's own. The second is of the call that runs and does not change during a decode.
+  std::unique_ptr<EmbeddingContext> context_;
+  const std::atomic<bool>* cancelled_ = nullptr;
   std::thread thread_;
 };
 

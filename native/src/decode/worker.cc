@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "../llama/error.h"
+#include "../llama/progress.h"
 
 namespace hoshikage {
 
@@ -249,19 +250,21 @@ bool Worker::DecodeBatch() {
       }
       return true;
     case DecodeStatus::kAborted:
-      if (!ShouldAbort(this)) {
+      if (!NobodyWants()) {
         FailBatch("decode_failed", reason);
         return false;
       }
-      // Every owner was cancelled; EndCancelled frees the slots. Parts of the batch may be in the
-      // cache.
+      // Every owner was cancelled. Parts of the batch may be in the cache.
       for (Slot& slot : slots_) {
         if (slot.in_batch()) slot.Undo();
       }
+      // Now: should taking them out have made libllama give up, this process ends with the next ring.
+      EndCancelled();
       return false;
     case DecodeStatus::kNoRoom:
       FailBatch("decode_failed", "no room in the cache: " + reason);
       return false;
+    case DecodeStatus::kNoMemory: FailBatch("engine_out_of_memory", reason); return false;
     case DecodeStatus::kInvalid:
     case DecodeStatus::kFatal: FailBatch("decode_failed", reason); return false;
   }
@@ -320,10 +323,14 @@ void Worker::FinishUnstarted(const std::shared_ptr<Completion>& completion, Done
 // Called by libllama within a decode, on any of its threads: true ends it. Only when nobody is left
 // who wants the batch. Slots do not change during a decode, so reading them is safe.
 bool Worker::ShouldAbort(void* user_data) {
-  const Worker& worker = *static_cast<Worker*>(user_data);
-  if (worker.aborting_all_.load(std::memory_order_acquire)) return true;
+  Advance(Lane::kSteps);
+  return static_cast<Worker*>(user_data)->NobodyWants();
+}
+
+bool Worker::NobodyWants() const {
+  if (aborting_all_.load(std::memory_order_acquire)) return true;
   bool any = false;
-  for (const Slot& slot : worker.slots_) {
+  for (const Slot& slot : slots_) {
     if (!slot.in_batch()) continue;
     any = true;
     if (!slot.completion()->cancelled()) return false;

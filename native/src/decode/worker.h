@@ -95,6 +95,7 @@ class Worker {
   void FinishUnstarted(const std::shared_ptr<Completion>& completion, DoneReason reason,
                        const char* code, const std::string& message);
   static bool ShouldAbort(void* worker);
+  bool NobodyWants() const;
 
   std::shared_ptr<Model> model_;
   std::unique_ptr<Context> context_;

@@ -1,9 +1,11 @@
 #include "context.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "error.h"
 #include "probe.h"
+#include "progress.h"
 
 namespace hoshikage {
 namespace {
@@ -115,11 +117,14 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   Poke(layout, &params, "n_ubatch", micro_batch);
   Poke(layout, &params, "n_seq_max", options.sequences);
   WriteComputeParams(layout, options, &params);
+  const ErrorLines errors;
+  const LongCall long_call(Lane::kOther);
   context_ = Guard("model_load_failed", "llama_init_from_model",
                    [&] { return api.llama_init_from_model(model_->handle(), params); });
   if (!context_) {
     throw Error("model_load_failed", "libllama could not make a context of " +
-                                         std::to_string(options.context_tokens) + " tokens");
+                                         std::to_string(options.context_tokens) + " tokens" +
+                                         errors.Said());
   }
   ContextOptions written = options;
   written.context_tokens = cache_tokens;
@@ -179,18 +184,24 @@ void Context::Free() {
 
 DecodeStatus Context::Decode(Batch* batch, std::string* reason) {
   int32_t code;
+  std::optional<LongCall> first;
+  if (!decoded_) first.emplace(Lane::kSteps);
+  decoded_ = true;
   try {
     code = Guard("decode_failed", "llama_decode",
                  [&] { return model_->library()->api().llama_decode(context_, batch->View()); });
   } catch (const Error& e) {
     if (Crashed()) throw;
     *reason = e.what();
-    return DecodeStatus::kFatal;
+    const bool memory = !std::strcmp(e.code(), "engine_out_of_memory");
+    return memory ? DecodeStatus::kNoMemory : DecodeStatus::kFatal;
   }
+  Advance(Lane::kSteps);
   if (code == 0) return DecodeStatus::kOk;
   *reason = "llama_decode returned " + std::to_string(code);
   if (code == 1) return DecodeStatus::kNoRoom;
   if (code == 2) return DecodeStatus::kAborted;
+  if (code == -2) return DecodeStatus::kNoMemory;
   return code == -1 ? DecodeStatus::kInvalid : DecodeStatus::kFatal;
 }
 
@@ -213,6 +224,7 @@ void Context::Forget(int32_t sequence) { Trim(sequence, -1); }
 std::optional<Bytes> Context::ReadState(int32_t sequence, size_t most) {
   const Api& api = model_->library()->api();
   if (!api.llama_state_seq_get_size || !api.llama_state_seq_get_data) return std::nullopt;
+  const LongCall long_call(Lane::kSteps);
   return Guard("decode_failed", "llama_state_seq_get_data", [&]() -> std::optional<Bytes> {
     Bytes bytes;
     bytes.size = api.llama_state_seq_get_size(context_, sequence);
@@ -234,6 +246,7 @@ std::optional<Bytes> Context::ReadState(int32_t sequence, size_t most) {
 bool Context::WriteState(int32_t sequence, const uint8_t* data, size_t size, size_t tokens) {
   const Api& api = model_->library()->api();
   if (!api.llama_state_seq_set_data || size == 0 || tokens == 0) return false;
+  const LongCall long_call(Lane::kSteps);
   return Guard("decode_failed", "llama_state_seq_set_data", [&] {
     if (api.llama_state_seq_set_data(context_, data, size, sequence) != size) return false;
     if (!api.llama_memory_seq_pos_max) return true;

@@ -37,7 +37,7 @@ struct Bytes {
 };
 
 // What llama_decode answered; exceptions count as kFatal.
-enum class DecodeStatus { kOk, kNoRoom, kAborted, kInvalid, kFatal };
+enum class DecodeStatus { kOk, kNoRoom, kNoMemory, kAborted, kInvalid, kFatal };
 
 // The tokens of one decode step, in our own arrays.
 class Batch {
@@ -101,6 +101,7 @@ class Context {
   uint32_t sequences_ = 0;
   uint32_t batch_tokens_ = 0;
   int32_t threads_ = 0;
+  bool decoded_ = false;  // at least once
 };
 
 }  // namespace hoshikage

@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "probe.h"
+#include "progress.h"
 
 namespace hoshikage {
 namespace {
@@ -49,6 +50,7 @@ EmbeddingContext::EmbeddingContext(std::shared_ptr<Model> model, const ContextOp
   // A model that looks only backwards may be fed in steps, and its tokens' vectors are summed up
   // here; all others want the whole text at once, and pool it as they were made to.
   const bool stepwise = !encodes && model_->Causal() && own != PoolingType::kCls;
+  const LongCall long_call(Lane::kEmbeds);
   try {
     Open(options, tokens, !stepwise);
     if (stepwise && (!memory_ || pooled_)) {
@@ -93,11 +95,12 @@ void EmbeddingContext::Open(const ContextOptions& options, uint32_t tokens, bool
   const bool own_pooling =
       !whole && Poke(layout, &params, "pooling_type", static_cast<int32_t>(PoolingType::kNone));
   WriteComputeParams(layout, options, &params);
+  const ErrorLines errors;
   context_ = Guard("model_load_failed", "llama_init_from_model",
                    [&] { return api.llama_init_from_model(model_->handle(), params); });
   if (!context_) {
     throw Error("model_load_failed", "libllama could not make a context for embeddings of " +
-                                         std::to_string(tokens) + " tokens");
+                                         std::to_string(tokens) + " tokens" + errors.Said());
   }
   SetThreads(library, options, context_);
   Guard("library_incompatible", "context for embeddings", [&] {
@@ -174,12 +177,17 @@ std::vector<float> EmbeddingContext::Embed(const std::vector<Token>& input) {
 
 void EmbeddingContext::Decode(Batch* batch) {
   const Api& api = model_->library()->api();
+  std::optional<LongCall> first;
+  if (!decoded_) first.emplace(Lane::kEmbeds);
+  decoded_ = true;
   const int32_t code = Guard("decode_failed", "embedding", [&] {
     const bool encodes = api.llama_model_has_encoder(model_->handle());
     return encodes ? api.llama_encode(context_, batch->View())
                    : api.llama_decode(context_, batch->View());
   });
+  Advance(Lane::kEmbeds);
   if (code == 2) throw Error("cancelled", "the embedding was cancelled");
+  if (code == -2) throw Error("engine_out_of_memory", "llama_decode returned -2");
   if (code != 0) throw Error("decode_failed", "llama_decode returned " + std::to_string(code));
 }
 

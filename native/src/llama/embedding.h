@@ -21,7 +21,8 @@ class EmbeddingContext {
 
   // Tokens of the longest input it takes.
   uint32_t capacity() const { return capacity_; }
-  // One vector; all values finite. Throws decode_failed, cancelled (the abort callback said so).
+  // One vector; all values finite. Throws decode_failed, engine_out_of_memory, cancelled (the abort
+  // callback said so).
   std::vector<float> Embed(const std::vector<Token>& input);
 
  private:
@@ -40,6 +41,7 @@ class EmbeddingContext {
   size_t length_ = 0;
   bool pooled_ = false;     // by the library; else it is the mean over the tokens,
   bool last_only_ = false;  // or the last token's vector
+  bool decoded_ = false;    // at least once
 };
 
 }  // namespace hoshikage

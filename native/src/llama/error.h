@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <exception>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -57,6 +58,8 @@ auto Guard(const char* code, const char* what, Function&& function) -> decltype(
     throw CrashError(code);
   } catch (const Error&) {
     throw;
+  } catch (const std::bad_alloc& e) {
+    throw Error("engine_out_of_memory", std::string(what) + ": " + e.what());
   } catch (const std::exception& e) {
     throw Error(code, std::string(what) + ": " + e.what());
   } catch (...) {

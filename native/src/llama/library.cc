@@ -1,11 +1,13 @@
 #include "library.h"
 
 #include <algorithm>
+#include <deque>
 #include <mutex>
 
 #include "crash.h"
 #include "error.h"
 #include "places.h"
+#include "progress.h"
 #include "shared-object.h"
 
 namespace hoshikage {
@@ -20,10 +22,25 @@ struct LogState {
   LogSink sink;
   std::string partial;
   LogLevel partial_level = kLogInfo;
+  std::deque<std::string> errors;  // the last few
+  uint64_t error_count = 0;
 };
 LogState& Log() {
   static auto* state = new LogState;  // outlives static destruction: backends may log at exit
   return *state;
+}
+
+constexpr size_t kMostErrors = 4;
+constexpr size_t kLongestError = 300;
+
+// Under its mutex.
+void Deliver(LogState* log, const std::string& line) {
+  if (log->partial_level == kLogError) {
+    log->error_count++;
+    log->errors.push_back(line.substr(0, kLongestError));
+    if (log->errors.size() > kMostErrors) log->errors.pop_front();
+  }
+  if (log->sink) log->sink(log->partial_level, line);
 }
 
 void OnLog(int level, const char* text, void*) {
@@ -31,17 +48,16 @@ void OnLog(int level, const char* text, void*) {
   LogState& log = Log();
   try {
     std::lock_guard<std::mutex> lock(log.mutex);
-    if (!log.sink) return;
     if (level != kLogCont) log.partial_level = static_cast<LogLevel>(level);
     constexpr size_t kLongestLine = 16 * 1024;
     log.partial += text;
     size_t start = 0;
     for (size_t end; (end = log.partial.find('\n', start)) != std::string::npos; start = end + 1) {
-      if (end > start) log.sink(log.partial_level, log.partial.substr(start, end - start));
+      if (end > start) Deliver(&log, log.partial.substr(start, end - start));
     }
     log.partial.erase(0, start);
     if (log.partial.size() > kLongestLine) {
-      log.sink(log.partial_level, log.partial);
+      Deliver(&log, log.partial);
       log.partial.clear();
     }
   } catch (...) {
@@ -86,6 +102,23 @@ void SetLogSink(LogSink sink) {
   Log().sink = std::move(sink);
 }
 
+ErrorLines::ErrorLines() {
+  std::lock_guard<std::mutex> lock(Log().mutex);
+  begin_ = Log().error_count;
+}
+
+std::string ErrorLines::Said() const {
+  const LogState& log = Log();
+  std::lock_guard<std::mutex> lock(Log().mutex);
+  const uint64_t since = log.error_count - begin_;
+  const size_t count = static_cast<size_t>(std::min<uint64_t>(since, log.errors.size()));
+  std::string text;
+  for (size_t i = log.errors.size() - count; i < log.errors.size(); i++) {
+    text += (text.empty() ? ": " : "; ") + log.errors[i];
+  }
+  return text;
+}
+
 void LogLine(LogLevel level, const std::string& line) {
   std::lock_guard<std::mutex> lock(Log().mutex);
   if (Log().sink) Log().sink(level, line);
@@ -114,6 +147,7 @@ std::shared_ptr<Library> Library::Open(const LibraryOptions& options) {
 }
 
 void Library::Load(const LibraryOptions& options) {
+  const LongCall long_call(Lane::kOther);
   // Or ggml_abort forks a debugger to print a backtrace. Read with getenv when libggml is loaded.
   SetEnvironmentDefault("GGML_NO_BACKTRACE", "1");
   RemoveBackendVariables();

@@ -3,6 +3,7 @@
 // Opening may happen on any thread; afterwards it is read-only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -83,6 +84,17 @@ class Library {
 // Where libllama's log lines go, from any thread; replaces its own printing to stderr.
 using LogSink = std::function<void(LogLevel level, const std::string& line)>;
 void SetLogSink(LogSink sink);
+// What the library logs as errors from now on: where it only says that something failed, they say
+// why. Any thread.
+class ErrorLines {
+ public:
+  ErrorLines();
+  // The last few, as the end of a sentence; empty where there are none.
+  std::string Said() const;
+
+ private:
+  uint64_t begin_;
+};
 // A line of our own among the library's.
 void LogLine(LogLevel level, const std::string& line);
 // Says which settings have no known place in the library's structs; nothing where `settings` is

@@ -4,6 +4,7 @@
 
 #include "error.h"
 #include "model-params.h"
+#include "progress.h"
 
 namespace hoshikage {
 namespace {
@@ -30,6 +31,7 @@ bool OnProgress(float fraction, void*) {
   ProgressState* state = ProgressState::current;
   if (!state) return true;  // counts as never called
   state->fired = true;
+  Advance(Lane::kOther);
   try {
     if ((*state->progress)(fraction)) return true;
   } catch (...) {
@@ -52,12 +54,14 @@ std::shared_ptr<Model> Model::Load(std::shared_ptr<Library> library, const Model
     const AbiLayout& layout = library->abi().model_params;
     Poke(layout, &params.block, "progress_callback", static_cast<ProgressCallback>(OnProgress));
   }
+  const ErrorLines errors;
+  const LongCall long_call(Lane::kOther);
   llama_model* handle = Guard("model_load_failed", "llama_model_load_from_file", [&] {
     return api.llama_model_load_from_file(options.path.c_str(), params.block);
   });
   if (!handle) {
     if (state.cancelled) throw Error("cancelled", "the load was cancelled");
-    throw Error("model_load_failed", "libllama could not load " + options.path);
+    throw Error("model_load_failed", "libllama could not load " + options.path + errors.Said());
   }
   std::shared_ptr<Model> model(new Model(std::move(library), handle));  // private constructor
   model->tensor_split_ = std::move(params.tensor_split);
@@ -124,6 +128,7 @@ std::vector<Token> Model::Tokenize(const std::vector<TextSegment>& segments,
     if (segment.text.size() > INT32_MAX / 2) throw Error("invalid_argument", "text too long");
     const bool special_around = add_special && first;
     first = false;
+    const LongCall long_call(Lane::kOther);
     Guard("invalid_argument", "llama_tokenize", [&] {
       const int32_t length = static_cast<int32_t>(segment.text.size());
       std::vector<Token> part(segment.text.size() + 8);
