@@ -18,6 +18,7 @@ import { locateModel } from './resources/locate.js';
 import { MemoryGuard } from './resources/memory-guard.js';
 import { ModelPool } from './resources/pool.js';
 import { purposeOf } from './resources/purpose.js';
+import { restAfterUse } from './resources/rest.js';
 import { findStatePlace } from './resources/state-place.js';
 import { StateCache } from './resources/states.js';
 
@@ -29,6 +30,8 @@ export interface Rooms {
   readonly events: EventBus;
   readonly states: StateCache;
   readonly renderer: TemplateRenderer;
+  /** Ends the giving back of memory while no model is there. */
+  stopResting(): void;
 }
 
 /** Builds the rooms and has the library looked at. Code: map_broken. */
@@ -44,7 +47,12 @@ export async function buildRooms(config: Config, log: Log): Promise<Rooms> {
   library.onChange(() => pool.renew());
   catalog.onChange(() => pool.refresh((id) => catalog.get(id)));
   const renderer = new TemplateRenderer();
-  return { catalog, library, pool, events, states, renderer };
+  const stopResting = restAfterUse({
+    events,
+    busy: () => pool.status().residents.length > 0 || pool.status().queue.waiting.length > 0,
+    putDown: () => renderer.rest(),
+  });
+  return { catalog, library, pool, events, states, renderer, stopResting };
 }
 
 /** Where the states go is found out beside the start: a disk that does not answer holds up nothing. */
@@ -93,7 +101,8 @@ function makePool(
 
 /** Ends what runs in the rooms. */
 export async function closeRooms(rooms: Rooms): Promise<void> {
-  const { catalog, library, pool, states, renderer } = rooms;
+  const { catalog, library, pool, states, renderer, stopResting } = rooms;
+  stopResting();
   catalog.close();
   await Promise.all([pool.stop(0), library.close(), renderer.close()]);
   await states.close();

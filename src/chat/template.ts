@@ -1,7 +1,7 @@
 /**
- * Renders chat templates in one warm worker thread, which is killed when a template takes too long
- * and started again for the next one. Owned by the server; runs on its main thread. It must never
- * render there itself: a hostile template would stop every other request.
+ * Renders chat templates in one warm worker thread, which is killed when a template takes too long or
+ * nobody needs it, and started again for the next one. Owned by the server; runs on its main thread.
+ * It must never render there itself: a hostile template would stop every other request.
  */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -62,6 +62,11 @@ export class TemplateRenderer {
   /** Starts the worker, so that it is ready when it is needed; costs nothing where it runs. */
   warm(): void {
     if (!this.#closed) this.#worker ??= this.#spawn();
+  }
+
+  /** Ends the worker where nothing is rendered: it is a heap of its own, and the next one starts soon. */
+  async rest(): Promise<void> {
+    if (!this.#running) await this.#drop();
   }
 
   /** Ends the worker; what waits is refused. Idempotent. */

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import type { Worker } from 'node:worker_threads';
 import { limitsFor } from '../../src/chat/jinja.js';
 import { TemplateRenderer } from '../../src/chat/template.js';
+
+const workers: Worker[] = [];
+process.on('worker', (worker) => workers.push(worker));
+/** How many worker threads run now. */
+const running = () => workers.filter(({ threadId }) => threadId !== -1).length;
 
 const limits = limitsFor(1, 100);
 const SLOW = '{% for i in range(9000) %}{% for j in range(9000) %}x{% endfor %}{% endfor %}';
@@ -27,6 +33,17 @@ describe('template renderer', () => {
       await Promise.all(many),
       many.map((_, i) => String(i)),
     );
+  });
+
+  it('ends its worker to rest, unless it renders, and goes on with a new one', async () => {
+    await renderer.render('a', {}, { limits });
+    assert.equal(running(), 1);
+    await renderer.rest();
+    assert.equal(running(), 0);
+    const again = renderer.render('b', {}, { limits });
+    await renderer.rest();
+    assert.equal(await again, 'b');
+    assert.equal(running(), 1);
   });
 
   it('refuses what cannot be handed to the worker', async () => {
