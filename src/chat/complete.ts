@@ -101,10 +101,12 @@ export async function* completeChat(
   const { signal } = asked;
   let spent = { queueMs: 0, loadMs: 0, retriedMs: 0 };
   for (let isLast = !deps.config.retryOnCrash; ; isLast = true) {
-    const lease = await deps.pool.acquire(entry, asked);
-    const begun = performance.now();
+    let begun = performance.now();
+    let lease: Lease | null = null;
     let isSaid = false;
     try {
+      lease = await deps.pool.acquire(entry, asked);
+      begun = performance.now();
       for await (const event of runWithLease(deps, request, { lease, signal })) {
         if (event.type === 'text') isSaid = !whole;
         yield event.type === 'end' ? { ...event, timings: sum(event.timings, spent) } : event;
@@ -113,10 +115,10 @@ export async function* completeChat(
     } catch (thrown) {
       if (isLast || isSaid || signal.aborted || !isEngineLoss(thrown)) throw thrown;
     } finally {
-      lease.release();
+      lease?.release();
     }
-    const retriedMs = performance.now() - begun;
-    spent = { queueMs: lease.queuedMs, loadMs: lease.loadMs, retriedMs };
+    const { queuedMs: queueMs = 0, loadMs = 0 } = lease ?? {};
+    spent = { queueMs, loadMs, retriedMs: performance.now() - begun };
   }
 }
 

@@ -6,7 +6,7 @@ import type { Engine } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { ModelCatalog } from '../models/catalog.js';
 import { isEngineLoss } from '../resources/engine-loss.js';
-import type { AcquireOptions } from '../resources/lease.js';
+import type { AcquireOptions, Lease } from '../resources/lease.js';
 import type { ModelPool } from '../resources/pool.js';
 
 /** What this room works with. */
@@ -34,13 +34,14 @@ export async function withModel<T>(
   const entry = deps.catalog.get(model);
   if (!entry) throw new HoshikageError('model_not_found', { model, param: 'model' });
   for (let isLast = !deps.config.retryOnCrash; ; isLast = true) {
-    const lease = await deps.pool.acquire(entry, { ...run, need: 'model' });
+    let lease: Lease | null = null;
     try {
+      lease = await deps.pool.acquire(entry, { ...run, need: 'model' });
       return await work(lease.engine);
     } catch (thrown) {
       if (isLast || run.signal.aborted || !isEngineLoss(thrown)) throw thrown;
     } finally {
-      lease.release();
+      lease?.release();
     }
   }
 }

@@ -2,7 +2,7 @@
  * From a HoshikageError to what a client sees: OpenAI's error object, status and headers. Runs in the
  * server; pure. It must never show a cause: that is for the log.
  */
-import { describe, HoshikageError, toHoshikageError, words } from '../errors.js';
+import { describe, type ErrorDetails, HoshikageError, toHoshikageError, words } from '../errors.js';
 
 /** OpenAI's error object; `message` is Japanese, then English, on one line. */
 export interface ErrorBody {
@@ -14,6 +14,11 @@ export interface ErrorBody {
     /** Only with context_length_exceeded. */
     readonly n_prompt_tokens?: number;
     readonly n_ctx?: number;
+    /** Only with memory_short. */
+    readonly needed_bytes?: number;
+    readonly free_bytes?: number;
+    /** Only with model_held. */
+    readonly crashes?: number;
   };
 }
 
@@ -22,20 +27,27 @@ export function bilingual({ code, details }: Pick<HoshikageError, 'code' | 'deta
   return `${words(code, 'ja', details)} / ${words(code, 'en', details)}`;
 }
 
+/** Details that a program may want to calculate with. */
+const FIGURES = ['n_prompt_tokens', 'n_ctx', 'needed_bytes', 'free_bytes', 'crashes'] as const;
+
 /** The body of an error answer, or of an error event in a stream. */
 export function errorBody(error: HoshikageError): ErrorBody {
   const { code, details } = error;
-  const { param, n_prompt_tokens: promptTokens, n_ctx: contextTokens } = details;
+  const { param } = details;
   return {
     error: {
       message: bilingual(error),
       type: isClientsPath(error) ? 'invalid_request_error' : describe(code).type,
       param: typeof param === 'string' ? param : null,
       code,
-      ...(typeof promptTokens === 'number' && { n_prompt_tokens: promptTokens }),
-      ...(typeof contextTokens === 'number' && { n_ctx: contextTokens }),
+      ...figuresOf(details),
     },
   };
+}
+
+function figuresOf(details: ErrorDetails): Partial<Record<(typeof FIGURES)[number], number>> {
+  const known = FIGURES.map((name) => [name, details[name]] as const);
+  return Object.fromEntries(known.filter(([, value]) => typeof value === 'number'));
 }
 
 /** An error answer with its own status and, where trying again may help, `Retry-After`. */

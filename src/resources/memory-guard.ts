@@ -71,6 +71,8 @@ export class MemoryGuard {
       needed: sizeText(needed),
       free: sizeText(free),
       short: sizeText(needed - free),
+      needed_bytes: needed,
+      free_bytes: free,
       advice: advice.en,
       advice_ja: advice.ja,
     });

@@ -72,13 +72,13 @@ export class ModelPool {
    * Makes the model resident, in its turn, also one that was held back for its crashes. Codes: those
    * of `acquire`.
    */
-  async load(entry: ModelEntry, { signal }: { readonly signal: AbortSignal }): Promise<void> {
+  async load(entry: ModelEntry, asked: Omit<AcquireOptions, 'need'>): Promise<void> {
     const { settings } = this.#deps;
     this.#residency.lift(this.#keyOf(entry));
     // Whoever asks for a model by name wants it to be there, also one that usually goes at once.
     const usual = keepAliveOf(settings, entry);
     const keepAliveMs = usual === 0 ? keepAliveOf(settings, { ...entry, settings: {} }) : usual;
-    (await this.acquire(entry, { signal, need: 'model', keepAliveMs })).release();
+    (await this.acquire(entry, { keepAliveMs, ...asked, need: 'model' })).release();
   }
 
   /**

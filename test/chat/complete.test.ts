@@ -292,6 +292,20 @@ describe('complete: an engine that is lost, with RETRY_ON_CRASH', () => {
     assert.deepEqual([twice.pool.released, off.pool.released, other.pool.released], [2, 1, 1]);
   });
 
+  it('is made good also where it was lost before it was ready', async () => {
+    const set = playing([['ok']]);
+    const acquire = set.pool.acquire.bind(set.pool);
+    set.pool.acquire = async () => {
+      set.pool.acquire = acquire;
+      throw lost.fail;
+    };
+    const { text, end } = await run(set);
+    assert.equal(text, 'ok');
+    assert.deepEqual([end.timings.queueMs, end.timings.loadMs], [1, 2]);
+    assert.ok(end.timings.retriedMs > 0);
+    assert.deepEqual([set.pool.given, set.pool.released], [1, 1]);
+  });
+
   it('is made good for each way an engine is lost', async () => {
     for (const code of ['engine_crashed', 'engine_hung', 'engine_out_of_memory'] as const) {
       const set = playing([[{ fail: new HoshikageError(code, { seconds: 1 }) }], ['ok']]);

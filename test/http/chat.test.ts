@@ -119,6 +119,37 @@ describe('chat: a JSON answer', () => {
     }
   });
 
+  it('says why there is no engine, with figures, and when to come again', async () => {
+    const GIB = 2 ** 30;
+    const cases = [
+      ['engine_crashed', { detail: 'SIGSEGV' }, '2', {}],
+      ['engine_hung', { seconds: 120 }, '2', {}],
+      ['engine_out_of_memory', {}, null, {}],
+      ['model_held', { model: 'm', crashes: 3 }, null, { crashes: 3 }],
+      [
+        'memory_short',
+        { model: 'm', needed: '3 GiB', free: '1 GiB', short: '2 GiB', advice: 'Lower N_CTX.' },
+        null,
+        { needed_bytes: 3 * GIB, free_bytes: GIB },
+      ],
+    ] as const;
+    for (const [code, details, retryAfter, figures] of cases) {
+      for (const stream of [false, true]) {
+        const { chat, pool } = fakeApp();
+        pool.refusal = new HoshikageError(code, { ...details, ...figures });
+        const response = await chat({ stream });
+        assert.deepEqual(
+          [response.status, response.headers.get('retry-after')],
+          [503, retryAfter],
+          code,
+        );
+        const { message, ...rest } = await errorOf(response);
+        assert.deepEqual(rest, { type: 'server_error', param: null, code, ...figures });
+        assert.doesNotMatch(message, /\?/);
+      }
+    }
+  });
+
   it('says a header when control texts had to be broken up', async () => {
     const template = '{{ messages[0].content|length }}{{ messages[0].content }}';
     const { chat } = fakeApp({ engine: new FakeEngine({ model: { chatTemplate: template } }) });

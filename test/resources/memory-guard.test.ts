@@ -103,6 +103,7 @@ describe('a model that cannot fit', () => {
     assert.equal(error.details.needed, '23.1 GiB');
     assert.equal(error.details.free, '11.5 GiB');
     assert.equal(error.details.short, '11.6 GiB');
+    assert.ok(Number(error.details.needed_bytes) > Number(error.details.free_bytes));
     assert.match(words('memory_short', 'ja', error.details), /11\.6 GiB 足りません.*N_CTX/);
     assert.match(words('memory_short', 'en', error.details), /11\.6 GiB more .* N_CTX/);
   });
