@@ -8,6 +8,7 @@ import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../src/config.js';
 import { describe, HoshikageError, isErrorCode } from '../src/errors.js';
+import { isRecord } from '../src/models/map-file.js';
 import { isAlive } from '../src/models/pid-file.js';
 import { Refusal } from './fail.js';
 import type { Words } from './print.js';
@@ -36,22 +37,50 @@ export const NO_ANSWER: Words = {
 const TRIES = 3;
 const PAUSE_MS = 500;
 const TRY_LIMIT_MS = 2000;
+/** A stopping server ends that long after its grace, whatever happens. */
+const STOP_MARGIN_MS = 60_000;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** The server that run.json names, if its process is there; null otherwise. */
 export function findServer(config: Pick<Config, 'runFile'>): RunningServer | null {
-  let found: unknown;
-  try {
-    found = JSON.parse(readFileSync(config.runFile, 'utf8'));
-  } catch {
-    return null;
-  }
-  if (typeof found !== 'object' || found === null) return null;
-  const { pid, host, port, token } = found as Record<string, unknown>; // each is checked below
-  if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0) return null;
+  const { pid, host, port, token } = readRunFile(config) ?? {};
+  if (!isPid(pid)) return null;
   if (typeof host !== 'string' || typeof token !== 'string') return null;
   if (typeof port !== 'number' || port < 1 || port > 65_535) return null;
   return isAlive(pid) ? { pid, host: reachable(host), port, token } : null;
+}
+
+/** A server that takes no more requests and lets the running ones finish. */
+export interface StoppingServer {
+  readonly pid: number;
+  /** How long they may still take, ms. */
+  readonly leftMs: number;
+}
+
+/** The server that run.json says is stopping, if its process is there; null otherwise. */
+export function findStopping(config: Pick<Config, 'runFile'>): StoppingServer | null {
+  const { pid, stopping } = readRunFile(config) ?? {};
+  if (!isPid(pid) || !isRecord(stopping) || !isAlive(pid)) return null;
+  const { since, grace_ms: graceMs } = stopping;
+  if (typeof since !== 'number' || typeof graceMs !== 'number') return null;
+  const leftMs = since + graceMs - Date.now();
+  // It would be long gone: the number belongs to another process now.
+  return leftMs < -STOP_MARGIN_MS ? null : { pid, leftMs: Math.max(0, leftMs) };
+}
+
+function readRunFile({
+  runFile,
+}: Pick<Config, 'runFile'>): Readonly<Record<string, unknown>> | null {
+  try {
+    const found: unknown = JSON.parse(readFileSync(runFile, 'utf8'));
+    return isRecord(found) ? found : null;
+  } catch {
+    return null;
+  }
+}
+
+function isPid(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value > 0;
 }
 
 /** An address to connect to: "all addresses" is none. */
@@ -65,14 +94,17 @@ export interface AskOptions {
   readonly body?: object;
   /** What fills the words of a refusal. */
   readonly details?: Readonly<Record<string, string>>;
-  /** How long one try may take; 2 s by default. */
+  /** How long one try may take; 2 s by default, Infinity = as long as it takes. */
   readonly limitMs?: number;
+  /** Ends the waiting; what the server does meanwhile is its own matter. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Asks the server, three times at most: again only where no answer came, or one that says "in a moment".
  * Gives null where it does not answer or is not ours, so that
  * the caller may change the file; throws HoshikageError or Refusal where it refuses.
+ * Code besides the server's: cancelled.
  */
 export async function ask(
   server: RunningServer,
@@ -86,6 +118,7 @@ export async function ask(
       status: 0,
       body: null,
     }));
+    if (options.signal?.aborted) throw new HoshikageError('cancelled');
     if (body && status >= 200 && status < 300) return { body, status, retried };
     if (!isPassing(status, body) || attempt === TRIES) {
       // 401 and 403: run.json is not this server's. Without our error shape: another program.
@@ -97,7 +130,7 @@ export async function ask(
     }
     // Something was sent and no answer came: it may have been done.
     retried ||= status === 0;
-    await sleep(PAUSE_MS);
+    await sleep(PAUSE_MS, undefined, { signal: options.signal });
   }
 }
 
@@ -140,12 +173,13 @@ export function askOnce(
   { host, port, token }: RunningServer,
   method: string,
   path: string,
-  { body, limitMs = TRY_LIMIT_MS }: AskOptions,
+  { body, limitMs = TRY_LIMIT_MS, signal: leaving }: AskOptions,
 ): Promise<RawAnswer> {
   const payload = body === undefined ? undefined : JSON.stringify(body);
   // An agent of its own: the global one follows proxy variables where Node was told to.
   const agent = new Agent({ keepAlive: false });
-  const signal = AbortSignal.timeout(limitMs);
+  const deadline = Number.isFinite(limitMs) ? [AbortSignal.timeout(limitMs)] : [];
+  const signal = AbortSignal.any([...deadline, ...(leaving ? [leaving] : [])]);
   const headers = {
     authorization: `Bearer ${token}`,
     accept: 'application/json',

@@ -6,6 +6,7 @@
 import type { Config, Language } from '../src/config.js';
 import type { Diagnosis } from '../src/doctor/doctor.js';
 import type { ServerReport } from '../src/doctor/patient.js';
+import { isRecord } from '../src/models/map-file.js';
 import type { Words } from './print.js';
 
 /** What it is asked for, once. */
@@ -62,10 +63,6 @@ async function askServer({
   const whole = await get('/v1/status', apiKey ?? server.token);
   const status = whole.status === 200 && whole.body ? whole.body : { library: owned.body.library };
   return { pid, host, port, status, refused: false };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }
 
 // Ending would wait for what hangs.

@@ -5,7 +5,7 @@
  */
 import type { Language } from '../src/config.js';
 import { describe, HoshikageError, toHoshikageError, words } from '../src/errors.js';
-import { plain } from './print.js';
+import { plain, type Words } from './print.js';
 
 /** What a process of ours may end with. */
 export type ExitCode = 0 | 1 | 2 | 129 | 130 | 143;
@@ -13,14 +13,23 @@ export type ExitCode = 0 | 1 | 2 | 129 | 130 | 143;
 /** What a process ends with that a signal has ended. */
 export const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
-/** The work was ended by a signal, and what it had begun has been taken back. */
+const NOTHING_DONE: Words = {
+  ja: '中断しました。何も変えていません',
+  en: 'Interrupted; nothing was changed',
+};
+
+/** The work was ended by a signal; as a rule what it had begun has been taken back. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
   readonly exitCode: ExitCode;
 
-  constructor(signal: keyof typeof SIGNAL_EXITS, cause: unknown) {
+  /** What became of the work. */
+  readonly words: Words;
+
+  constructor(signal: keyof typeof SIGNAL_EXITS, cause: unknown, words: Words = NOTHING_DONE) {
     super(signal, { cause });
     this.exitCode = SIGNAL_EXITS[signal];
+    this.words = words;
   }
 }
 
@@ -43,7 +52,7 @@ export function fail(thrown: unknown, language: Language, lines: readonly string
   }
   const other = language === 'ja' ? 'en' : 'ja';
   if (thrown instanceof Interrupted) {
-    show([INTERRUPTED[language], INTERRUPTED[other]]);
+    show([thrown.words[language], thrown.words[other]]);
     return thrown.exitCode;
   }
   const error = toHoshikageError(thrown);
@@ -55,11 +64,6 @@ export function fail(thrown: unknown, language: Language, lines: readonly string
   if (error.code === 'internal_error') show([detail(error.cause)]);
   return describe(error.code).exit;
 }
-
-const INTERRUPTED = {
-  ja: '中断しました。何も変えていません',
-  en: 'Interrupted; nothing was changed',
-};
 
 /** A usage error with its reason in both languages. */
 export function usageError(reason: { ja: string; en: string }): HoshikageError {

@@ -10,7 +10,7 @@ import type { LibraryStore } from '../src/library/store.js';
 import type { TryLock } from '../src/models/lock.js';
 import { ask, findServer } from './admin-client.js';
 import { Interrupted, type SIGNAL_EXITS, usageError } from './fail.js';
-import { ownCommand } from './print.js';
+import { ownCommand, type Words } from './print.js';
 
 /** What a command on libraries works with. */
 export interface LocalLibraries {
@@ -150,9 +150,13 @@ export async function serverLibrary(
 
 /**
  * Runs `work` with a signal that Ctrl-C and an end from outside abort; what it has begun is then taken
- * back before the process ends. Throws Interrupted where the work ended by that.
+ * back before the process ends. Throws Interrupted where the work ended by that; `words` say what became
+ * of it where something has changed.
  */
-export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function untilInterrupted<T>(
+  work: (signal: AbortSignal) => Promise<T>,
+  words?: Words,
+): Promise<T> {
   const abort = new AbortController();
   let came: keyof typeof SIGNAL_EXITS = 'SIGINT';
   const stop = (signal: NodeJS.Signals): void => {
@@ -164,7 +168,7 @@ export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise
   try {
     return await work(abort.signal);
   } catch (error) {
-    if (abort.signal.aborted && isCancelled(error)) throw new Interrupted(came, error);
+    if (abort.signal.aborted && isCancelled(error)) throw new Interrupted(came, error, words);
     throw error;
   } finally {
     for (const name of signals) process.off(name, stop);

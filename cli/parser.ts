@@ -9,6 +9,8 @@ import { addCommand } from './commands/add.js';
 import { doctorCommand } from './commands/doctor.js';
 import { libCommand } from './commands/lib.js';
 import { listCommand } from './commands/list.js';
+import { loadCommand } from './commands/load.js';
+import { psCommand } from './commands/ps.js';
 import { removeCommand } from './commands/remove.js';
 import { serveCommand } from './commands/serve.js';
 import { type ExitCode, fail, usageError } from './fail.js';
@@ -21,6 +23,8 @@ const COMMANDS: readonly Command[] = [
   addCommand,
   removeCommand,
   listCommand,
+  psCommand,
+  loadCommand,
   libCommand,
   doctorCommand,
 ];

@@ -85,3 +85,43 @@ export function formatBytes(bytes: number): string {
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }
+
+/** A length of time as people read it, in one or two units: `8 s`, `3 min 20 s`, `2 h 5 min`, `4 d 1 h`. */
+export function formatSpan(ms: number, language: Language): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  const [minutes, hours, days] = [60, 3600, 86_400].map((one) => Math.floor(seconds / one));
+  const units = language === 'ja' ? ['日', '時間', '分', '秒'] : ['d', 'h', 'min', 's'];
+  const values = [days ?? 0, (hours ?? 0) % 24, (minutes ?? 0) % 60, seconds % 60];
+  const first = values.findIndex((value) => value > 0);
+  if (first < 0) return `0 ${units[3]}`;
+  return values
+    .slice(first, first + 2)
+    .map((value, index) => (value > 0 ? `${value} ${units[first + index]}` : ''))
+    .filter((part) => part !== '')
+    .join(' ');
+}
+
+/** Parts of a whole as a bar of `width` characters; a part that is there at all has one at least. */
+export function barOf(
+  parts: readonly (readonly [amount: number, mark: string])[],
+  width: number,
+): string {
+  const whole = parts.reduce((sum, [amount]) => sum + amount, 0);
+  if (whole <= 0) return ' '.repeat(width);
+  const cells = parts.map(([amount, mark]) =>
+    mark.repeat(amount > 0 ? Math.max(1, Math.round((amount / whole) * width)) : 0),
+  );
+  // Rounding is paid for by the longest.
+  const longest = cells.reduce(
+    (at, cell, index) => (cell.length > (cells[at]?.length ?? 0) ? index : at),
+    0,
+  );
+  const surplus = cells.join('').length - width;
+  return cells
+    .map((cell, index) => {
+      if (index !== longest) return cell;
+      const length = Math.max(0, cell.length - surplus);
+      return cell.slice(0, 1).repeat(length);
+    })
+    .join('');
+}

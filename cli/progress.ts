@@ -1,5 +1,5 @@
 /**
- * How far a download is, on standard error: one line that is drawn again on a terminal, a few plain
+ * How far a download or a load is, on standard error: one line that is drawn again on a terminal, a few plain
  * lines elsewhere. Runs in the CLI process. It keeps no timer.
  */
 import { displayWidth, formatBytes, plain } from './print.js';
@@ -15,20 +15,51 @@ interface Screen {
   write(text: string): unknown;
 }
 
+/** One line of a terminal that is drawn again and again, and taken away in the end. */
+class RedrawnLine {
+  readonly #screen: Screen;
+  readonly #now: () => number;
+  #drawnAt = Number.NEGATIVE_INFINITY;
+  #width = 0;
+
+  constructor(screen: Screen, now: () => number) {
+    this.#screen = screen;
+    this.#now = now;
+  }
+
+  /** Draws what `line` makes of the columns there are, unless it was drawn just before. */
+  draw(line: (columns: number) => string, isLast: boolean): void {
+    const now = this.#now();
+    if (now - this.#drawnAt < REDRAW_MS && !isLast) return;
+    this.#drawnAt = now;
+    const text = line((this.#screen.columns ?? 80) - 1);
+    const width = displayWidth(text);
+    this.#screen.write(`\r${text}${' '.repeat(Math.max(0, this.#width - width))}`);
+    this.#width = width;
+  }
+
+  /** Takes the line away; the next one is drawn at once. */
+  clear(): void {
+    if (this.#width > 0) this.#screen.write(`\r${' '.repeat(this.#width)}\r`);
+    this.#width = 0;
+    this.#drawnAt = Number.NEGATIVE_INFINITY;
+  }
+}
+
 /** Shows downloads, one after the other. Call `clear` at the end, however it came. */
 export class DownloadProgress {
   readonly #screen: Screen;
   readonly #now: () => number;
+  readonly #line: RedrawnLine;
   #name = '';
   #startedAt = 0;
-  #drawnAt = Number.NEGATIVE_INFINITY;
-  #width = 0;
   /** The last tenth that was told in plain lines. */
   #tenth = 0;
 
   constructor(screen: Screen = process.stderr, now: () => number = () => performance.now()) {
     this.#screen = screen;
     this.#now = now;
+    this.#line = new RedrawnLine(screen, now);
   }
 
   /** Bytes so far; `total` is null where it is not known. */
@@ -40,33 +71,25 @@ export class DownloadProgress {
 
   /** Takes the line away. */
   clear(): void {
-    if (this.#width > 0) this.#screen.write(`\r${' '.repeat(this.#width)}\r`);
-    this.#width = 0;
+    this.#line.clear();
   }
 
   #begin(name: string, total: number | null): void {
     this.clear();
     this.#name = name;
     this.#startedAt = this.#now();
-    this.#drawnAt = Number.NEGATIVE_INFINITY;
     this.#tenth = 0;
     if (this.#screen.isTTY) return;
     this.#screen.write(`${plain(name)}${total === null ? '' : `  ${formatBytes(total)}`}\n`);
   }
 
   #draw(received: number, total: number | null): void {
-    const now = this.#now();
-    if (now - this.#drawnAt < REDRAW_MS && received !== total) return;
-    this.#drawnAt = now;
-    const columns = this.#screen.columns ?? 80;
-    const short = this.#line(received, total, (now - this.#startedAt) / 1000, columns - 1);
-    const width = displayWidth(short);
-    this.#screen.write(`\r${short}${' '.repeat(Math.max(0, this.#width - width))}`);
-    this.#width = width;
+    const seconds = (this.#now() - this.#startedAt) / 1000;
+    this.#line.draw((columns) => this.#text(received, total, seconds, columns), received === total);
   }
 
   /** The line in as many columns as there are: first the name goes, then the bar, then the rest. */
-  #line(received: number, total: number | null, seconds: number, columns: number): string {
+  #text(received: number, total: number | null, seconds: number, columns: number): string {
     const name = plain(this.#name);
     const rate = seconds > 0.2 ? received / seconds : 0;
     const speed = rate > 0 ? [`${(rate / 1024 / 1024).toFixed(1)} MiB/s`] : [];
@@ -74,16 +97,13 @@ export class DownloadProgress {
       const size = formatBytes(received);
       return widest([[name, size, ...speed], [size, ...speed], [size]], columns);
     }
-    const bar = (width: number): string => {
-      const filled = Math.floor((received / total) * width);
-      return `[${'#'.repeat(filled)}${'-'.repeat(width - filled)}]`;
-    };
     const left = rate > 0 ? [duration((total - received) / rate)] : [];
     const sizes = `${formatBytes(received)} / ${formatBytes(total)}`;
     const facts = [sizes, ...speed, ...left];
+    const bars = BAR_WIDTHS.map((width) => barText(received / total, width));
     const lines = [
-      ...BAR_WIDTHS.map((width) => [name, bar(width), ...facts]),
-      ...BAR_WIDTHS.map((width) => [bar(width), ...facts]),
+      ...bars.map((bar) => [name, bar, ...facts]),
+      ...bars.map((bar) => [bar, ...facts]),
       ...[facts, [sizes, ...left], [sizes]],
     ];
     return widest(lines, columns);
@@ -97,6 +117,57 @@ export class DownloadProgress {
     // A few lines are enough for a log.
     if (tenth % 5 === 0) this.#screen.write(`  ${tenth * 10} %  ${formatBytes(received)}\n`);
   }
+}
+
+/** Shows how far the load of a model is. Call `clear` at the end, however it came. */
+export class LoadProgress {
+  readonly #screen: Screen;
+  readonly #now: () => number;
+  readonly #line: RedrawnLine;
+  readonly #startedAt: number;
+  #told = '';
+
+  constructor(screen: Screen = process.stderr, now: () => number = () => performance.now()) {
+    this.#screen = screen;
+    this.#now = now;
+    this.#line = new RedrawnLine(screen, now);
+    this.#startedAt = now();
+  }
+
+  /** What is going on, and how much of it is done (0 to 1; null where that is not known). */
+  update(what: string, done: number | null): void {
+    if (!this.#screen.isTTY) {
+      this.#tell(plain(what));
+      return;
+    }
+    const percent = done === null ? [] : [`${Math.floor(done * 100)} %`];
+    const time = duration((this.#now() - this.#startedAt) / 1000);
+    const bars = done === null ? [] : BAR_WIDTHS.map((width) => [barText(done, width)]);
+    const facts = [...percent, time];
+    const lines = [
+      ...bars.map((bar) => [plain(what), ...bar, ...facts]),
+      [plain(what), ...facts],
+      facts,
+    ];
+    this.#line.draw((columns) => widest(lines, columns), done === 1);
+  }
+
+  /** Takes the line away. */
+  clear(): void {
+    this.#line.clear();
+  }
+
+  /** In a log, each thing that goes on is a line, once. */
+  #tell(what: string): void {
+    if (what === this.#told) return;
+    this.#told = what;
+    this.#screen.write(`${what}\n`);
+  }
+}
+
+function barText(part: number, width: number): string {
+  const filled = Math.floor(Math.min(1, Math.max(0, part)) * width);
+  return `[${'#'.repeat(filled)}${'-'.repeat(width - filled)}]`;
 }
 
 /** The first line that fits; where none does, none. */

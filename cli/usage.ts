@@ -31,6 +31,9 @@ const SYNTAX: Readonly<Record<string, string>> = {
   remove: 'remove <ALIAS>',
   list: 'list [--json]',
   ls: 'ls [--json]',
+  ps: 'ps [--json]',
+  load: 'load <ALIAS> [--keep-alive <TIME>]',
+  unload: 'unload [ALIAS]',
   lib: 'lib <list | install | use | check | rollback | rm>',
   'lib list': 'lib list [--json]',
   'lib ls': 'lib ls [--json]',
@@ -41,8 +44,8 @@ const SYNTAX: Readonly<Record<string, string>> = {
   'lib rm': 'lib rm <ID>',
   doctor: 'doctor [--json]',
 };
-const OVERVIEW = '[serve | add | rm | list | lib | doctor]';
-const WITH_VALUE = ['--lang', '--port', '-p', '--host', '--version'];
+const OVERVIEW = '[serve | add | rm | list | ps | load | unload | lib | doctor]';
+const WITH_VALUE = ['--lang', '--port', '-p', '--host', '--version', '--keep-alive'];
 
 /** Puts what the parser said of these arguments into words. */
 export function wrongUsage(args: readonly string[], said: string): WrongUsage {

@@ -9,6 +9,7 @@ import type { CatalogueEntry } from './errors/entry.js';
 import { LIBRARY_ERRORS } from './errors/library.js';
 import { MODEL_ERRORS } from './errors/model.js';
 import { REQUEST_ERRORS } from './errors/request.js';
+import { SERVER_ERRORS } from './errors/server.js';
 
 /** `{name}` in a text is replaced by `details.name`. docs/ERRORS.md lists every code; a test compares. */
 export const CATALOGUE = {
@@ -16,6 +17,7 @@ export const CATALOGUE = {
   ...MODEL_ERRORS,
   ...ENGINE_ERRORS,
   ...LIBRARY_ERRORS,
+  ...SERVER_ERRORS,
 } as const satisfies Record<string, CatalogueEntry>;
 
 /** Every code that can reach a user; the same string in C++, IPC, HTTP, CLI and log. */

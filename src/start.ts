@@ -165,13 +165,14 @@ function runningServer(config: Config, started: Started): RunningServer {
       const drained = rooms.pool.stop(graceMs);
       closed ??= (async () => {
         // From here on the CLI works on the files; a new server may already have written its own.
-        await removeRunFile(config, token);
+        await markStopping(config, token, graceMs);
         const quiet = closeListener(server);
         await drained;
         ending.abort();
         await quiet(FLUSH_MS);
         closeServer(server);
         await rooms.close();
+        await removeRunFile(config, token);
       })();
       await drained;
       await closed;
@@ -210,15 +211,29 @@ async function writeRunFile(
   { runFile, host }: Config,
   facts: { readonly port: number; readonly token: string; readonly version: string },
 ): Promise<void> {
+  await putRunFile(runFile, { pid: process.pid, host, ...facts });
+}
+
+async function putRunFile(runFile: string, content: object): Promise<void> {
   const temporary = `${runFile}.${process.pid}.tmp`;
-  const content = JSON.stringify({ pid: process.pid, host, ...facts });
   try {
-    await writeFile(temporary, content, { mode: 0o600 });
+    await writeFile(temporary, JSON.stringify(content), { mode: 0o600 });
     await rename(temporary, runFile);
   } catch (error) {
     await unlink(temporary).catch(() => {});
     throw error;
   }
+}
+
+/**
+ * Tells the CLI that we listen no more and how long running answers may still take; where our run.json
+ * cannot be written any more it goes at once.
+ */
+async function markStopping({ runFile }: Config, token: string, graceMs: number): Promise<void> {
+  const content = await readFile(runFile, 'utf8').catch(() => '');
+  if (!content.includes(token)) return;
+  const stopping = { pid: process.pid, token, stopping: { since: Date.now(), grace_ms: graceMs } };
+  await putRunFile(runFile, stopping).catch(() => unlink(runFile).catch(() => {}));
 }
 
 /** Removes our run.json, and only ours. */

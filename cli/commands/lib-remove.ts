@@ -68,7 +68,12 @@ async function inUse({ config, places }: LocalLibraries): Promise<readonly Used[
   const live = await serverLibrary(config);
   const silent = live ? null : findServer(config);
   if (silent) {
-    throw new HoshikageError('server_silent', { pid: silent.pid, path: config.runFile });
+    throw new HoshikageError('server_silent', {
+      pid: silent.pid,
+      path: config.runFile,
+      what: 'nobody knows which libllama it uses',
+      what_ja: 'どの libllama を使っているか分かりません',
+    });
   }
   return [
     ...(live ? [{ path: live.path, id: live.id }] : []),

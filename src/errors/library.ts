@@ -68,13 +68,6 @@ export const LIBRARY_ERRORS = {
     ja: '{id} は使用中なので消せません。先に npx hoshikage lib use default か、lib use <別の名前> で切り替えてください(HOSHIKAGE_LIB_PATH が指しているなら、その設定を消してください)',
     en: '{id} is in use and cannot be removed; switch first with npx hoshikage lib use default, or lib use <another> (where HOSHIKAGE_LIB_PATH names it, remove that setting)',
   },
-  server_silent: {
-    status: 503,
-    type: 'server_error',
-    exit: 1,
-    ja: 'サーバー(pid {pid})が応答しないので、どの libllama を使っているか分かりません。サーバーを止めてから、やり直してください({path})',
-    en: 'The server (pid {pid}) does not answer, so nobody knows which libllama it uses; stop it and try again ({path})',
-  },
   library_not_ours: {
     status: 409,
     type: 'invalid_request_error',

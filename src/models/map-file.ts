@@ -91,7 +91,8 @@ function deserialise(text: string): RawMap {
   );
 }
 
-function isRecord(value: unknown): value is RawEntry {
+/** Whether a value of JSON is an object with members to look at. */
+export function isRecord(value: unknown): value is RawEntry {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

@@ -3,65 +3,11 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import { ask, findServer, type RunningServer } from '../../cli/admin-client.js';
+import { ask, findServer, findStopping, type RunningServer } from '../../cli/admin-client.js';
 import { Refusal } from '../../cli/fail.js';
-import { type CommandUser, commandUser } from '../helpers/command.js';
-
-interface Seen {
-  readonly method: string | undefined;
-  readonly url: string | undefined;
-  readonly authorization: string | undefined;
-  readonly body: unknown;
-}
-
-type Handler = (seen: Seen, response: ServerResponse) => void;
-
-/** A server on a free port of this process that answers as `handler` says. */
-async function fakeServer(
-  context: TestContext,
-  handler: Handler,
-): Promise<RunningServer & { readonly seen: Seen[] }> {
-  const seen: Seen[] = [];
-  const server = createServer((request, response) => {
-    void readBody(request).then((body) => {
-      const { method, url, headers } = request;
-      const one = { method, url, authorization: headers.authorization, body };
-      seen.push(one);
-      handler(one, response);
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  context.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  // address() of a listening TCP server is an AddressInfo.
-  const { port } = server.address() as AddressInfo;
-  return { pid: process.pid, host: '127.0.0.1', port, token: 'a1b2', seen };
-}
-
-async function readBody(request: IncomingMessage): Promise<unknown> {
-  let text = '';
-  for await (const part of request.setEncoding('utf8')) text += part;
-  return text === '' ? null : JSON.parse(text);
-}
-
-function answer(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(body));
-}
-
-const error = (code: string, message = `${code} ja / ${code} en`) => ({
-  error: { message, type: 'server_error', param: null, code },
-});
-
-function writeRunFile(user: CommandUser, { pid, host, port, token }: RunningServer): void {
-  user.writeFile(user.runFile, JSON.stringify({ pid, host, port, token, version: '0.0.0' }));
-}
+import { commandUser } from '../helpers/command.js';
+import { answer, error, fakeServer, writeRunFile } from '../helpers/fake-admin.js';
 
 /** The id of a process that has ended. */
 async function deadPid(): Promise<number> {
@@ -184,6 +130,31 @@ describe('run.json', () => {
     ]) {
       assert.equal(find(context, JSON.stringify({ ...good, ...wrong })), null);
     }
+  });
+});
+
+describe('run.json of a server that is stopping', () => {
+  const found = (context: TestContext, sinceMs: number, pid = process.pid) => {
+    const user = commandUser(context);
+    const stopping = { since: Date.now() - sinceMs, grace_ms: 30_000 };
+    user.writeFile(user.runFile, JSON.stringify({ pid, token: 't', stopping }));
+    return { server: findServer(user), stopping: findStopping(user) };
+  };
+
+  it('names no server to ask, but tells that it is stopping', (context) => {
+    const { server, stopping } = found(context, 10_000);
+    assert.equal(server, null);
+    assert.equal(stopping?.pid, process.pid);
+    assert(stopping.leftMs > 10_000 && stopping.leftMs <= 20_000, String(stopping.leftMs));
+  });
+
+  it('has no time left once its grace is over, and is another process long after it', (context) => {
+    assert.equal(found(context, 40_000).stopping?.leftMs, 0);
+    assert.equal(found(context, 200_000).stopping, null);
+  });
+
+  it('says nothing of a process that has ended', async (context) => {
+    assert.equal(found(context, 0, await deadPid()).stopping, null);
   });
 });
 

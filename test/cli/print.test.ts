@@ -1,7 +1,7 @@
 /** Tables and texts of the CLI. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { displayWidth, formatBytes, plain, table } from '../../cli/print.js';
+import { barOf, displayWidth, formatBytes, formatSpan, plain, table } from '../../cli/print.js';
 
 describe('a table', () => {
   it('lines up for Japanese and combining characters too', () => {
@@ -34,5 +34,28 @@ describe('a size', () => {
     assert.equal(formatBytes(1023), '1023 B');
     assert.equal(formatBytes(1536), '1.5 KiB');
     assert.equal(formatBytes(4.2 * 1024 ** 3), '4.2 GiB');
+  });
+});
+
+describe('a length of time', () => {
+  it('is said in its two largest units', () => {
+    const spans = [0, 400, 8000, 200_000, 7_500_000, 349_200_000, 3_600_000];
+    assert.deepEqual(
+      spans.map((ms) => formatSpan(ms, 'en')),
+      ['0 s', '0 s', '8 s', '3 min 20 s', '2 h 5 min', '4 d 1 h', '1 h'],
+    );
+    assert.equal(formatSpan(7_500_000, 'ja'), '2 時間 5 分');
+  });
+});
+
+describe('a bar', () => {
+  it('is as long as asked for, and shows the smallest part too', () => {
+    const bar = (...parts: [number, string][]) => barOf(parts, 10);
+    assert.equal(bar([5, '#'], [5, '.']), '#####.....');
+    assert.equal(bar([1, '#'], [1, '='], [998, '.']), '#=........');
+    assert.equal(bar([0, '#'], [0, '=']), ' '.repeat(10));
+    for (const part of [1, 3, 7, 33, 64, 99]) {
+      assert.equal(bar([part, '#'], [10, '='], [100 - part, '.']).length, 10);
+    }
   });
 });

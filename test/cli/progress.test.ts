@@ -1,7 +1,7 @@
 /** What a download shows while it runs, on a terminal and in a log. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DownloadProgress } from '../../cli/progress.js';
+import { DownloadProgress, LoadProgress } from '../../cli/progress.js';
 
 const MIB = 1024 * 1024;
 
@@ -75,5 +75,52 @@ describe('a download', () => {
     for (let part = 1; part <= 100; part += 1) at(part, (part / 100) * 10 * MIB);
     progress.clear();
     assert.equal(text(), 'pkg  10.0 MiB\n  50 %  5.0 MiB\n  100 %  10.0 MiB\n');
+  });
+});
+
+/** A load whose clock the test turns, and what it has written. */
+function loading(isTTY: boolean, columns = 80) {
+  let text = '';
+  let now = 0;
+  const write = (part: string) => {
+    text += part;
+  };
+  const progress = new LoadProgress({ isTTY, columns, write }, () => now);
+  return {
+    progress,
+    text: () => text,
+    at(ms: number, what: string, done: number | null) {
+      now = ms;
+      progress.update(what, done);
+    },
+  };
+}
+
+describe('a load', () => {
+  it('draws one line with how much is done and how long it takes, and takes it away', () => {
+    const { at, text, progress } = loading(true);
+    at(0, 'Waiting its turn: m', null);
+    at(7000, 'Loading m', 0.5);
+    assert.match(text(), /^\rWaiting its turn: m {2}0:00\r/);
+    const line = text().split('\r').at(-1)?.trimEnd() ?? '';
+    assert.equal(line, 'Loading m  [############------------]  50 %  0:07');
+    progress.clear();
+    assert.match(text(), /\r +\r$/);
+    assert.ok(!text().includes('\n'));
+  });
+
+  it('leaves out what does not fit', () => {
+    const { at, text } = loading(true, 20);
+    at(0, 'Loading a model of a long name', 0.25);
+    assert.equal(text(), '\r25 %  0:00');
+  });
+
+  it('is a line for each thing that goes on where nobody watches', () => {
+    const { at, text, progress } = loading(false);
+    at(0, 'Waiting its turn: m', null);
+    at(100, 'Loading m', 0.1);
+    at(200, 'Loading m', 0.9);
+    progress.clear();
+    assert.equal(text(), 'Waiting its turn: m\nLoading m\n');
   });
 });

@@ -82,6 +82,9 @@ describe('hoshikage serve', { concurrency: 2 }, () => {
     });
     assert.match(server.stdout(), /最大 30 秒待って.*もう一度 Ctrl-C/);
     assert.match(server.stdout(), /may finish within 30 s/);
+    const { code: shown, stdout } = await user.run(['ps']);
+    assert.equal(shown, 0);
+    assert.match(stdout, /is stopping: running answers may take (30|2\d) s more/);
     server.child.kill('SIGINT');
     const { code } = await within(server.ended, DEADLINE_MS, 'end of the server');
     assert.equal(code, 130);
