@@ -13,6 +13,7 @@ import { loadCommand } from './commands/load.js';
 import { psCommand } from './commands/ps.js';
 import { removeCommand } from './commands/remove.js';
 import { serveCommand } from './commands/serve.js';
+import { serviceCommand } from './commands/service.js';
 import { type ExitCode, fail, usageError } from './fail.js';
 import { type Command, type Common, createShell, markLiterals, type Shell } from './shell.js';
 import { PARSER_MARKS, wrongUsage } from './usage.js';
@@ -26,6 +27,7 @@ const COMMANDS: readonly Command[] = [
   psCommand,
   loadCommand,
   libCommand,
+  serviceCommand,
   doctorCommand,
 ];
 

@@ -42,9 +42,13 @@ const SYNTAX: Readonly<Record<string, string>> = {
   'lib check': 'lib check <ID | PATH | default> [--canary]',
   'lib rollback': 'lib rollback',
   'lib rm': 'lib rm <ID>',
+  service: 'service <install | uninstall | status>',
+  'service install': 'service install [--force]',
+  'service uninstall': 'service uninstall [--force]',
+  'service status': 'service status',
   doctor: 'doctor [--json]',
 };
-const OVERVIEW = '[serve | add | rm | list | ps | load | unload | lib | doctor]';
+const OVERVIEW = '[serve | add | rm | list | ps | load | unload | lib | service | doctor]';
 const WITH_VALUE = ['--lang', '--port', '-p', '--host', '--version', '--keep-alive'];
 
 /** Puts what the parser said of these arguments into words. */

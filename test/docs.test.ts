@@ -182,7 +182,7 @@ test('the CLI and docs/user-manual.md know the same commands and options', async
   );
   assert.deepEqual(manual('hoshikage ([a-z]+)'), sorted(commands.flatMap(({ names }) => names)));
   assert.deepEqual(
-    manual('hoshikage (lib [a-z]+)'),
+    manual('hoshikage ((?:lib|service) [a-z]+)'),
     sorted(inner.flatMap(({ outer, names }) => names.map((name) => `${outer} ${name}`))),
   );
   assert.deepEqual(manual('(--[a-z-]+)'), sorted(options));

@@ -86,7 +86,8 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   chat: ['resources', 'engine', 'models'],
   embed: ['resources', 'engine', 'models'],
   http: ['chat', 'embed', 'resources', 'models', 'config'],
-  doctor: ['config', 'models', 'binary', 'library', 'engine'],
+  service: [],
+  doctor: ['config', 'models', 'binary', 'library', 'engine', 'service'],
   start: ['http', 'config'],
   server: ['chat', 'resources', 'library', 'engine', 'models', 'config'],
   cli: ['models', 'config'],
@@ -101,7 +102,7 @@ const TYPES: Readonly<Record<string, readonly string[]>> = {
 /** Only when a command runs. */
 const WHEN_IT_RUNS: Readonly<Record<string, readonly string[]>> = {
   start: ['server'],
-  cli: ['start', 'install', 'canary', 'library', 'engine', 'chat', 'doctor'],
+  cli: ['start', 'install', 'canary', 'library', 'engine', 'chat', 'doctor', 'service'],
 };
 
 /** Packages that belong to one place. */

@@ -20,4 +20,21 @@ export const SERVER_ERRORS = {
     ja: 'サーバー(pid {pid})が応答しないので、{what}。サーバーを止めてから、やり直してください({path})',
     en: 'The server (pid {pid}) does not answer, so {what}; stop it and try again ({path})',
   },
+  service_unavailable: {
+    ...down,
+    ja: 'サービスにできません: {reason}',
+    en: 'It cannot be made a service: {reason}',
+  },
+  service_foreign: {
+    status: 409,
+    type: 'invalid_request_error',
+    exit: 1,
+    ja: '{path} は星影が書いたものではないので、触れていません。よければ --force を付けてください',
+    en: '{path} was not written by Hoshikage and was left alone; add --force if it may go',
+  },
+  service_failed: {
+    ...down,
+    ja: '{command} が失敗しました: {reason}',
+    en: '{command} failed: {reason}',
+  },
 } as const satisfies Record<string, CatalogueEntry>;
