@@ -40,6 +40,8 @@ export interface EngineOptions {
   readonly purpose?: 'generate' | 'embed';
   /** What all this is estimated to take; absent where nobody looked. */
   readonly memory?: MemoryNeed;
+  /** A number of layers that cannot fit is refused with memory_short, not tried. Off where absent. */
+  readonly memoryChecked?: boolean;
 }
 
 /**

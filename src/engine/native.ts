@@ -20,6 +20,7 @@ import type {
   TokenBatch,
   TokenLogprob,
 } from './engine.js';
+import { layerDevices } from './place-layers.js';
 import type { CompletionNews } from './protocol.js';
 import { toWire } from './protocol.js';
 
@@ -90,7 +91,7 @@ export function layersOnGpus(
   { layers }: Pick<ModelFacts, 'layers'>,
 ): number {
   const all = layers + 1;
-  if (!devices.some(({ type }) => type === 'gpu' || type === 'igpu')) return 0;
+  if (layerDevices(devices).length === 0) return 0;
   return gpuLayers === 'auto' || gpuLayers < 0 ? all : Math.min(gpuLayers, all);
 }
 

@@ -28,6 +28,7 @@ import {
   toNews,
 } from './native.js';
 import { speaksOfMemory } from './out-of-memory.js';
+import { placed } from './placement.js';
 import {
   type Command,
   type CompletionNews,
@@ -153,17 +154,25 @@ export class Session {
     return this.#closing;
   }
 
-  async #open(library: LibraryFiles, options: EngineOptions): Promise<void> {
+  async #open(library: LibraryFiles, asked: EngineOptions): Promise<void> {
     this.#loading = true;
     try {
       const { addon, abi, emit } = this.#deps;
-      const identity = await addon.openLibrary({
-        ...library,
-        abi,
-        proveSamplers: false,
-        backends: true,
-      });
+      const files = { ...library, abi, proveSamplers: false, backends: true };
+      const identity = await addon.openLibrary(files);
       if (this.#closing) throw new HoshikageError('cancelled');
+      const options = await placed(asked, {
+        devices: identity.devices,
+        // Asked for again, the open one tells its devices anew.
+        look: async () => (await addon.openLibrary(files)).devices,
+        signal: this.#closed.signal,
+      });
+      if (asked.gpuLayers !== options.gpuLayers) {
+        this.#log(
+          'info',
+          `N_GPU_LAYERS=${asked.gpuLayers}: ${options.gpuLayers} layers on devices`,
+        );
+      }
       const loading = addon.loadModel(nativeModelOptions(options), (fraction) =>
         emit({ type: 'progress', fraction }),
       );

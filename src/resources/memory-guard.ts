@@ -58,12 +58,13 @@ export class MemoryGuard {
     const { privateBytes } = placementOf(estimateMemory(parts, options), options, room);
     const memory: MemoryNeed = { ...estimate, privateBytes };
     const shortage = shortageOf(parts, options, room);
-    if (shortage === null) return { ...options, memory };
+    const planned = { ...options, memory, memoryChecked: this.#deps.refuses };
+    if (shortage === null) return planned;
     const { needed, free } = shortage;
     if (!this.#deps.refuses) {
       const figures = { needed: sizeText(needed), free: sizeText(free) };
       this.#deps.log.warn('a model may not fit into memory', { model: entry.id, ...figures });
-      return { ...options, memory };
+      return planned;
     }
     const advice = adviceFor(parts, options, room, shortage);
     throw new HoshikageError('memory_short', {

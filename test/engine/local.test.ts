@@ -309,6 +309,12 @@ test('a slot’s state goes to a file and comes back; what does not fit is said 
     assert.match(said, /warn: the saved state .*none is not used: ENOENT/);
     assert.match(said, /warn: the saved state .*state is not used: no slot is idle/);
 
+    const copy = { modelPath: join(folder, 'copy.gguf'), sourcePath: modelPath };
+    await writeFile(copy.modelPath, 'a model');
+    const ofCopy = await open({}, copy, files);
+    assert.equal((await ofCopy.engine.restoreState(path))?.tokens.length, 3);
+    await ofCopy.engine.close();
+
     await writeFile(modelPath, 'another model');
     const third = await openHere();
     assert.equal(await third.engine.restoreState(path), null);

@@ -136,6 +136,27 @@ describe('the file of a state', () => {
       await writeFile(join(own, name), '');
     await writeState(join(own, 'state'), KEY, state, never);
     assert.deepEqual((await readdir(own)).sort(), [...kept, 'state'].sort());
+    // A process id that is in use again is no excuse for a file that has not grown for an hour.
+    const [mine = ''] = kept;
+    const long = Date.now() / 1000 - 3601;
+    await utimes(join(own, mine), long, long);
+    await writeState(join(own, 'state'), KEY, state, never);
+    assert.equal((await readdir(own)).includes(mine), false);
+  });
+
+  it('tells of every piece that it is written and read in', async () => {
+    const data = randomBytes(9 * 1024 * 1024);
+    const file = join(folder, 'pieces');
+    let pieces = 0;
+    const onPiece = (): void => {
+      pieces += 1;
+    };
+    await writeState(file, KEY, { tokens: state.tokens, data }, never, onPiece);
+    assert.ok(pieces >= 3, `${pieces} pieces`);
+    pieces = 0;
+    assert.ok('state' in (await readState(file, KEY, onPiece)));
+    assert.equal(pieces, 3);
+    await rm(file);
   });
 });
 
