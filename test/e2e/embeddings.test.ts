@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import OpenAI from 'openai';
 import { writeEncoder } from '../helpers/encoder-model.js';
-import { madeModel, talker } from '../helpers/models.js';
+import { listen } from '../helpers/feed.js';
+import { madeModel, rambler, TEXT, talker } from '../helpers/models.js';
 import { suiteOwner } from '../helpers/owner.js';
 import { makeHome, startServer, type TestServer } from '../helpers/server.js';
-import { getJson } from '../helpers/wire.js';
+import { chatBody, chunksOf, getJson, openStream } from '../helpers/wire.js';
 
 /** llama_pooling_type: the mean over a text's tokens. */
 const MEAN = 1;
@@ -97,5 +98,59 @@ describe('With an encoder and a chat model', () => {
       json: { model: 'talker', tokens: ids },
     });
     assert.equal((back.body as { content: string }).content.trim(), content);
+  });
+
+  test('retrieval and chat take turns, and neither costs the other its place', async (t) => {
+    const feed = await listen(t, server);
+    const say = async () => {
+      const { choices } = await client.chat.completions.create({
+        ...{ model: 'talker', temperature: 0 },
+        messages: [{ role: 'user', content: '設定' }],
+      });
+      assert.equal(choices[0]?.message.content, TEXT.settings);
+    };
+    await embed('star');
+    await say();
+    const pids = async () => {
+      const { body } = await getJson(`${server.url}/v1/status`);
+      const { residents } = body as { residents: { id: string; purpose: string; pid: number }[] };
+      return residents.map(({ id, purpose, pid }) => `${id} ${purpose} ${pid}`).sort();
+    };
+    const before = await pids();
+    assert.deepEqual(
+      before.map((one) => one.replace(/ \d+$/, '')),
+      ['encoder embed', 'talker generate'],
+    );
+    const started = feed.count('load');
+    for (let i = 0; i < 5; i++) await Promise.all([embed('star shadow'), say()]);
+    assert.deepEqual(await pids(), before);
+    assert.deepEqual([feed.count('load'), feed.count('unload')], [started, 0]);
+  });
+
+  test('a chat with the encoder, and what is not there, are the mistake of who asked', async () => {
+    const messages = [{ role: 'user' as const, content: 'star' }];
+    const chat = client.chat.completions.create({ model: 'encoder', messages });
+    await assert.rejects(chat, { status: 400, code: 'model_not_generative' });
+    const gone = client.embeddings.create({ model: 'nobody', input: 'star' });
+    await assert.rejects(gone, { status: 404, code: 'model_not_found' });
+  });
+});
+
+describe('With one slot that is taken', () => {
+  test('vectors and tokens of the same model come all the same', async (t) => {
+    const home = makeHome(t);
+    home.writeMap({ rambler: await rambler() });
+    const server = await startServer(t, { home, env: { N_SLOTS: '1' } });
+    const chunks = chunksOf(await openStream(server, chatBody('rambler', '話して')));
+    await chunks.next();
+    const vectors = await getJson(`${server.url}/v1/embeddings`, {
+      json: { model: 'rambler', input: '短く', dimensions: 4 },
+    });
+    assert.equal(vectors.status, 200);
+    const tokens = await getJson(`${server.url}/tokenize`, { json: { content: '短く' } });
+    assert.equal(tokens.status, 200);
+    assert.equal((await server.status()).model?.active, 1);
+    assert.equal((await chunks.next()).done, false);
+    await chunks.return(undefined);
   });
 });
