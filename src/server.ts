@@ -22,6 +22,9 @@ import { restAfterUse } from './resources/rest.js';
 import { findStatePlace } from './resources/state-place.js';
 import { StateCache } from './resources/states.js';
 
+/** How long a model's check waits to learn what devices there are, ms; identifying takes less. */
+const LIBRARY_MS = 30_000;
+
 /** What a server is made of behind its port. */
 export interface Rooms {
   readonly catalog: ModelCatalog;
@@ -78,7 +81,11 @@ function makePool(
   const { log, library, states, events } = rooms;
   const env = engineEnvironmentOf(config);
   const stage = async (source: string): Promise<string> => source;
-  const devices = (): readonly Device[] | null => library.status().identity?.devices ?? null;
+  const devices = async (): Promise<readonly Device[] | null> => {
+    // A library that cannot be used is the engine's to complain about.
+    const status = await library.ready(AbortSignal.timeout(LIBRARY_MS)).catch(() => null);
+    return status?.identity?.devices ?? null;
+  };
   const guard = new MemoryGuard({ log, refuses: config.memoryCheck, devices, stage });
   return new ModelPool({
     settings: config,

@@ -67,6 +67,8 @@ export interface MemoryNeed {
   readonly hostBytes: number;
   /** Of all this, what main memory holds for this engine alone, neither mapped nor on a device. */
   readonly privateBytes: number;
+  /** What devices hold of it where they have room; 0 where there are none, or none is to be used. */
+  readonly deviceBytes: number;
 }
 
 /** KV cache element types by their ggml names. */

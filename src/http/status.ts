@@ -61,6 +61,7 @@ export function libraryOf({ state, path, origin, identity, error, scan }: Librar
 /** One model in memory, as an answer shows it. */
 export function residentOf(resident: ResidentStatus): object {
   const { id, state, purpose, progress, info, slots, active, idleMs, unloadInMs, pid } = resident;
+  const { estimate } = resident;
   return {
     id,
     state,
@@ -71,6 +72,11 @@ export function residentOf(resident: ResidentStatus): object {
     idle_ms: rounded(idleMs),
     unload_in_ms: rounded(unloadInMs),
     memory: resident.memoryBytes,
+    memory_estimate: estimate && {
+      weights: estimate.weightsBytes,
+      kv: estimate.kvBytes,
+      compute: estimate.computeBytes,
+    },
     loaded_from: resident.loadedFrom,
     description: info?.model.description ?? null,
     // After a switch it may still be another than the one in use.

@@ -9,8 +9,8 @@ import { KEEP_ALIVE_REASON, keepAliveMs } from './keep-alive.js';
 /** Settings of one model; what is absent is the server's own setting. */
 export interface ModelSettings {
   readonly nCtx?: number;
-  /** -1 = all layers. */
-  readonly nGpuLayers?: number;
+  /** -1 = all layers; `auto` = what fits. */
+  readonly nGpuLayers?: number | 'auto';
   /** Jinja source that takes the place of the file's own template. */
   readonly chatTemplate?: string;
   readonly temperature?: number;
@@ -35,7 +35,9 @@ export const MODEL_SETTING_SHAPES = {
     .int()
     .min(1)
     .max(2 ** 24),
-  n_gpu_layers: z.int().min(-1).max(100_000),
+  n_gpu_layers: z.union([z.literal('auto'), z.int().min(-1).max(100_000)], {
+    error: 'auto, or a whole number from -1 to 100000',
+  }),
   chat_template: z.string().min(1),
   temperature: z.number().min(0).max(2),
   top_p: z.number().min(0).max(1),

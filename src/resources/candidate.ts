@@ -109,8 +109,11 @@ export class Candidate {
         .reduce(addUses, NO_MEMORY);
       try {
         const options = await plan(this.entry, this.#options, freed);
+        // What is free on a device is not known, so that whoever needs one waits until it is.
+        const usesDevice = (options.memory?.deviceBytes ?? 0) > 0;
         const overlaps =
-          leaving.length + ending.length === 0 || (await this.#alsoNow(plan, options));
+          leaving.length + ending.length === 0 ||
+          (!usesDevice && (await this.#alsoNow(plan, options)));
         const ready = overlaps ? { source: this.#source, options } : null;
         return { signature, leaving, overlaps, ready };
       } catch (error) {

@@ -22,7 +22,7 @@ export type SizingOptions = Pick<
 >;
 
 /** What a model takes wherever it is placed. */
-export interface Estimate extends Omit<MemoryNeed, 'privateBytes'> {
+export interface Estimate extends Omit<MemoryNeed, 'privateBytes' | 'deviceBytes'> {
   /** Of `computeBytes`, what every longer prompt really touches; the rest is only reserved. */
   readonly touchedBytes: number;
   /** Per layer, the weights that lie in main memory as the file has them, so that it can be mapped. */

@@ -21,8 +21,8 @@ export interface MemoryGuardDeps {
   readonly log: Log;
   /** False: needs are filled in, and nothing is refused. */
   readonly refuses: boolean;
-  /** The devices of the library in use; null while nobody knows them. */
-  readonly devices: () => readonly Device[] | null;
+  /** The devices of the library in use; null where nobody knows them. It must not reject. */
+  readonly devices: () => Promise<readonly Device[] | null>;
   /** The file that a model's file would really be loaded from. */
   readonly stage?: (source: string) => Promise<string>;
   readonly machine?: () => Promise<MachineMemory>;
@@ -55,8 +55,12 @@ export class MemoryGuard {
     const parts = await this.#headersOf(options.modelPath);
     const room = await this.#room(options, freed);
     const { floatBytes: _, touchedBytes: __, ...estimate } = estimateMemory(parts, options);
-    const { privateBytes } = placementOf(estimateMemory(parts, options), options, room);
-    const memory: MemoryNeed = { ...estimate, privateBytes };
+    const { privateBytes, deviceBytes } = placementOf(
+      estimateMemory(parts, options),
+      options,
+      room,
+    );
+    const memory: MemoryNeed = { ...estimate, privateBytes, deviceBytes };
     const shortage = shortageOf(parts, options, room);
     const planned = { ...options, memory, memoryChecked: this.#deps.refuses };
     if (shortage === null) return planned;
@@ -86,7 +90,7 @@ export class MemoryGuard {
     return {
       // What goes may have been counted as available already, so the whole is a bound.
       mainBytes: Math.max(0, Math.min(totalBytes, availableBytes + freed.freedBytes) - kept),
-      devices: devices(),
+      devices: options.gpuLayers === 0 ? [] : await devices(),
       isFileInMemory: await this.#isInMemory(options.modelPath),
       isUnified: platform === 'darwin',
     };

@@ -3,6 +3,7 @@
  */
 import type { EngineInfo, SlotState } from '../engine/engine.js';
 import type { Priority, WaitState } from './lease.js';
+import type { MemoryUse } from './memory.js';
 
 /** What a model is loaded for. */
 export type Purpose = 'generate' | 'embed';
@@ -24,6 +25,8 @@ export interface ResidentStatus {
   readonly pid: number | null;
   /** What its process holds; null where that is unknown. */
   readonly memoryBytes: number | null;
+  /** What it was estimated to take; null while nobody has looked. */
+  readonly estimate: MemoryUse | null;
   /** The file it is loaded from: the model's own, or a copy of it. */
   readonly loadedFrom: string;
 }

@@ -2,6 +2,7 @@
  * What the pool shows of itself, made from what it holds. Pure; it must never ask an engine.
  */
 import type { WaitState } from './lease.js';
+import { memoryUse } from './memory.js';
 import type { PoolStatus, ResidentStatus } from './pool-status.js';
 import type { Resident } from './resident.js';
 import type { Waiter } from './waiter.js';
@@ -23,6 +24,7 @@ export function residentStatus(resident: Resident, now: number): ResidentStatus 
     unloadInMs: goes ? Math.max(0, keepAliveMs - idleMs) : null,
     pid: engine?.pid ?? null,
     memoryBytes: engine?.memoryBytes ?? null,
+    estimate: resident.options.memory ? memoryUse(resident.options) : null,
     loadedFrom: resident.options.modelPath,
   };
 }

@@ -72,6 +72,7 @@ export class FakePool {
       unloadInMs: 1000,
       pid: 42,
       memoryBytes: 5000,
+      estimate: { weightsBytes: 600, kvBytes: 200, computeBytes: 100, freedBytes: 900 },
       loadedFrom: entry.path,
     });
   }

@@ -55,6 +55,7 @@ describe('status', () => {
       idle_ms: 5,
       unload_in_ms: 1000,
       memory: 5000,
+      memory_estimate: { weights: 600, kv: 200, compute: 100 },
       loaded_from: '/models/m.gguf',
       description: 'fake',
       library: new FakeEngine().info.library.path,

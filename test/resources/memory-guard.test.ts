@@ -35,7 +35,7 @@ function guardOf({ availableGiB, devices = [], deps = {} }: World) {
   const guard = new MemoryGuard({
     log,
     refuses: true,
-    devices: () => devices,
+    devices: async () => devices,
     machine,
     platform: 'linux',
     ...deps,
@@ -209,6 +209,15 @@ describe('devices', () => {
     await guardOf({ availableGiB: 4, devices: null }).plan({ gpuLayers: -1 });
     await guardOf({ availableGiB: 4, devices: null }).refusal({ gpuLayers: 0 });
     await guardOf({ availableGiB: 4, devices: [gpu(64, 'cpu')] }).refusal({ gpuLayers: -1 });
+  });
+
+  test('are said to be needed, so that nobody loads beside one that still holds them', async () => {
+    const bytes = async (devices: readonly Device[] | null, gpuLayers: number): Promise<number> =>
+      (await guardOf({ availableGiB: 12, devices }).plan({ gpuLayers })).memory?.deviceBytes ?? -1;
+    assert.ok((await bytes([gpu(12)], -1)) > 7 * GIB);
+    assert.ok((await bytes(null, -1)) > 7 * GIB);
+    assert.equal(await bytes([gpu(12)], 0), 0);
+    assert.equal(await bytes([gpu(12, 'cpu')], -1), 0);
   });
 
   test('that are too small as a whole are a refusal that says how many layers fit', async () => {
