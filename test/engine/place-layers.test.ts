@@ -20,6 +20,7 @@ const need: MemoryNeed = {
   computeBytes: 0.5 * GIB,
   hostBytes: 0,
   privateBytes: 0,
+  deviceBytes: 0,
 };
 
 function device(freeGiB: number, changes: Partial<Device> = {}): Device {
