@@ -59,11 +59,13 @@ export const CHECKS = {
   'storage.directories': { ja: 'ディレクトリ', en: 'Directories' },
   'storage.space': { ja: 'ディスクの空き', en: 'Disk space' },
   'storage.ramdisk': { ja: 'RAM ディスク', en: 'RAM disk' },
+  'storage.states': { ja: '会話の状態', en: 'Saved states' },
   'models.map': { ja: '台帳', en: 'Map' },
   'models.files': { ja: '登録したモデル', en: 'Added models' },
   'models.directory': same('MODEL_DIR'),
   'server.running': { ja: '動いているサーバー', en: 'Running server' },
   'server.port': { ja: 'ポート', en: 'Port' },
+  'server.service': { ja: 'サービス', en: 'Service' },
 } as const satisfies Readonly<Record<string, Text>>;
 
 /** The stable name of a check. */

@@ -14,6 +14,7 @@ import { examineModels } from './models.js';
 import type { Patient } from './patient.js';
 import { examineRuntime } from './runtime.js';
 import { examineServer } from './server.js';
+import { examineService } from './service.js';
 import { examineSettings } from './settings.js';
 import { examineStorage } from './storage.js';
 
@@ -95,7 +96,7 @@ export function examinationsOf(patient: Patient): readonly Examination[] {
       run: () => examineSettings(patient),
     },
     {
-      ids: ['storage.directories', 'storage.space', 'storage.ramdisk'],
+      ids: ['storage.directories', 'storage.space', 'storage.ramdisk', 'storage.states'],
       run: () => examineStorage(patient),
     },
     {
@@ -104,5 +105,6 @@ export function examinationsOf(patient: Patient): readonly Examination[] {
       run: (signal) => examineModels(patient, signal),
     },
     { ids: ['server.running', 'server.port'], run: () => examineServer(patient) },
+    ...(isLinux ? [{ ids: ['server.service'] as const, run: () => examineService(patient) }] : []),
   ];
 }

@@ -13,12 +13,16 @@ const LITTLE_SPACE_BYTES = 1024 ** 3;
 /** Below this, not even the map or the sample model can be written. */
 const NO_SPACE_BYTES = 16 * 1024 ** 2;
 
+/** Where conversations are kept unless STATE_DIR names another place. */
+const SHARED_MEMORY = '/dev/shm';
+
 /** The checks `storage.*`. */
 export async function examineStorage(patient: Patient): Promise<readonly Finding[]> {
   return [
     await directoriesFinding(patient),
     await spaceFinding(patient),
     await ramdiskFinding(patient),
+    await statesFinding(patient),
   ];
 }
 
@@ -112,6 +116,12 @@ async function ramdiskFinding({ machine, settings }: Patient): Promise<Finding> 
       en: 'RAMDISK_PATH is not set',
     });
   }
+  if (machine.platform !== 'linux' || settings.config.ramdiskMode === 'off') {
+    return finding('storage.ramdisk', 'skipped', {
+      ja: '使いません(RAMDISK_MODE=off か、Linux でないため)',
+      en: 'Not used (RAMDISK_MODE=off, or this is not Linux)',
+    });
+  }
   const facts = await machine.facts(path);
   const space = facts?.kind === 'directory' ? await machine.space(path) : null;
   if (!space && settings.config.origins.RAMDISK_PATH === 'default') {
@@ -128,9 +138,60 @@ async function ramdiskFinding({ machine, settings }: Patient): Promise<Finding> 
       { ja: 'RAMDISK_PATH を直してください', en: 'Mend RAMDISK_PATH' },
     );
   }
+  if (!(await machine.writable(path))) {
+    return finding(
+      'storage.ramdisk',
+      'warning',
+      { ja: `${path} に書き込めません`, en: `${path} is not writable` },
+      {
+        ja: 'モデルはいつものファイルから読みます。使うなら、権限か RAMDISK_PATH を直してください',
+        en: 'Models are read from their own files; to use it, mend its permissions or RAMDISK_PATH',
+      },
+    );
+  }
   const [free, total] = [sizeText(space.freeBytes), sizeText(space.totalBytes)];
   return finding('storage.ramdisk', 'ok', {
     ja: `${path}(空き ${free} / ${total})`,
     en: `${path} (${free} of ${total} free)`,
+  });
+}
+
+/** Where conversations are kept while their model is gone; in memory, or below STATE_DIR. */
+async function statesFinding({ machine, settings }: Patient): Promise<Finding> {
+  const { stateDir, stateCacheBytes } = settings.config;
+  const id = 'storage.states';
+  if (stateCacheBytes === 0) {
+    return finding(id, 'skipped', {
+      ja: '取っておきません(STATE_CACHE_BYTES=0)',
+      en: 'Not kept (STATE_CACHE_BYTES=0)',
+    });
+  }
+  const path = stateDir ?? (machine.platform === 'linux' ? SHARED_MEMORY : null);
+  const there = path === null || stateDir === null ? path : await nearest(machine, path);
+  const usable = there !== null && (await machine.exists(there)) && (await machine.writable(there));
+  if (path === null || (!usable && stateDir === null)) {
+    return finding(id, 'skipped', {
+      ja: 'メモリに置ける場所がないので、取っておきません(STATE_DIR を設定すると使えます)',
+      en: 'Not kept, since there is no place in memory (STATE_DIR names one)',
+    });
+  }
+  const short = shortPath(path, settings.config);
+  if (!usable) {
+    return finding(
+      id,
+      'warning',
+      { ja: `${short} に書き込めません`, en: `${short} is not writable` },
+      {
+        ja: '持ち主と権限を直すか、STATE_DIR を別の場所にしてください。それまでは計算し直します',
+        en: 'Mend owner and permissions, or choose another STATE_DIR; until then prompts are computed again',
+      },
+    );
+  }
+  const space = await machine.space(there);
+  const limit = sizeText(stateCacheBytes);
+  const free = space === null ? '?' : sizeText(space.freeBytes);
+  return finding(id, 'ok', {
+    ja: `${short}(空き ${free}、${limit} まで)`,
+    en: `${short} (${free} free, up to ${limit})`,
   });
 }

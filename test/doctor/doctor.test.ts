@@ -259,6 +259,26 @@ describe('the doctor, of settings and places', () => {
     assert.deepEqual(await states(there, 'storage.ramdisk'), ['ok']);
     const gone = { env: { RAMDISK_PATH: '/nowhere' } };
     assert.deepEqual(await states(gone, 'storage.ramdisk'), ['warning']);
+    const locked = { ...there, machine: { writable: async (path: string) => path !== '/dev/shm' } };
+    const { remedy } = await trouble(locked, 'storage.ramdisk', 'warning');
+    assert.match(remedy?.en ?? '', /Models are read from their own files/);
+    const off = { ...there, env: { RAMDISK_MODE: 'off' } };
+    assert.deepEqual(await states(off, 'storage.ramdisk'), ['skipped']);
+  });
+
+  it('looks where conversations are kept while their model is gone', async () => {
+    const memory = { files: { '/dev/shm/x': '' } };
+    const { detail } = await trouble(memory, 'storage.states', 'ok');
+    assert.match(detail.en, /^\/dev\/shm \(50\.0 GiB free, up to 1\.0 GiB\)$/);
+    assert.deepEqual(await states({}, 'storage.states'), ['skipped']);
+    const off = { ...memory, env: { STATE_CACHE_BYTES: '0' } };
+    assert.deepEqual(await states(off, 'storage.states'), ['skipped']);
+    const env = { STATE_DIR: '/data/states' };
+    const named = { env, files: { '/data/x': '' } };
+    assert.deepEqual(await states(named, 'storage.states'), ['ok']);
+    const locked = { ...named, machine: { writable: async (path: string) => path !== '/data' } };
+    const { remedy } = await trouble(locked, 'storage.states', 'warning');
+    assert.match(remedy?.en ?? '', /choose another STATE_DIR/);
   });
 });
 
