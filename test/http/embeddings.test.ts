@@ -74,6 +74,7 @@ describe('embeddings', () => {
       [{ input: [] }, 'input'],
       [{ input: {} }, 'input'],
       [{ input: ['a', ''] }, 'input[1]'],
+      [{ input: ['a', 'x'.repeat(2 ** 20 + 1)] }, 'input[1]'],
       [{ input: ['a', 1] }, 'input[1]'],
       [{ input: [1, 'a'] }, 'input[1]'],
       [{ input: [1, -1] }, 'input[1]'],

@@ -12,8 +12,8 @@ import { keepAlive } from './turn.js';
 export const MAX_INPUTS = 2048;
 /** More than any context holds. */
 const MAX_TOKENS = 1 << 20;
-/** Characters of one text to tokenise: many times what a context holds. */
-const MAX_CONTENT = 1 << 22;
+/** Characters of one text: some tokenizers take a time that grows with the square of it. */
+const MAX_TEXT = 1 << 20;
 /** No model's name is longer in any Unicode spelling; what is asked for goes into the log. */
 const MAX_MODEL_LENGTH = 1024;
 
@@ -95,7 +95,7 @@ const tokens = z
     return z.NEVER;
   });
 
-const text = z.string().min(1);
+const text = z.string().min(1).max(MAX_TEXT);
 const someTokens = tokens.refine(
   (list) => list.length > 0,
   because('空にはできません', 'must not be empty'),
@@ -153,7 +153,7 @@ function inputsOf(input: unknown, body: unknown): Pick<EmbeddingCall, 'inputs' |
 
 const tokenizeBody = z.looseObject({
   model: model.nullish(),
-  content: z.string().max(MAX_CONTENT),
+  content: z.string().max(MAX_TEXT),
   add_special: z.boolean().nullish(),
   parse_special: z.boolean().nullish(),
   with_pieces: z.boolean().nullish(),
