@@ -84,6 +84,8 @@ export function placementOf(estimate: Estimate, options: EngineOptions, room: Ro
       estimate.kvBytesPerLayer[index],
     ];
     if (index < first) {
+      // Older builds place the output last: then this layer goes to the device in its place.
+      if (onDevice > 0 && index === first - 1) continue;
       main.weights += weights;
       main.float += float;
       main.kept += kept;
