@@ -171,6 +171,21 @@ describe('the import law', () => {
     assert.deepEqual(broken, []);
   });
 
+  it('loads little before the port is open, and no room with it', () => {
+    const seen = new Set<string>(['cli/main.ts', 'src/start.ts']);
+    const packages = new Set<string>();
+    for (const file of seen) {
+      for (const one of imports.filter((found) => found.file === file)) {
+        if (one.typeOnly || one.dynamic || one.specifier.startsWith('node:')) continue;
+        if (isRelative(one.specifier)) seen.add(targetOf(one));
+        else packages.add(one.specifier.replace(/^((?:@[^/]+\/)?[^/]+).*$/, '$1'));
+      }
+    }
+    const rooms = new Set([...seen].map(roomOf));
+    assert.deepEqual([...packages].sort(), ['@hono/node-server', 'dotenv', 'hono']);
+    assert.deepEqual([...rooms].sort(), ['cli', 'config', 'errors', 'http', 'start']);
+  });
+
   it('keeps each package in its place', () => {
     const broken = imports
       .filter(({ file, specifier }) =>

@@ -2,7 +2,6 @@
  * `hoshikage` and `hoshikage serve`: runs the server until a signal ends it. Runs in the server
  * process. The first SIGINT or SIGTERM lets running requests finish, the second ends at once.
  */
-import { setFlagsFromString } from 'node:v8';
 import type { Config } from '../../src/config.js';
 import type { Log } from '../../src/log.js';
 import { type ExitCode, SIGNAL_EXITS } from '../fail.js';
@@ -48,7 +47,6 @@ const LINGER_MS = 1000;
 /** Runs the server until it is ended. Throws what stops a start. */
 export async function serve(flags: Flags): Promise<ExitCode> {
   const signal = firstSignal();
-  keepHeapSmall();
   const { loadConfig } = await import('../../src/config.js');
   const config = loadConfig({ flags: { ...flags } });
   const { createLog } = await import('../../src/log.js');
@@ -62,14 +60,6 @@ export async function serve(flags: Flags): Promise<ExitCode> {
   } finally {
     await log.close();
   }
-}
-
-/**
- * V8's space for young objects doubles up to 32 MB while modules load, and a server that rests would
- * keep it. It must be said before that happens; a heap that was set up already takes no new limit.
- */
-function keepHeapSmall(): void {
-  setFlagsFromString('--semi-space-growth-factor=1');
 }
 
 /** Runs the server until a signal, or an error nobody caught, ends it. */

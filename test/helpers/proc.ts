@@ -12,6 +12,20 @@ export function residentBytes(pid: number): number {
   return Number(line?.[1]) * 1024;
 }
 
+/** Its threads, by their ids in the system. */
+export function threadsOf(pid: number): readonly number[] {
+  return readdirSync(`/proc/${pid}/task`).map(Number);
+}
+
+/** How often its threads have been given a processor so far: each wake-up is one such time. */
+export function wakeUps(pid: number): number {
+  const turns = threadsOf(pid).map((thread) => {
+    const [, , slices] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ');
+    return Number(slices);
+  });
+  return turns.reduce((sum, count) => sum + count, 0);
+}
+
 /** What its open descriptors point at, by number; without those that closed while we looked. */
 export function openFiles(pid: number): ReadonlyMap<number, string> {
   const found = new Map<number, string>();
