@@ -3,6 +3,9 @@
  * within a stated tolerance. The engine runs in this process, on the default library.
  */
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
 import type { CompletionRequest, Engine, TokenLogprob } from '../../src/engine/engine.js';
@@ -68,12 +71,13 @@ function difference(one: Steps, other: Steps): { most: number; steps: number } {
 }
 
 describe('On random weights, the log-probabilities of each step', () => {
+  let model: string;
   let alone: Engine;
   let shared: Engine;
   let reference: Steps[];
 
   before(async () => {
-    const model = await randomModel({ seed: 7 });
+    model = await randomModel({ seed: 7 });
     alone = await openRealEngine(model, { contextTokens: 512, slots: 1, batchTokens: 64 });
     shared = await openRealEngine(model, { contextTokens: 512, slots: 4, batchTokens: 64 });
     reference = [];
@@ -108,6 +112,24 @@ describe('On random weights, the log-probabilities of each step', () => {
       found.some(({ cached }) => cached >= 100),
       'nothing was reused',
     );
+    assertClose(found);
+  });
+
+  test(`differ by less than ${TOLERANCE} nats where a saved state came back to another engine`, async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'hoshikage-tolerance-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const woken = await openRealEngine(model, { contextTokens: 512, slots: 1, batchTokens: 64 });
+    t.after(() => woken.close());
+    const found: Steps[] = [];
+    for (const [i, prompt] of PROMPTS.entries()) {
+      // As it is after a turn: most of the prompt, and an answer that the next turn does not have.
+      await run(alone, ask(prompt.subarray(0, prompt.length - 10), false));
+      const path = join(folder, String(i));
+      assert.ok(await alone.saveState(0, path));
+      assert.ok(await woken.restoreState(path));
+      found.push(await run(woken, ask(prompt, true)));
+      assert.equal(found[i]?.cached, prompt.length - 10);
+    }
     assertClose(found);
   });
 
