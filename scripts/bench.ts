@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: measures speed and latencies with models it makes itself, prints a table and leaves
- * it with its CSV in bench-out/. Arguments choose groups: speed status leaving start idle switch.
+ * it with its CSV in bench-out/. Arguments choose groups: speed status leaving start idle switch wake.
  * Not a test: nothing here passes or fails. Targets are shown beside the values.
  */
 import { fileURLToPath } from 'node:url';
@@ -9,18 +9,24 @@ import { machine, type Row, saveReport, tableOf } from './bench/report.js';
 import { measureIdle, measureLeaving, measureStart, measureStatus } from './bench/service.js';
 import { measureSpeed, type SpeedCase } from './bench/speed.js';
 import { measureSwitch } from './bench/switch.js';
+import { measureWake } from './bench/wake.js';
 
 const REPEATS = 7;
 
-/** About 4 M and 80 M parameters, with a vocabulary as large as real ones. */
-async function speedCases(): Promise<SpeedCase[]> {
-  const vocabulary = 32_000;
-  const small = await randomModel({
-    ...{ vocabulary, embedding: 64, layers: 4, heads: 4, kvHeads: 4, feedForward: 192 },
+/** A vocabulary as large as real ones. */
+const VOCABULARY = 32_000;
+
+/** About 80 M parameters. */
+const large = (): Promise<string> =>
+  randomModel({
+    ...{ vocabulary: VOCABULARY, embedding: 512, layers: 15, heads: 8, kvHeads: 4 },
+    ...{ feedForward: 1536, type: 'q8_0' },
   });
-  const large = await randomModel({
-    ...{ vocabulary, embedding: 512, layers: 15, heads: 8, kvHeads: 4, feedForward: 1536 },
-    type: 'q8_0',
+
+/** About 4 M and 80 M parameters. */
+async function speedCases(): Promise<SpeedCase[]> {
+  const small = await randomModel({
+    ...{ vocabulary: VOCABULARY, embedding: 64, layers: 4, heads: 4, kvHeads: 4, feedForward: 192 },
   });
   return [
     { name: '4 M greedy', modelPath: small, tokens: 400, repeats: REPEATS },
@@ -28,7 +34,7 @@ async function speedCases(): Promise<SpeedCase[]> {
       ...{ name: '4 M top_p 0.8', modelPath: small, tokens: 400, repeats: REPEATS },
       sampling: { temperature: 0.8, topP: 0.8 },
     },
-    { name: '80 M greedy', modelPath: large, tokens: 120, repeats: REPEATS },
+    { name: '80 M greedy', modelPath: await large(), tokens: 120, repeats: REPEATS },
   ];
 }
 
@@ -42,6 +48,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
   leaving: () => measureLeaving(REPEATS),
   start: () => measureStart(REPEATS),
   idle: () => measureIdle(3),
+  wake: async () => measureWake(await large(), 5),
   switch: () => measureSwitch(5),
 };
 

@@ -50,6 +50,8 @@ export class StateCache implements StateKeeper {
   #place: StatePlace | null = null;
   /** Of the last state of each key: how much it takes per token. */
   readonly #bytesPerToken = new Map<string, number>();
+  /** By key, of the engine that went last: a new one does not know its pace yet. */
+  readonly #prefillMsPerToken = new Map<string, number>();
   /** How fast states came back lately, over all models; null = not known yet. */
   #bytesPerMs: number | null = null;
   /** Room promised to states that are being written. */
@@ -68,6 +70,7 @@ export class StateCache implements StateKeeper {
     const place = this.#place;
     if (!place || limitBytes === 0 || this.#closed) return;
     const deadline = AbortSignal.timeout(limits?.saveMs ?? SAVE_LIMIT_MS);
+    if (model.prefillMsPerToken) this.#prefillMsPerToken.set(model.key, model.prefillMsPerToken);
     const caches = model.caches
       .filter(({ busy, tokens }) => !busy && tokens.length >= LEAST_TOKENS)
       .sort((one, other) => other.usedAt - one.usedAt);
@@ -102,6 +105,7 @@ export class StateCache implements StateKeeper {
   drop(key: string): void {
     for (const state of this.#index.of(key)) void this.#drop(state, 'its model has changed');
     this.#bytesPerToken.delete(key);
+    this.#prefillMsPerToken.delete(key);
   }
 
   status(): StateCacheStatus {
@@ -201,10 +205,11 @@ export class StateCache implements StateKeeper {
   }
 
   /** Whether bringing it back is likely to be quicker than computing what it saves. */
-  #pays({ prefillMsPerToken }: SavedModel, state: KeptState, gained: number): boolean {
+  #pays({ key, prefillMsPerToken }: SavedModel, state: KeptState, gained: number): boolean {
     if (gained < LEAST_TOKENS) return false;
-    if (this.#bytesPerMs === null || !prefillMsPerToken) return true;
-    if (state.bytes / this.#bytesPerMs < gained * prefillMsPerToken) return true;
+    const msPerToken = prefillMsPerToken ?? this.#prefillMsPerToken.get(key) ?? null;
+    if (this.#bytesPerMs === null || msPerToken === null) return true;
+    if (state.bytes / this.#bytesPerMs < gained * msPerToken) return true;
     // What was slow once need not stay so: it is tried again some time.
     this.#bytesPerMs *= 1.25;
     return false;

@@ -331,6 +331,12 @@ describe('saved conversations', () => {
     assert.equal(await states.recall(quick(), prompt, never), 0);
     const usual = Object.assign(new Stateful(files), { prefillMsPerToken: 1000 });
     assert.equal(await states.recall(usual, prompt, never), 100);
+    // An engine that has computed nothing yet is taken to be as quick as the one before it.
+    await states.save(quick().holds(ids(run(0, 100))));
+    assert.equal(await states.recall(new Stateful(files), prompt, never), 0);
+    let tries = 0;
+    while ((await states.recall(quick(), prompt, never)) === 0) tries += 1;
+    assert.ok(tries > 0);
   });
 
   it('of a changed model go when its key does', async () => {
