@@ -5,7 +5,7 @@
 import { TemplateRenderer } from './chat/template.js';
 import { type Config, engineEnvironmentOf } from './config.js';
 import { loadAddon } from './engine/addon.js';
-import type { Device } from './engine/engine.js';
+import type { Device, EngineOptions } from './engine/engine.js';
 import { startEngineProcess } from './engine/process.js';
 import { searchPlaces } from './library/find.js';
 import { LibraryService } from './library/service.js';
@@ -18,7 +18,9 @@ import { locateModel } from './resources/locate.js';
 import { MemoryGuard } from './resources/memory-guard.js';
 import { ModelPool } from './resources/pool.js';
 import { purposeOf } from './resources/purpose.js';
+import { RamDisk } from './resources/ramdisk.js';
 import { restAfterUse } from './resources/rest.js';
+import { loadStaged } from './resources/staged-load.js';
 import { findStatePlace } from './resources/state-place.js';
 import { StateCache } from './resources/states.js';
 
@@ -32,6 +34,7 @@ export interface Rooms {
   readonly pool: ModelPool;
   readonly events: EventBus;
   readonly states: StateCache;
+  readonly ramdisk: RamDisk;
   readonly renderer: TemplateRenderer;
   /** Ends the giving back of memory while no model is there. */
   stopResting(): void;
@@ -46,7 +49,8 @@ export async function buildRooms(config: Config, log: Log): Promise<Rooms> {
   const library = makeLibrary(config, log, tryLock);
   const events = new EventBus();
   const states = makeStates(config, { log, tryLock, events });
-  const pool = makePool(config, { log, library, states, events });
+  const ramdisk = makeRamDisk(config, { log, tryLock, events });
+  const pool = makePool(config, { log, library, states, ramdisk, events });
   library.onChange(() => pool.renew());
   catalog.onChange(() => pool.refresh((id) => catalog.get(id)));
   const renderer = new TemplateRenderer();
@@ -55,7 +59,7 @@ export async function buildRooms(config: Config, log: Log): Promise<Rooms> {
     busy: () => pool.status().residents.length > 0 || pool.status().queue.waiting.length > 0,
     putDown: () => renderer.rest(),
   });
-  return { catalog, library, pool, events, states, renderer, stopResting };
+  return { catalog, library, pool, events, states, ramdisk, renderer, stopResting };
 }
 
 /** Where the states go is found out beside the start: a disk that does not answer holds up nothing. */
@@ -67,6 +71,16 @@ function makeStates(
   return new StateCache({ place, limitBytes, log, events });
 }
 
+/** What lies there is looked through beside the start, too. */
+function makeRamDisk(
+  config: Config,
+  rooms: { log: Log; tryLock: TryLock; events: EventBus },
+): RamDisk {
+  const { origins } = config;
+  const asked = [origins.RAMDISK_PATH, origins.RAMDISK_MODE].some((one) => one !== 'default');
+  return RamDisk.open({ settings: config, asked, ...rooms });
+}
+
 function makeLibrary(config: Config, log: Log, tryLock: TryLock): LibraryService {
   const env = engineEnvironmentOf(config);
   const { cacheDir, allowUnknownLibllama: allowUnknown } = config;
@@ -74,13 +88,13 @@ function makeLibrary(config: Config, log: Log, tryLock: TryLock): LibraryService
   return new LibraryService({ places, allowUnknown, cacheDir, env, log, tryLock });
 }
 
-function makePool(
-  config: Config,
-  rooms: { log: Log; library: LibraryService; states: StateCache; events: EventBus },
-): ModelPool {
-  const { log, library, states, events } = rooms;
+/** What a pool works with. */
+type PoolRooms = Pick<Rooms, 'library' | 'states' | 'ramdisk' | 'events'> & { readonly log: Log };
+
+function makePool(config: Config, rooms: PoolRooms): ModelPool {
+  const { log, library, states, ramdisk, events } = rooms;
   const env = engineEnvironmentOf(config);
-  const stage = async (source: string): Promise<string> => source;
+  const stage = (source: string): Promise<string> => ramdisk.pathFor(source);
   const devices = async (): Promise<readonly Device[] | null> => {
     // A library that cannot be used is the engine's to complain about.
     const status = await library.ready(AbortSignal.timeout(LIBRARY_MS)).catch(() => null);
@@ -96,21 +110,24 @@ function makePool(
     plan: (entry, options, freed) => guard.plan(entry, options, freed),
     states,
     events,
-    onActivity: () => {},
+    onActivity: (entry, active) => ramdisk.activity(entry.path, active),
     startEngine: async (options, { onProgress, signal }) => {
       const files = await library.files(signal);
       const { nice, engineHangTimeoutMs: hangLimitMs } = config;
-      const limits = { nice, hangLimitMs, onProgress, signal };
-      return startEngineProcess({ library: files, options, env, log, ...limits });
+      const shared = { library: files, env, log, nice, hangLimitMs, onProgress, signal };
+      const start = (staged: EngineOptions, onSpawn: (pid: number) => void) =>
+        startEngineProcess({ ...shared, options: staged, onSpawn });
+      return loadStaged(ramdisk, options, start, signal);
     },
   });
 }
 
 /** Ends what runs in the rooms. */
 export async function closeRooms(rooms: Rooms): Promise<void> {
-  const { catalog, library, pool, states, renderer, stopResting } = rooms;
+  const { catalog, library, pool, states, ramdisk, renderer, stopResting } = rooms;
   stopResting();
   catalog.close();
   await Promise.all([pool.stop(0), library.close(), renderer.close()]);
-  await states.close();
+  // No engine has anything of theirs open any more.
+  await Promise.all([states.close(), ramdisk.close()]);
 }

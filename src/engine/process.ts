@@ -28,6 +28,8 @@ export interface EngineProcessInput {
   readonly log: Log;
   /** 0 to 1, as the library reports it. */
   readonly onProgress?: (fraction: number) => void;
+  /** Told the process' number as soon as there is one, before anything is loaded. */
+  readonly onSpawn?: (pid: number) => void;
   /** Another entry than host.ts, for a host with another addon. */
   readonly entry?: URL;
   readonly closeGraceMs?: number;
@@ -87,6 +89,7 @@ class EngineChild {
     this.#process = forkNode(entry, input.env, hostArguments({ nice, hangLimitMs }));
     this.#watch = new HangWatch({ limitMs: hangLimitMs, onHang: (what) => this.#hang(what) });
     this.#log = input.log.child({ engine: this.#process.pid });
+    if (this.#process.pid !== undefined) input.onSpawn?.(this.#process.pid);
     this.#tail = new Tail(this.#process, (line) => this.#log.info(line, { source: 'stderr' }));
     // What arrives comes from our own host.ts at the other end of the channel.
     this.#process.on('message', (message) => this.#receive(message as Message));

@@ -20,11 +20,20 @@ export interface Child {
 
 const DEADLINE_MS = 60_000;
 
-/** Starts `test/helpers/<name>`; `preload`: a CommonJS helper loaded before it. */
-export function startChild(name: string, args: readonly string[], preload?: string): Child {
+/**
+ * Starts `test/helpers/<name>`; `preload`: a CommonJS helper loaded before it; `under`: the command line
+ * that runs it.
+ */
+export function startChild(
+  name: string,
+  args: readonly string[],
+  preload?: string,
+  under: readonly string[] = [],
+): Child {
   const path = (helper: string): string => fileURLToPath(new URL(helper, import.meta.url));
   const flags = [...(preload ? ['--require', path(preload)] : []), '--import', 'tsx', path(name)];
-  const child = spawn(process.execPath, [...flags, ...args], {
+  const [command = '', ...rest] = [...under, process.execPath, ...flags, ...args];
+  const child = spawn(command, rest, {
     stdio: ['ignore', 'pipe', 'inherit'],
     timeout: DEADLINE_MS,
     killSignal: 'SIGKILL',
