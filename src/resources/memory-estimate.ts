@@ -35,10 +35,10 @@ const CELLS = 256;
 const MICRO_BATCH = 512;
 const SMALLEST_BATCH = 64;
 const FLOAT = 4;
-/** An engine process before it has a model: Node, the addon and the library. */
-const PROCESS_BYTES = 48 * 2 ** 20;
-/** A token of the vocabulary in libllama's tables: text, score, two maps. */
-const TOKEN_BYTES = 300;
+/** An engine process without its model, beside the programs it maps: measured as RssAnon. */
+const PROCESS_BYTES = 16 * 2 ** 20;
+/** A token of the vocabulary in libllama's tables: text, score, two maps. Measured alike. */
+const TOKEN_BYTES = 270;
 
 /** Estimates a model from the headers of its file, or of all parts of a split one. */
 export function estimateMemory(parts: readonly GgufFacts[], options: SizingOptions): Estimate {

@@ -100,12 +100,12 @@ describe('a model that fits', () => {
 describe('a model that cannot fit', () => {
   test('is refused with figures, in both languages', async () => {
     const error = await guardOf({ availableGiB: 12 }).refusal({ contextTokens: 131_072 });
-    assert.equal(error.details.needed, '23.1 GiB');
+    assert.equal(error.details.needed, '23.0 GiB');
     assert.equal(error.details.free, '11.5 GiB');
-    assert.equal(error.details.short, '11.6 GiB');
+    assert.equal(error.details.short, '11.5 GiB');
     assert.ok(Number(error.details.needed_bytes) > Number(error.details.free_bytes));
-    assert.match(words('memory_short', 'ja', error.details), /11\.6 GiB 足りません.*N_CTX/);
-    assert.match(words('memory_short', 'en', error.details), /11\.6 GiB more .* N_CTX/);
+    assert.match(words('memory_short', 'ja', error.details), /11\.5 GiB 足りません.*N_CTX/);
+    assert.match(words('memory_short', 'en', error.details), /11\.5 GiB more .* N_CTX/);
   });
 
   test('is told the longest context that does fit, and that one is let in', async () => {
