@@ -41,7 +41,7 @@ function untilStatus(
 
 /** Pid of the engine process; one that is still a copy of the server (before exec) does not count. */
 const engineOf = (pid: number): number | undefined =>
-  childrenOf(pid).find((child) => /\bhost\.[jt]s$/.test(commandOf(child)));
+  childrenOf(pid).find((child) => /\bhost\.[jt]s\b/.test(commandOf(child)));
 
 const slotIs =
   (state: string) =>
