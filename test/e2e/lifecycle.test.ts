@@ -98,8 +98,9 @@ describe('The resident model', () => {
     assert.equal((await first.end).finish, 'length');
     assert.equal((await second).text, TEXT.english);
     assert.equal((await third).text, 'はい、短く答えます。');
+    // The third found its model in memory, and went before the second.
     const { model } = await server.status();
-    assert.equal(model?.id, 'rambler');
+    assert.equal(model?.id, 'talker');
   });
 
   test('ends with its process when idle, and the next request wakes it', async (t) => {

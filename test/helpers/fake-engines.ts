@@ -34,7 +34,7 @@ export class FakeEngine implements ResidentEngine {
       },
       model: fakeFacts,
       contextTokens: options.contextTokens,
-      slots: options.slots,
+      slots: options.purpose === 'embed' ? 0 : options.slots,
       batchTokens: options.batchTokens,
       threads: 1,
       gpuLayers: 0,
@@ -94,6 +94,7 @@ export class FakeEngine implements ResidentEngine {
 /** One asked-for start. */
 export interface FakeStart {
   readonly path: string;
+  readonly options: EngineOptions;
   readonly engine: FakeEngine;
   readonly signal: AbortSignal;
   progress(fraction: number): void;
@@ -134,6 +135,7 @@ export class FakeEngines {
       };
       const start: FakeStart = {
         path: options.modelPath,
+        options,
         engine,
         signal,
         progress: onProgress,
