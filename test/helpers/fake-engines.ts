@@ -1,7 +1,14 @@
 /**
  * Engines for pool tests: each start is recorded and waits until the test lets it succeed or fail.
  */
-import type { EngineExit, EngineInfo, EngineOptions } from '../../src/engine/engine.js';
+import type {
+  CompletionRequest,
+  EngineCompletion,
+  EngineExit,
+  EngineInfo,
+  EngineOptions,
+  SlotState,
+} from '../../src/engine/engine.js';
 import { HoshikageError } from '../../src/errors.js';
 import type { ResidentEngine, StartEngine } from '../../src/resources/resident.js';
 import { fakeFacts } from './fake-addon.js';
@@ -46,10 +53,8 @@ export class FakeEngine implements ResidentEngine {
 
   memoryBytes: number | null = null;
 
-  get slotStates() {
-    return [
-      { id: 0, state: 'idle' as const, cachedTokens: 0, promptTokens: 0, generatedTokens: 0 },
-    ];
+  get slotStates(): readonly SlotState[] {
+    return [{ id: 0, state: 'idle', cachedTokens: 0, promptTokens: 0, generatedTokens: 0 }];
   }
 
   async slots() {
@@ -72,11 +77,11 @@ export class FakeEngine implements ResidentEngine {
     return null;
   }
 
-  async restoreState(): Promise<null> {
+  async restoreState(): ReturnType<ResidentEngine['restoreState']> {
     return null;
   }
 
-  start(): never {
+  start(_request: CompletionRequest): EngineCompletion {
     throw new Error('the pool starts no completion');
   }
 

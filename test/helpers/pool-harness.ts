@@ -78,3 +78,17 @@ export function watch(promise: Promise<Lease>) {
 export function mockTimers(t: TestContext): void {
   t.mock.timers.enable({ apis: ['setTimeout'] });
 }
+
+/** The same, with a clock that goes only when the test lets time pass. */
+export function mockTime(t: TestContext): { pass(ms: number): Promise<void> } {
+  mockTimers(t);
+  let now = performance.now();
+  t.mock.method(performance, 'now', () => now);
+  return {
+    pass: async (ms) => {
+      now += ms;
+      t.mock.timers.tick(ms);
+      await settle();
+    },
+  };
+}
