@@ -123,7 +123,8 @@ class EngineChild {
     const said = this.#crash ?? detail;
     if (cause === 'hang' || cause === 'memory') return endError(cause, said, this.#watch.limitMs);
     const details = { model: options.modelPath };
-    return new HoshikageError('model_load_failed', details, { cause: new Error(said) });
+    const lost = cause === 'crash' ? endError(cause, said, this.#watch.limitMs) : new Error(said);
+    return new HoshikageError('model_load_failed', details, { cause: lost });
   }
 
   #hang(what: Work): void {

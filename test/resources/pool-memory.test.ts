@@ -11,7 +11,14 @@ const sized = (name: string, bytes: number) => entry(`${name}-${bytes}`);
 const sizeOf = (path: string): number => Number(/-(\d+)\./.exec(path)?.[1]);
 
 function need(privateBytes: number): MemoryNeed {
-  const none = { outputBytes: 0, outputCopyBytes: 0, inputBytes: 0, computeBytes: 0, hostBytes: 0 };
+  const none = {
+    outputBytes: 0,
+    outputCopyBytes: 0,
+    inputBytes: 0,
+    computeBytes: 0,
+    hostBytes: 0,
+    deviceBytes: 0,
+  };
   return { ...none, layerBytes: [], expertBytes: [], kvBytesPerLayer: [], privateBytes };
 }
 
