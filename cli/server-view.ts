@@ -21,6 +21,8 @@ export interface ResidentView {
   readonly memory: number | null;
   readonly idleMs: number | null;
   readonly unloadInMs: number | null;
+  /** Requests that use it now, with or without a slot. */
+  readonly active: number;
   readonly slots: number;
   readonly busy: number;
 }
@@ -61,7 +63,7 @@ const NO_KEY: Words = {
 };
 
 /**
- * The server that can be asked. `silentWhat` completes "The server does not answer, so ...".
+ * The server that can be asked.
  * Codes: server_missing, server_stopping.
  */
 export function runningServer(config: Pick<Config, 'runFile'>): RunningServer {
@@ -150,6 +152,7 @@ function residentOf(one: Fields): ResidentView {
     memory: numberAt(one, 'memory'),
     idleMs: numberAt(one, 'idle_ms'),
     unloadInMs: numberAt(one, 'unload_in_ms'),
+    active: numberAt(one, 'active') ?? 0,
     slots: slots.length,
     busy: slots.filter(({ state }) => state !== 'idle').length,
   };

@@ -184,7 +184,7 @@ async function watch(
       const view = viewOf(await readStatus(server, config));
       if (signal.aborted) return;
       const one = view.residents.find(({ id }) => id === model);
-      const others = view.residents.some(({ busy }) => busy > 0);
+      const others = view.residents.some(({ active }) => active > 0);
       const { what, done } = isLoad
         ? loadingWords(model, one?.state === 'loading' ? one.progress : null, others, shell)
         : { what: unloadingWords(shell), done: null };

@@ -145,12 +145,11 @@ function residentLines({ residents }: ServerView, shell: Shell): string[] {
   return table([head, ...body]);
 }
 
-function stateText({ state, progress, purpose, busy }: ResidentView, { say }: Shell): string {
+function stateText({ state, progress, purpose, active }: ResidentView, { say }: Shell): string {
   const percent = progress === null ? '' : ` ${Math.floor(progress * 100)} %`;
-  const isBusy = busy > 0;
   const words: Readonly<Record<string, string>> = {
     loading: say({ ja: '読み込み中', en: 'loading' }),
-    ready: isBusy ? say({ ja: '生成中', en: 'busy' }) : say({ ja: '待機', en: 'ready' }),
+    ready: active > 0 ? say({ ja: '使用中', en: 'busy' }) : say({ ja: '待機', en: 'ready' }),
     unloading: say({ ja: '降ろしています', en: 'unloading' }),
   };
   const use = purpose === 'embed' ? say({ ja: '(埋め込み)', en: ' (embeddings)' }) : '';

@@ -83,7 +83,7 @@ describe('hoshikage load', { concurrency: 2 }, () => {
   });
 
   it('waits its turn where other models work', async (context) => {
-    const busy = resident({ id: 'other', slots: [{ id: 0, state: 'generation' }] });
+    const busy = resident({ id: 'other', active: 1 });
     const { user } = await serverWith(context, busy, () => {});
     const { child, ended, stderr } = user.start(['load', 'm']);
     await until('words', () => stderr().includes('Waiting its turn: m'), {

@@ -106,7 +106,7 @@ describe('hoshikage ps', { concurrency: 2 }, () => {
     const user = await userOf(context, STATUS);
     const { stdout } = await user.run(['ps', '--lang', 'ja']);
     assert.match(stdout, /起動から 2 時間 5 分/);
-    assert.match(stdout, /^星\/影 +生成中 /m);
+    assert.match(stdout, /^星\/影 +使用中 /m);
     assert.match(stdout, /^止めているモデル: broken/m);
   });
 
