@@ -4,6 +4,7 @@
  * never start a decode for a prompt that does not fit.
  */
 import type { CompletionResult, Engine, EngineCompletion } from '../engine/engine.js';
+import { tokensWithin } from '../engine/long-text.js';
 import { HoshikageError } from '../errors.js';
 import type { ModelCatalog } from '../models/catalog.js';
 import { isEngineLoss } from '../resources/engine-loss.js';
@@ -261,7 +262,8 @@ async function settled(completion: EngineCompletion): Promise<void> {
 }
 
 function tokenize(engine: Engine, text: PromptText): Promise<Int32Array> {
-  return engine.tokenize(text.segments, text.addSpecial);
+  const { addSpecial } = text;
+  return tokensWithin(engine, text.segments, { addSpecial, limit: engine.info.contextTokens });
 }
 
 /** A prompt must leave room for one token at least. */

@@ -3,9 +3,10 @@
  * fit before anything is computed, and never let one request's texts hold up another's for long.
  */
 import type { Engine } from '../engine/engine.js';
+import { tokensWithin } from '../engine/long-text.js';
 import { HoshikageError } from '../errors.js';
-import { throwIfGone } from '../resources/gone.js';
-import { checkTokens, tokensOf } from './tokens.js';
+import { throwIfGone, unlessGone } from '../resources/gone.js';
+import { checkTokens } from './tokens.js';
 import { type EmbedDeps, type EmbedRun, withModel } from './with-model.js';
 
 /** What to embed. */
@@ -61,7 +62,13 @@ async function promptsOf(
     const param = nameOf(index);
     const isText = typeof input === 'string';
     const prompt = isText
-      ? await tokensOf(engine, { text: input, special: false, addSpecial: true, signal })
+      ? await unlessGone(
+          tokensWithin(engine, [{ text: input, special: false }], {
+            addSpecial: true,
+            limit: contextTokens,
+          }),
+          signal,
+        )
       : input;
     if (!isText) checkTokens(prompt, model.vocabularySize, param);
     if (prompt.length === 0) {

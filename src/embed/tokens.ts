@@ -35,7 +35,8 @@ export function tokenize(
 ): Promise<Tokenized> {
   const { signal } = run;
   return withModel(deps, { model: request.model, run }, async (engine) => {
-    const tokens = await tokensOf(engine, { ...request, signal });
+    const { text, special, addSpecial } = request;
+    const tokens = await unlessGone(engine.tokenize([{ text, special }], addSpecial), signal);
     const pieces = request.withPieces ? await piecesOf(engine, tokens, signal) : null;
     return { tokens, pieces };
   });
@@ -52,20 +53,6 @@ export function detokenize(
     if (tokens.length === 0) return new Uint8Array();
     return unlessGone(engine.detokenize(tokens), run.signal);
   });
-}
-
-/** The tokens of one text. Code: cancelled. */
-export function tokensOf(
-  engine: Engine,
-  input: {
-    readonly text: string;
-    readonly special: boolean;
-    readonly addSpecial: boolean;
-    readonly signal: AbortSignal;
-  },
-): Promise<Int32Array> {
-  const { text, special, addSpecial, signal } = input;
-  return unlessGone(engine.tokenize([{ text, special }], addSpecial), signal);
 }
 
 /** Native code must not be the first to look. Code: invalid_value. */
