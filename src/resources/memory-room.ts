@@ -45,11 +45,11 @@ export function shortageOf(
 ): Shortage | null {
   const { mainBytes, deviceBytes } = placementOf(estimateMemory(parts, options), options, room);
   if (mainBytes > room.mainBytes) {
-    return { where: 'main', needed: mainBytes, free: room.mainBytes };
+    return { where: 'main', needed: Math.ceil(mainBytes), free: Math.floor(room.mainBytes) };
   }
   const deviceRoom = deviceRoomOf(room);
   if (options.gpuLayers !== 'auto' && deviceRoom !== null && deviceBytes > deviceRoom) {
-    return { where: 'device', needed: deviceBytes, free: deviceRoom };
+    return { where: 'device', needed: Math.ceil(deviceBytes), free: deviceRoom };
   }
   return null;
 }

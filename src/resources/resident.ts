@@ -307,6 +307,10 @@ export function loadFailure(thrown: unknown, model: string): HoshikageError {
   const telling = ['library_', 'model_file_', 'engine_'].some((start) =>
     error.code.startsWith(start),
   );
-  if (telling || error.code === 'addon_missing' || error.code === 'memory_short') return error;
+  if (telling || error.code === 'addon_missing') return error;
+  if (error.code === 'memory_short') {
+    // An engine that says so knows only the file.
+    return new HoshikageError(error.code, { ...error.details, model }, { cause: error.cause });
+  }
   return new HoshikageError('model_load_failed', { ...error.details, model }, { cause: error });
 }

@@ -7,7 +7,11 @@ import { chatBody, getJson } from '../helpers/wire.js';
 
 /** What there is of it in a status and an answer. */
 interface Refused {
-  readonly error: { readonly code: string; readonly message: string };
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly needed_bytes: number;
+  };
 }
 
 const greeting = { temperature: 0, max_tokens: 200 };
@@ -51,6 +55,8 @@ test('a model that cannot fit is refused before anything goes for it', async (co
     const { error } = body as Refused; // its fields are asserted
     assert.equal(status, 503, error.message);
     assert.equal(error.code, 'memory_short');
+    // Exactly the cache, and something for the rest.
+    assert.ok(error.needed_bytes > 2 ** 40 && error.needed_bytes < 2 ** 40 + 2 ** 28);
     assert.match(error.message, /huge には.*足りません.*N_CTX.*以下にすると入ります/);
     assert.match(error.message, /huge needs [\d.]+ [GT]iB more memory than there is/);
   }
