@@ -20,6 +20,7 @@ import { ModelPool } from './resources/pool.js';
 import { purposeOf } from './resources/purpose.js';
 import { RamDisk } from './resources/ramdisk.js';
 import { restAfterUse } from './resources/rest.js';
+import { planWithSpare } from './resources/spare.js';
 import { loadStaged } from './resources/staged-load.js';
 import { findStatePlace } from './resources/state-place.js';
 import { StateCache } from './resources/states.js';
@@ -107,7 +108,7 @@ function makePool(config: Config, rooms: PoolRooms): ModelPool {
     locate: (entry) => locateModel(entry, config.cacheDir),
     stage,
     purposeOf: async (entry) => purposeOf(await readGguf(entry.path)),
-    plan: (entry, options, freed) => guard.plan(entry, options, freed),
+    plan: planWithSpare((entry, options, freed) => guard.plan(entry, options, freed), states),
     states,
     events,
     onActivity: (entry, active) => ramdisk.activity(entry.path, active),

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { Log } from '../log.js';
 import type { EventBus } from './events.js';
 import type { SavedModel, SlotCache, StateKeeper } from './saved-model.js';
+import type { SpareMemory } from './spare.js';
 import { type KeptState, LEAST_TOKENS, reusable, StateIndex } from './state-index.js';
 import { removeState, type StatePlace } from './state-place.js';
 
@@ -44,7 +45,7 @@ export interface StateCacheStatus {
 }
 
 /** Saved sequence states of all models. */
-export class StateCache implements StateKeeper {
+export class StateCache implements StateKeeper, SpareMemory {
   readonly #deps: StateCacheDeps;
   readonly #index = new StateIndex();
   #place: StatePlace | null = null;
@@ -118,6 +119,18 @@ export class StateCache implements StateKeeper {
       limitBytes,
       states: this.#index.size,
     };
+  }
+
+  get spareBytes(): number {
+    return this.#place?.inMemory ? this.#index.bytes : 0;
+  }
+
+  async giveBack(bytes: number): Promise<void> {
+    const enough = this.#index.bytes - bytes;
+    for (const state of this.#index.olderThan(Number.POSITIVE_INFINITY)) {
+      if (this.#index.bytes <= enough) return;
+      await this.#drop(state, 'a model needs the memory');
+    }
   }
 
   /** Forgets everything and removes its files. Never rejects; idempotent. */
