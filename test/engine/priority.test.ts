@@ -1,25 +1,17 @@
 /** An engine process steps back behind the user's work, with every thread it has. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { startEngineProcess } from '../../src/engine/process.js';
 import { engineOptions, request } from '../helpers/engine-options.js';
+import { niceness } from '../helpers/proc.js';
 import { recordingLog } from '../helpers/recording-log.js';
 import { buildFake, FakeControl, skipReason } from '../native/fake.js';
 import { modelFile } from '../native/rig.js';
 
 const skip = process.platform === 'linux' ? skipReason : 'needs /proc';
 
-/** The niceness of each thread of a process. */
-function niceness(pid: number): number[] {
-  return readdirSync(`/proc/${pid}/task`).map((task) => {
-    const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
-  });
-}
-
 /** The niceness of an engine's threads while it generates. */
-async function whileGenerating(t: TestContext, nice: number): Promise<number[]> {
+async function whileGenerating(t: TestContext, nice: number): Promise<readonly number[]> {
   const control = new FakeControl();
   t.after(() => control.close());
   const log = recordingLog();

@@ -26,6 +26,14 @@ export function wakeUps(pid: number): number {
   return turns.reduce((sum, count) => sum + count, 0);
 }
 
+/** The niceness of each of its threads. */
+export function niceness(pid: number): readonly number[] {
+  return threadsOf(pid).map((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+  });
+}
+
 /** What its open descriptors point at, by number; without those that closed while we looked. */
 export function openFiles(pid: number): ReadonlyMap<number, string> {
   const found = new Map<number, string>();
