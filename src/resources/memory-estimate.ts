@@ -42,8 +42,10 @@ const TOKEN_BYTES = 270;
 
 /** Estimates a model from the headers of its file, or of all parts of a split one. */
 export function estimateMemory(parts: readonly GgufFacts[], options: SizingOptions): Estimate {
-  const [facts] = parts;
-  if (!facts) throw new RangeError('a model has at least one file');
+  const [first] = parts;
+  if (!first) throw new RangeError('a model has at least one file');
+  // A header may say anything; a negative width would hide what everything else takes.
+  const facts = { ...first, embeddingLength: Math.max(0, first.embeddingLength ?? 0) };
   const layers = layersOf(parts, facts.layers ?? 0);
   const cells = cellsPerSlot(facts, options);
   const embedding = total(parts.map(({ weights }) => weights.embeddingBytes));

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import fc from 'fast-check';
 import { loadAddon } from '../../src/engine/addon.js';
 import type { EngineOptions } from '../../src/engine/engine.js';
 import { readGguf } from '../../src/models/gguf.js';
@@ -85,6 +86,35 @@ describe('an estimate', () => {
     assert.equal(outputCopyBytes, inputBytes);
     const own = await estimateOf(await modelOf('own', randomContent(small)));
     assert.equal(own.outputCopyBytes, 0);
+  });
+
+  test('is a number of bytes whatever a header says', async () => {
+    const facts = await readGguf(await modelOf('odd', randomContent(small)));
+    const odd = fc.oneof(fc.constant(null), fc.integer({ min: -(2 ** 31), max: 2 ** 53 - 1 }));
+    const size = fc.oneof(fc.constant(null), fc.integer({ min: 0, max: 2 ** 31 }));
+    const perLayer = fc.oneof(size, fc.array(fc.integer({ min: 0, max: 2 ** 31 })));
+    const said = fc.record({
+      contextLength: odd,
+      embeddingLength: odd,
+      layers: odd,
+      memory: fc.record({
+        heads: perLayer,
+        kvHeads: perLayer,
+        keyLength: size,
+        valueLength: size,
+        feedForward: perLayer,
+        sharedKvLayers: size,
+        predictingLayers: size,
+      }),
+    });
+    fc.assert(
+      fc.property(said, ({ memory, ...more }) => {
+        const header = { ...facts, ...more, memory: { ...facts.memory, ...memory } };
+        const { floatBytes, ...estimate } = estimateMemory([header], engineOptions());
+        for (const bytes of Object.values(estimate).flat()) assert.ok(bytes >= 0, String(bytes));
+        assert.ok(floatBytes.length <= 2);
+      }),
+    );
   });
 
   test('of an encoder has no cache', async () => {
