@@ -11,7 +11,7 @@ import { searchPlaces } from './library/find.js';
 import { LibraryService } from './library/service.js';
 import type { Log } from './log.js';
 import { ModelCatalog } from './models/catalog.js';
-import { readGguf } from './models/gguf.js';
+import { Headers } from './models/headers.js';
 import type { TryLock } from './models/lock.js';
 import { EventBus } from './resources/events.js';
 import { locateModel } from './resources/locate.js';
@@ -101,13 +101,14 @@ function makePool(config: Config, rooms: PoolRooms): ModelPool {
     const status = await library.ready(AbortSignal.timeout(LIBRARY_MS)).catch(() => null);
     return status?.identity?.devices ?? null;
   };
+  const headers = new Headers();
   const guard = new MemoryGuard({ log, refuses: config.memoryCheck, devices, stage });
   return new ModelPool({
     settings: config,
     log,
-    locate: (entry) => locateModel(entry, config.cacheDir),
+    locate: (entry) => locateModel(entry, config.cacheDir, headers),
     stage,
-    purposeOf: async (entry) => purposeOf(await readGguf(entry.path)),
+    purposeOf: async (entry) => purposeOf(await headers.read(entry.path)),
     plan: planWithSpare((entry, options, freed) => guard.plan(entry, options, freed), states),
     states,
     events,

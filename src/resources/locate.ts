@@ -3,15 +3,19 @@
  * Any process. It must never write anywhere but the cache directory.
  */
 import { ensureDemoModel } from '../models/demo.js';
-import { readGguf } from '../models/gguf.js';
+import type { Headers } from '../models/headers.js';
 import type { ModelEntry } from '../models/registry.js';
 
 /**
  * Absolute path of the file to load. Its header is read with every number checked, so that a broken
  * file never reaches native code. Codes: model_file_missing, model_file_invalid.
  */
-export async function locateModel(entry: ModelEntry, cacheDir: string): Promise<string> {
+export async function locateModel(
+  entry: ModelEntry,
+  cacheDir: string,
+  headers: Headers,
+): Promise<string> {
   if (entry.origin === 'builtin') return ensureDemoModel(cacheDir);
-  await readGguf(entry.path);
+  await headers.read(entry.path);
   return entry.path;
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { DEMO_ID, demoModelPath } from '../../src/models/demo.js';
+import { Headers } from '../../src/models/headers.js';
 import { locateModel } from '../../src/resources/locate.js';
 import { ggufBytes, smallGguf } from '../helpers/gguf-bytes.js';
 import { entry } from '../helpers/pool-settings.js';
@@ -14,7 +15,7 @@ after(() => rmSync(root, { recursive: true }));
 test('an entry is loaded from its file', async () => {
   const path = join(root, 'a.gguf');
   writeFileSync(path, ggufBytes(smallGguf()).file);
-  assert.equal(await locateModel({ ...entry('a'), path }, root), path);
+  assert.equal(await locateModel({ ...entry('a'), path }, root, new Headers()), path);
 });
 
 test('a file that is not there, or holds no sound GGUF, is told before any load', async () => {
@@ -26,13 +27,16 @@ test('a file that is not there, or holds no sound GGUF, is told before any load'
     [cut, 'model_file_invalid'],
   ] as const;
   for (const [path, code] of cases) {
-    await assert.rejects(locateModel({ ...entry('a'), path }, root), { code }, path);
+    await assert.rejects(locateModel({ ...entry('a'), path }, root, new Headers()), { code }, path);
   }
 });
 
 test('the built-in model is made on first use', async () => {
   const path = demoModelPath(root);
   assert.ok(!existsSync(path));
-  assert.equal(await locateModel({ ...entry(DEMO_ID), origin: 'builtin', path }, root), path);
+  assert.equal(
+    await locateModel({ ...entry(DEMO_ID), origin: 'builtin', path }, root, new Headers()),
+    path,
+  );
   assert.ok(existsSync(path));
 });
