@@ -32,7 +32,7 @@ class RedrawnLine {
     const now = this.#now();
     if (now - this.#drawnAt < REDRAW_MS && !isLast) return;
     this.#drawnAt = now;
-    const text = line((this.#screen.columns ?? 80) - 1);
+    const text = line((this.#screen.columns || 80) - 1);
     const width = displayWidth(text);
     this.#screen.write(`\r${text}${' '.repeat(Math.max(0, this.#width - width))}`);
     this.#width = width;

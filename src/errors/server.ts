@@ -22,8 +22,8 @@ export const SERVER_ERRORS = {
   },
   service_unavailable: {
     ...down,
-    ja: 'サービスにできません: {reason}',
-    en: 'It cannot be made a service: {reason}',
+    ja: 'ここでは systemd のサービスを扱えません: {reason}',
+    en: 'The service cannot be managed here: {reason}',
   },
   service_foreign: {
     status: 409,

@@ -115,6 +115,12 @@ describe('a load', () => {
     assert.equal(text(), '\r25 %  0:00');
   });
 
+  it('takes a terminal that does not know its width for one of 80 columns', () => {
+    const { at, text } = loading(true, 0);
+    at(0, 'Loading m', 0);
+    assert.match(text(), /Loading m {2}\[-{24}\]/);
+  });
+
   it('is a line for each thing that goes on where nobody watches', () => {
     const { at, text, progress } = loading(false);
     at(0, 'Waiting its turn: m', null);
