@@ -10,6 +10,13 @@ import { addUses, memoryUse, NO_MEMORY } from './memory.js';
 import type { PoolDeps } from './pool-deps.js';
 import type { Purpose } from './pool-status.js';
 import { loadFailure, type Resident } from './resident.js';
+import { after } from './timer.js';
+
+/**
+ * How long it may take to find something out, ms: others wait meanwhile, and a network file system may
+ * never answer. Identifying a libllama and making the built-in model are within it.
+ */
+const LOOK_LIMIT_MS = 60_000;
 
 /** Who is in memory, from the point of view of one that wants to be. */
 export interface Others {
@@ -126,7 +133,7 @@ export class Candidate {
   /** Whether it would be loaded in the same way while nobody has gone yet. */
   async #alsoNow(plan: NonNullable<PoolDeps['plan']>, options: EngineOptions): Promise<boolean> {
     try {
-      const now = await plan(this.entry, this.#options, NO_MEMORY);
+      const now = await plan(this.entry, this.#options, NO_MEMORY, 'ask');
       return JSON.stringify(now) === JSON.stringify(options);
     } catch {
       return false;
@@ -136,14 +143,23 @@ export class Candidate {
   #work(work: () => Promise<void>): void {
     if (this.#busy || this.#failed) return;
     this.#busy = true;
-    work()
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = after(LOOK_LIMIT_MS, () => reject(tooLate()));
+    });
+    Promise.race([work(), late])
       .catch((thrown: unknown) => {
         this.#failed = true;
         this.#input.onFailure(this, loadFailure(thrown, this.entry.id));
       })
       .finally(() => {
+        clearTimeout(timer);
         this.#busy = false;
         this.#input.onKnown();
       });
   }
+}
+
+function tooLate(): Error {
+  return new Error(`its file could not be looked at within ${LOOK_LIMIT_MS / 1000} s`);
 }

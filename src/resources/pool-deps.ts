@@ -29,12 +29,14 @@ export interface PoolSettings extends EngineSettings {
 
 /**
  * Fits an engine to the memory there is, before anything is allocated; `freed` is what models that go
- * for it will give back. Codes: memory_short, model_file_missing, model_file_invalid.
+ * for it will give back. `ask`: nothing may be given up for the answer, since another way is open.
+ * Codes: memory_short, model_file_missing, model_file_invalid.
  */
 export type PlanEngine = (
   entry: ModelEntry,
   options: EngineOptions,
   freed: MemoryUse,
+  only?: 'ask',
 ) => Promise<EngineOptions>;
 
 /** What a pool works with. */

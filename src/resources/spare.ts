@@ -16,7 +16,8 @@ export interface SpareMemory {
 
 /** The same plan, which counts the spare memory in where nothing else helps. Codes: those of `plan`. */
 export function planWithSpare(plan: PlanEngine, spare: SpareMemory): PlanEngine {
-  return async (entry, options, freed) => {
+  return async (entry, options, freed, only) => {
+    if (only === 'ask') return plan(entry, options, freed, only);
     try {
       return await plan(entry, options, freed);
     } catch (error) {

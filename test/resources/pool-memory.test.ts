@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { EngineOptions, MemoryNeed } from '../../src/engine/engine.js';
 import { HoshikageError } from '../../src/errors.js';
 import type { PlanEngine, PoolSettings } from '../../src/resources/pool-deps.js';
-import { patient, poolHarness, settle, watch } from '../helpers/pool-harness.js';
+import { mockTime, patient, poolHarness, settle, watch } from '../helpers/pool-harness.js';
 import { entry } from '../helpers/pool-settings.js';
 
 /** A model that takes so many bytes, told by its name: `b-60`. */
@@ -24,13 +24,14 @@ function need(privateBytes: number): MemoryNeed {
 
 /** A machine of 100 bytes, of which engines take what their models' names say. */
 function machine(settings: Partial<PoolSettings> = {}, busyBytes = 0) {
-  const asked: { readonly id: string; readonly freed: number }[] = [];
+  const asked: { readonly id: string; readonly freed: number; readonly only?: 'ask' }[] = [];
   const plan: PlanEngine = async (
     model,
     options,
     { freedBytes: freed },
+    only,
   ): Promise<EngineOptions> => {
-    asked.push({ id: model.id, freed });
+    asked.push({ id: model.id, freed, ...(only && { only }) });
     const bytes = sizeOf(options.modelPath);
     const alive = set.engines.starts.filter(({ engine }) => !set.gone.has(engine.pid));
     const taken = alive.reduce((sum, { path }) => sum + sizeOf(path), busyBytes);
@@ -90,8 +91,12 @@ test('where they do not, the old one is gone before the new one loads', async ()
   assert.equal(set.engines.mostAlive, 1);
   // Before the old one went, whether that would help; and right before the load, what there really is.
   assert.deepEqual(
-    set.asked.filter(({ id }) => id === 'b-50').map(({ freed }) => freed),
-    [60, 0, 0],
+    set.asked.filter(({ id }) => id === 'b-50').map(({ freed, only }) => [freed, only]),
+    [
+      [60, undefined],
+      [0, 'ask'],
+      [0, undefined],
+    ],
   );
   waiting.release();
   endWith(set).finish();
@@ -163,4 +168,24 @@ test('memory that somebody else took meanwhile fails the load in its own words',
   await settle();
   assert.equal(waiting.code(), 'memory_short');
   assert.deepEqual(pool.status().residents, []);
+});
+
+test('a file that never answers fails its own requests after a minute, and holds up no others for longer', async (t) => {
+  const time = mockTime(t);
+  const { pool } = poolHarness({
+    deps: {
+      locate: (model) => (model.id === 'stuck' ? new Promise(() => {}) : Promise.resolve('/m')),
+    },
+  });
+  (await pool.acquire(entry('a'), patient())).release();
+  const stuck = watch(pool.acquire(entry('stuck'), patient()));
+  await settle();
+  await time.pass(59_999);
+  assert.equal(stuck.code(), null);
+  await time.pass(1);
+  assert.equal(stuck.code(), 'model_load_failed');
+  const lease = await pool.acquire(entry('a'), patient());
+  assert.equal(lease.loadMs, 0);
+  lease.release();
+  await pool.stop(0);
 });

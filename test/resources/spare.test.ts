@@ -56,3 +56,9 @@ test('another failure stays what it is', async () => {
   });
   await assert.rejects(plan(entry('m'), options, NO_MEMORY), failure);
 });
+
+test('none goes for a mere question', async () => {
+  const { plan, given } = planFor(120);
+  await assert.rejects(plan(entry('m'), options, NO_MEMORY, 'ask'), { code: 'memory_short' });
+  assert.deepEqual(given, []);
+});
