@@ -6,8 +6,11 @@ import { TemplateRenderer } from '../../src/chat/template.js';
 
 const workers: Worker[] = [];
 process.on('worker', (worker) => workers.push(worker));
-/** How many worker threads run now. */
-const running = () => workers.filter(({ threadId }) => threadId !== -1).length;
+/** How many template workers run now: they have a limit, which the loader's own thread has not. */
+const running = () =>
+  workers.filter(({ threadId, resourceLimits }) => {
+    return threadId !== -1 && resourceLimits?.maxOldGenerationSizeMb === 512;
+  }).length;
 
 const limits = limitsFor(1, 100);
 const SLOW = '{% for i in range(9000) %}{% for j in range(9000) %}x{% endfor %}{% endfor %}';

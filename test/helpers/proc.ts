@@ -8,8 +8,17 @@ export const hasProc = process.platform === 'linux';
 
 /** Resident memory in bytes. */
 export function residentBytes(pid: number): number {
-  const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(line?.[1]) * 1024;
+  return statusBytes(pid, 'VmRSS');
+}
+
+/** Resident memory in bytes that is no file's: the part that is only its own. */
+export function privateBytes(pid: number): number {
+  return statusBytes(pid, 'RssAnon');
+}
+
+function statusBytes(pid: number, key: string): number {
+  const lines = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(lines)?.[1]) * 1024;
 }
 
 /** Its threads, by their ids in the system. */
