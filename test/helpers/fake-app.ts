@@ -22,6 +22,8 @@ export interface FakeAppOptions {
   readonly engine?: FakeEngine;
   readonly catalog?: FakeCatalog;
   readonly reports?: Pick<AppDeps, 'ramdisk' | 'states'>;
+  /** Settles when the rooms below are there; they are at once without it. */
+  readonly opening?: Promise<void>;
 }
 
 /** One line of the log. */
@@ -62,7 +64,9 @@ export function fakeApp(options: FakeAppOptions = {}) {
     ending: ending.signal,
   };
   const rooms = { ...front, catalog, pool, library, events, ...options.reports, renderer };
-  const app = createApp(front, Promise.resolve(rooms));
+  const opening = (options.opening ?? Promise.resolve()).then(() => rooms);
+  opening.catch(() => {});
+  const app = createApp(front, opening);
   const ask = (path: string, init: RequestInit = {}) => app.request(path, init);
   const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
     app.request(path, {

@@ -6,6 +6,31 @@ import { errorOf, fakeApp, renderer } from '../helpers/fake-app.js';
 
 after(() => renderer.close());
 
+describe('app: while the rooms are being built', () => {
+  it('what is known of the server is answered; what needs a room waits for it', async () => {
+    const events: string[] = [];
+    let open = (): void => {};
+    const opening = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const { ask } = fakeApp({ opening });
+    const models = (async () => events.push(`models ${(await ask('/v1/models')).status}`))();
+    for (const path of ['/health', '/', '/v1/api/version']) {
+      events.push(`${path} ${(await ask(path)).status}`);
+    }
+    open();
+    await models;
+    assert.deepEqual(events, ['/health 200', '/ 200', '/v1/api/version 200', 'models 200']);
+  });
+
+  it('a start that fails is the answer to whoever waited', async () => {
+    const broken = new HoshikageError('map_broken', { path: '/map', reason: 'not JSON' });
+    const { ask } = fakeApp({ opening: Promise.reject(broken) });
+    assert.equal((await errorOf(await ask('/v1/models'))).code, 'map_broken');
+    assert.equal((await ask('/health')).status, 200);
+  });
+});
+
 describe('app: routes', () => {
   it('GET / says name and version as text', async () => {
     const response = await fakeApp().ask('/');
