@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { randomModel } from '../test/helpers/models.js';
+import { measureRamDisk } from './bench/ramdisk.js';
 import { machine, type Row, saveReport, tableOf } from './bench/report.js';
 import { measureIdle, measureLeaving, measureStart, measureStatus } from './bench/service.js';
 import { measureSpeed, type SpeedCase } from './bench/speed.js';
@@ -50,6 +51,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
   idle: () => measureIdle(3),
   wake: async () => measureWake(await large(), 5),
   switch: () => measureSwitch(5),
+  ramdisk: () => measureRamDisk(5),
 };
 
 async function main(chosen: readonly string[]): Promise<void> {
