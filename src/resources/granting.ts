@@ -26,7 +26,7 @@ export function grant(
 ): Lease {
   const now = performance.now();
   const takesSlot = waiter.need === 'slot';
-  resident.begin(takesSlot);
+  resident.begin(takesSlot, waiter.entry.id);
   const loadEnded = resident.loadEndedAt ?? now;
   const loadStarted = Math.max(resident.loadStartedAt ?? now, waiter.since);
   const loadMs = Math.max(0, loadEnded - loadStarted);

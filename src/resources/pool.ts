@@ -83,10 +83,11 @@ export class ModelPool {
 
   /**
    * Takes what is resident (or the one named) out of memory after its running requests; one being
-   * loaded is given up. Requests that wait for it load it again. Gives the names of those that went.
+   * loaded is given up. Requests that wait for it load it again. Gives the names of those that went,
+   * each by the first entry it was loaded for.
    */
   async unload(id?: string): Promise<readonly string[]> {
-    const named = this.#residency.all.filter(({ entry }) => id === undefined || entry.id === id);
+    const named = this.#residency.all.filter(({ names }) => id === undefined || names.has(id));
     for (const resident of named) resident.retire('request');
     await Promise.all(named.map(({ gone }) => gone));
     return named.map(({ entry }) => entry.id);

@@ -63,6 +63,8 @@ export class Resident {
   readonly purpose: Purpose;
   /** Equal keys can be served by the same engine. */
   readonly key: string;
+  /** Of all entries that it has served. */
+  readonly names = new Set<string>();
   /** Resolves once the engine has ended and its memory is free. */
   readonly gone: Promise<void>;
   state: 'loading' | 'ready' | 'unloading' | 'gone' = 'loading';
@@ -109,6 +111,7 @@ export class Resident {
     this.options = input.ready?.options ?? input.options;
     this.key = input.key;
     this.keepAliveMs = input.keepAliveMs;
+    this.names.add(input.entry.id);
     this.gone = new Promise((resolve) => {
       this.#settleGone = resolve;
     });
@@ -167,8 +170,9 @@ export class Resident {
     if (this.leases === 0) this.end(reason);
   }
 
-  /** A lease begins. */
-  begin(takesSlot: boolean): void {
+  /** A lease begins, for a request by this name. */
+  begin(takesSlot: boolean, name: string): void {
+    this.names.add(name);
     if (this.idleTimer) clearTimeout(this.idleTimer);
     this.idleTimer = null;
     this.idleSince = null;

@@ -175,3 +175,13 @@ test('renew ends an engine that nobody uses, and loads anew what was being loade
   pool.renew();
   await pool.stop(0);
 });
+
+test('a model that serves two entries goes by either name', async () => {
+  const { pool } = poolHarness();
+  const twin = { ...entry('twin'), path: a.path };
+  (await pool.acquire(a, patient())).release();
+  assert.deepEqual(await pool.unload('twin'), []);
+  (await pool.acquire(twin, patient())).release();
+  assert.deepEqual(await pool.unload('twin'), ['a']);
+  assert.deepEqual(pool.status().residents, []);
+});
