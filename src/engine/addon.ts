@@ -253,7 +253,8 @@ export interface NativeState {
 /** Makes embeddings, one input after the other. */
 export interface NativeEmbedder {
   /**
-   * [async] One vector per input. `cancel()` makes it end soon, also while it waits for others.
+   * [async] One vector per input. `cancel()` makes it end soon; one that waits for others, at
+   * its turn.
    * Codes: closed, invalid_argument (empty, or a bad id), context_length_exceeded, model_load_failed
    * (no context could be made), decode_failed, model_not_embedding, engine_crashed,
    * engine_out_of_memory, cancelled.

@@ -127,6 +127,12 @@ class EngineChild {
     return new HoshikageError('model_load_failed', details, { cause: lost });
   }
 
+  /** Of a load in which libllama gave up: an end of the engine, though the process is still there. */
+  #crashError(detail: string): HoshikageError {
+    const cause = speaksOfMemory(detail) ? 'memory' : 'crash';
+    return this.#loadError({ expected: false, cause, detail }, this.#input.options);
+  }
+
   #hang(what: Work): void {
     const limit = `${this.#watch.limitMs / 1000} s`;
     this.#log.error(`the engine makes no progress for ${limit} and is killed`, { what });
@@ -158,7 +164,9 @@ class EngineChild {
         this.#loaded(this.#proxy);
         break;
       case 'failed':
-        this.#loaded(fromWire(message.error));
+        this.#loaded(
+          this.#crash === null ? fromWire(message.error) : this.#crashError(this.#crash),
+        );
         break;
       case 'crashed':
         // `failed` may still follow, but the process may also end before.

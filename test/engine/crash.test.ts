@@ -60,7 +60,9 @@ describe('an engine process whose libllama gives up', { skip: skipReason }, () =
     const opening = open(t, {}, undefined, { loadFail: ASSERT });
     await assert.rejects(opening, (error: Error) => {
       assert.ok('code' in error && error.code === 'model_load_failed');
-      return /gave up: .*GGML_ASSERT/.test(String(error.cause));
+      const lost = error.cause;
+      assert.ok(lost instanceof Error && 'code' in lost && lost.code === 'engine_crashed');
+      return /gave up: .*GGML_ASSERT/.test(String(lost.cause));
     });
   });
 

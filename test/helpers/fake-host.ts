@@ -1,7 +1,7 @@
 /**
  * Entry of an engine process over the fake addon. The model path says how it behaves:
  * `…crash-on-load`, `…hang-on-load`, `…fail-on-load`, `…no-memory-on-load`, `…crash-on-step`,
- * `…no-memory-on-step`, `…stalled`, `…slow` (no token for 8 s, but progress), anything else works.
+ * `…no-memory-on-step`, `…stalled`, `…slow` (no token for 7 s, but progress), anything else works.
  */
 import { hostBehaviour } from '../../src/engine/host-arguments.js';
 import { serveParent } from '../../src/engine/hosting.js';
@@ -9,7 +9,7 @@ import { coded, createFakeAddon, emptyAbi } from './fake-addon.js';
 
 let path = '';
 let count = 0;
-const readyAt = Date.now();
+let slowSince: number | null = null;
 
 const addon = createFakeAddon({
   onLoad: async (options) => {
@@ -35,7 +35,11 @@ const addon = createFakeAddon({
       setImmediate(() => process.kill(process.pid, 'SIGSEGV'));
     }
   },
-  stalled: () => path.endsWith('stalled') || (path.endsWith('slow') && Date.now() < readyAt + 8000),
+  stalled: () => {
+    if (!path.endsWith('slow')) return path.endsWith('stalled');
+    slowSince ??= Date.now();
+    return Date.now() < slowSince + 7000;
+  },
   progress: () => {
     count += path.endsWith('slow') ? 1 : 0;
     const calm = { count: 0, inLongCall: false };

@@ -137,16 +137,16 @@ describe('progress', { skip: skipReason }, () => {
     rig.with({}, async (_context, model) => {
       const embedder = model.createEmbedder({ contextTokens: 64, slots: 1, batchTokens: 64 });
       rig.control.set('holdEmbed', 1);
-      const calls = [1, 2, 3].map((token) => embedder.embed([Int32Array.of(token)]));
-      const [running, waiting, last] = calls;
-      assert.ok(running && waiting && last);
+      const running = embedder.embed([Int32Array.of(1)]);
       await rig.control.until('inEmbed', 1);
+      const waiting = embedder.embed([Int32Array.of(2)]);
       const given = [running, waiting].map((call) =>
         assert.rejects(within(call.promise, 'the end'), { code: 'cancelled' }),
       );
       waiting.cancel();
       running.cancel();
       await Promise.all(given);
+      const last = embedder.embed([Int32Array.of(3)]);
       rig.control.set('holdEmbed', 0);
       assert.equal((await within(last.promise, 'the last one'))[0]?.[0], 3);
       last.cancel();

@@ -26,8 +26,8 @@ class Embedder {
   Embedder(const Embedder&) = delete;
   Embedder& operator=(const Embedder&) = delete;
 
-  // Any thread but the embedder's own: waits until it is done. `cancelled` ends it soon, wherever
-  // it is by then. Throws closed, invalid_argument (empty input, id out of range),
+  // Any thread but the embedder's own: waits until it is done. `cancelled` ends it soon; where it
+  // waits for others, at its turn. Throws closed, invalid_argument (empty input, id out of range),
   // context_length_exceeded, model_load_failed, model_not_embedding, library_incompatible,
   // decode_failed, engine_out_of_memory, cancelled.
   Vectors Embed(const std::vector<std::vector<Token>>& inputs, const std::atomic<bool>& cancelled);
