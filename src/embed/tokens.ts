@@ -18,10 +18,10 @@ export interface TokenizeRequest {
   readonly withPieces: boolean;
 }
 
-/** Tokens, and where it was asked for the bytes of each. */
+/** Tokens, and where it was asked for the bytes that each of them stands for. */
 export interface Tokenized {
   readonly tokens: Int32Array;
-  readonly pieces: readonly Uint8Array[] | null;
+  readonly pieces: ReadonlyMap<number, Uint8Array> | null;
 }
 
 /** Calls to an engine that are under way at once for one request. */
@@ -66,12 +66,12 @@ export function checkTokens(tokens: Int32Array, vocabularySize: number, param: s
   });
 }
 
-/** Each token's bytes; one call per different token, since an engine joins what it is given. */
+/** The bytes of every token that occurs; one call per different token, since an engine joins what it is given. */
 async function piecesOf(
   engine: Engine,
   tokens: Int32Array,
   signal: AbortSignal,
-): Promise<readonly Uint8Array[]> {
+): Promise<ReadonlyMap<number, Uint8Array>> {
   const bytes = new Map<number, Uint8Array>();
   const different = [...new Set(tokens)];
   for (let from = 0; from < different.length; from += GROUP) {
@@ -83,5 +83,5 @@ async function piecesOf(
     );
     for (const [index, piece] of pieces.entries()) bytes.set(group[index] ?? -1, piece);
   }
-  return Array.from(tokens, (token) => bytes.get(token) ?? new Uint8Array());
+  return bytes;
 }

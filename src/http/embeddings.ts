@@ -2,18 +2,15 @@
  * POST /v1/embeddings on the wire: OpenAI's list of vectors. Runs in the server. Its body is made row
  * by row as it is read: thousands of vectors are hundreds of megabytes of digits.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Context } from 'hono';
 import { type Embedded, embed } from '../embed/embed.js';
 import { readJson } from './body.js';
 import { ignoredHeader } from './chat-shape.js';
 import type { AppDeps, AppEnv } from './deps.js';
-import { JSON_HEADERS } from './response.js';
+import { jsonRows } from './response.js';
 import { type EmbeddingCall, parseEmbedding } from './schema/tokens.js';
 import { turnOf } from './schema/turn.js';
 
-/** Characters of the body that are made at once. */
-const PART_LENGTH = 16 * 1024;
 /** Digits that tell any two 32-bit floats apart. */
 const FLOAT_DIGITS = 9;
 
@@ -27,9 +24,7 @@ export async function handleEmbeddings(c: Context<AppEnv>, deps: AppDeps): Promi
   const nameOf = (index: number) => (isSingle ? 'input' : `input[${index}]`);
   const run = { ...turnOf(headers, call.keepAliveMs), signal };
   const embedded = await embed(deps, { model, inputs, nameOf, dimensions }, run);
-  return new Response(bodyOf(rowsOf(call, embedded)), {
-    headers: { ...JSON_HEADERS, ...ignoredHeader(call.ignored) },
-  });
+  return jsonRows(rowsOf(call, embedded), ignoredHeader(call.ignored));
 }
 
 function* rowsOf(call: EmbeddingCall, { vectors, promptTokens }: Embedded): Generator<string> {
@@ -50,21 +45,4 @@ function floats(vector: Float32Array): string {
 function base64(vector: Float32Array): string {
   const { buffer, byteOffset, byteLength } = vector;
   return `"${Buffer.from(buffer, byteOffset, byteLength).toString('base64')}"`;
-}
-
-/** Rows as a body that is made as fast as it is read, a part per turn of the event loop. */
-function bodyOf(rows: Generator<string>): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
-  return new ReadableStream({
-    async pull(controller) {
-      await nextTurn();
-      let part = '';
-      for (let row = rows.next(); ; row = rows.next()) {
-        part += row.done ? '' : row.value;
-        if (row.done || part.length >= PART_LENGTH) break;
-      }
-      if (part === '') controller.close();
-      else controller.enqueue(encoder.encode(part));
-    },
-  });
 }

@@ -1,8 +1,9 @@
 /**
- * The two shapes of an answer: JSON, and a stream of server-sent events. Runs in the server.
- * Written to be cheap per event: text is gathered and handed on once per turn of the event loop. It
- * must never write to a stream whose reader has gone, nor keep a timer after its end.
+ * The shapes of an answer: JSON, whole or row by row, and a stream of server-sent events. Runs in the
+ * server. Written to be cheap per event: text is gathered and handed on once per turn of the event
+ * loop. It must never write to a stream whose reader has gone, nor keep a timer after its end.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** The headers of a JSON answer. */
 export const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8' } as const;
@@ -15,6 +16,8 @@ export const SSE_HEADERS = {
 /** Bytes a slow reader may leave waiting before `full`. */
 const HIGH_WATER_BYTES = 64 * 1024;
 const KEEP_ALIVE_MS = 15_000;
+/** Characters of a long JSON answer that are made at once. */
+const PART_LENGTH = 16 * 1024;
 
 /** A JSON answer. */
 export function json(
@@ -26,6 +29,30 @@ export function json(
     status,
     headers: { ...JSON_HEADERS, ...headers },
   });
+}
+
+/**
+ * A JSON answer too long to be made at once: as fast as it is read, a part per turn of the event loop.
+ * `rows`, which must not throw, are its text.
+ */
+export function jsonRows(
+  rows: Iterator<string>,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const encoder = new TextEncoder();
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      await nextTurn();
+      let part = '';
+      for (let row = rows.next(); ; row = rows.next()) {
+        part += row.done ? '' : row.value;
+        if (row.done || part.length >= PART_LENGTH) break;
+      }
+      if (part === '') controller.close();
+      else controller.enqueue(encoder.encode(part));
+    },
+  });
+  return new Response(body, { headers: { ...JSON_HEADERS, ...headers } });
 }
 
 /** What an event stream tells its writer. */

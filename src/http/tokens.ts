@@ -1,5 +1,6 @@
 /**
  * POST /tokenize and /detokenize on the wire, in the names of llama.cpp's server. Runs in the server.
+ * It must never turn every piece of a long text into text: a million of them are seconds of work.
  */
 import type { Context } from 'hono';
 import { detokenize, tokenize } from '../embed/tokens.js';
@@ -7,7 +8,7 @@ import { HoshikageError } from '../errors.js';
 import { readJson } from './body.js';
 import { ignoredHeader } from './chat-shape.js';
 import type { AppDeps, AppEnv } from './deps.js';
-import { json } from './response.js';
+import { json, jsonRows } from './response.js';
 import { parseDetokenize, parseTokenize } from './schema/tokens.js';
 import { turnOf } from './schema/turn.js';
 
@@ -21,12 +22,26 @@ export async function handleTokenize(c: Context<AppEnv>, deps: AppDeps): Promise
   const { content: text, addSpecial, parseSpecial: special, withPieces } = call;
   const run = { ...turnOf(headers, call.keepAliveMs), signal };
   const found = await tokenize(deps, { model, text, special, addSpecial, withPieces }, run);
-  const { pieces } = found;
-  const tokens = Array.from(found.tokens);
-  const shown = pieces
-    ? tokens.map((id, index) => ({ id, piece: shownPiece(pieces[index]) }))
-    : tokens;
-  return json({ tokens: shown }, ignoredHeader(call.ignored));
+  const { tokens, pieces } = found;
+  const note = ignoredHeader(call.ignored);
+  return pieces
+    ? jsonRows(pieceRows(tokens, pieces), note)
+    : json({ tokens: Array.from(tokens) }, note);
+}
+
+/** A row per token; each that occurs is put into words once. */
+function* pieceRows(
+  tokens: Int32Array,
+  pieces: ReadonlyMap<number, Uint8Array>,
+): Generator<string> {
+  const shown = new Map<number, string>();
+  yield '{"tokens":[';
+  for (const [index, id] of tokens.entries()) {
+    const row = shown.get(id) ?? JSON.stringify({ id, piece: shownPiece(pieces.get(id)) });
+    shown.set(id, row);
+    yield index > 0 ? `,${row}` : row;
+  }
+  yield ']}';
 }
 
 /** Answers one request. Codes: those of readJson, parseDetokenize and detokenize. */

@@ -35,6 +35,17 @@ describe('tokenize', () => {
     });
   });
 
+  it('shows the pieces of a long text a part per turn of the event loop', async () => {
+    const { post } = fakeApp();
+    const content = 'aé'.repeat(3000);
+    const response = await post('/tokenize', { model: 'm', content, with_pieces: true });
+    const parts: Uint8Array[] = [];
+    for await (const part of response.body ?? []) parts.push(part);
+    const { tokens } = JSON.parse(Buffer.concat(parts).toString());
+    assert.deepEqual([tokens.length, tokens[8999]], [9000, { id: 0xa9, piece: [0xa9] }]);
+    assert.ok(parts.length > 8, `${parts.length} part(s)`);
+  });
+
   it('means the model in memory where none is named, or the only one there is', async () => {
     const catalog = new FakeCatalog([entryNamed('a'), entryNamed('b')]);
     const { post, pool } = fakeApp({ catalog });
