@@ -5,7 +5,6 @@
  * must end every stream: by [DONE], or by an error event without it.
  */
 import type { ChatEvent } from '../chat/complete.js';
-import { toHoshikageError } from '../errors.js';
 import type { WaitState } from '../resources/lease.js';
 import {
   type ChatAnswer,
@@ -14,7 +13,7 @@ import {
   noteHeaders,
   type StartEvent,
 } from './chat-shape.js';
-import { errorBody } from './error.js';
+import { errorBody, told } from './error.js';
 import { SseStream } from './response.js';
 import type { ChatCall } from './schema/chat.js';
 
@@ -150,7 +149,7 @@ export class ChatStream {
   #fail(thrown: unknown): void {
     this.#options.onFailure(thrown);
     this.#sendPending();
-    this.#sse?.send(JSON.stringify(errorBody(toHoshikageError(thrown))));
+    this.#sse?.send(JSON.stringify(errorBody(told(thrown))));
   }
 }
 

@@ -71,9 +71,20 @@ function isClientsPath({ code, details }: HoshikageError): boolean {
   return code.startsWith('model_file_') && details.param === 'path';
 }
 
+/**
+ * What was thrown, as a client is told. What a request works with is closed under it only where the
+ * server ends, and that is what its client can do something with.
+ */
+export function told(thrown: unknown): HoshikageError {
+  const error = toHoshikageError(thrown);
+  return error.code === 'closed'
+    ? new HoshikageError('shutting_down', {}, { cause: error })
+    : error;
+}
+
 /** What was thrown while a request was served; after its client has gone it can only be `cancelled`. */
 export function failureOf(thrown: unknown, signal: AbortSignal): HoshikageError {
-  if (!signal.aborted) return toHoshikageError(thrown);
-  if (thrown instanceof HoshikageError) return thrown;
+  if (!signal.aborted) return told(thrown);
+  if (thrown instanceof HoshikageError) return told(thrown);
   return new HoshikageError('cancelled', {}, { cause: thrown });
 }

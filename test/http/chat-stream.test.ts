@@ -81,6 +81,13 @@ describe('chat stream: when the headers go', () => {
     assert.equal(late.seen.failure, error);
   });
 
+  it('a room closed under it is the end of the server, in its last event too', async () => {
+    const { stream } = streamOf({ patienceMs: 1 });
+    const closed = new HoshikageError('closed', { what: 'engine' });
+    const wire = await (await stream.run(play(30, closed))).text();
+    assert.match(wire, /"code":"shutting_down"/);
+  });
+
   it('a comment keeps the line alive while nothing is said', async () => {
     const { stream } = streamOf({ patienceMs: 1, keepAliveMs: 10 });
     const wire = await (await stream.run(play(60, START, text('a'), END))).text();

@@ -122,6 +122,19 @@ describe('embeddings', () => {
     );
   });
 
+  it('whose engine is closed by the end of the server say so', async () => {
+    const { embed, engine, pool } = embeddings();
+    engine.embed = async () => {
+      throw new HoshikageError('closed', { what: 'engine' });
+    };
+    const response = await embed({});
+    assert.deepEqual(
+      [response.status, response.headers.get('retry-after'), (await errorOf(response)).code],
+      [503, '5', 'shutting_down'],
+    );
+    assert.equal(pool.released, 1);
+  });
+
   it('end with their client, as cancelled', async () => {
     const { app, engine, pool } = embeddings();
     const going = new AbortController();
