@@ -115,8 +115,12 @@ export class ChatStream {
     const { answer, call } = this.#options;
     this.#start = start;
     this.#writer = new ChunkWriter(answer, start.fingerprint, call.includeUsage);
-    // Where the headers had to go before the model was there.
-    if (this.#sse) this.#sendRole();
+    // Where the headers had to go before the model was there, and so without what only it can tell.
+    if (!this.#sse || this.#isRoleSent) return;
+    for (const [name, value] of Object.entries(noteHeaders([], start))) {
+      this.#sse.comment(`${name}: ${value}`);
+    }
+    this.#sendRole();
   }
 
   #sendRole(): void {

@@ -88,6 +88,18 @@ describe('chat stream: when the headers go', () => {
     assert.match(wire, /"code":"shutting_down"/);
   });
 
+  it('what only the model could tell follows as comments, once, where they have gone', async () => {
+    const { stream } = streamOf({ patienceMs: 1 });
+    const start: ChatEvent = { ...START, unused: ['mood'], altered: true };
+    const wire = await (await stream.run(play(30, start, start, text('a'), END))).text();
+    const notes = ': x-hoshikage-ignored: mood\n\n: x-hoshikage-altered: messages\n\n';
+    assert.ok(wire.startsWith(`${notes}data: {"id":"chatcmpl-1"`));
+    assert.equal(wire.split('x-hoshikage-ignored').length, 2);
+    const early = await streamOf({ patienceMs: 60_000 }).stream.run(play(start, text('a'), END));
+    assert.equal(early.headers.get('x-hoshikage-ignored'), 'mood');
+    assert.doesNotMatch(await early.text(), /x-hoshikage/);
+  });
+
   it('a comment keeps the line alive while nothing is said', async () => {
     const { stream } = streamOf({ patienceMs: 1, keepAliveMs: 10 });
     const wire = await (await stream.run(play(60, START, text('a'), END))).text();
