@@ -17,6 +17,8 @@ import { after } from './timer.js';
  * never answer. Identifying a libllama and making the built-in model are within it.
  */
 const LOOK_LIMIT_MS = 60_000;
+/** For how long an answer is taken though others are used now than when it was asked for, ms. */
+const FRESH_MS = 1000;
 
 /** Who is in memory, from the point of view of one that wants to be. */
 export interface Others {
@@ -26,13 +28,20 @@ export interface Others {
   readonly dispensable: readonly Resident[];
   /** Is going already. */
   readonly ending: readonly Resident[];
-  /** Equal as long as an answer for these others stays true. */
+  /** Nobody uses it now. */
+  readonly isIdle: (resident: Resident) => boolean;
+  /** Equal while they are the same, whoever is used. */
+  readonly members: string;
+  /** Equal while an answer for these others is the best one. */
   readonly signature: string;
 }
 
 /** How it gets its place. */
 export interface Room {
+  readonly members: string;
   readonly signature: string;
+  /** performance.now() */
+  readonly foundAt: number;
   /** Have to go. */
   readonly leaving: readonly Resident[];
   /** It fits beside those that go: nobody's end need be waited for. */
@@ -59,7 +68,7 @@ export class Candidate {
   readonly entry: ModelEntry;
   /** Null = not known yet. */
   purpose: Purpose | null = null;
-  room: Room | null = null;
+  #room: Room | null = null;
   readonly #input: CandidateInput;
   #options: EngineOptions;
   #source = '';
@@ -91,24 +100,34 @@ export class Candidate {
     });
   }
 
-  /** Finds out who has to go; `room` is then of this signature. At once where nobody looks at memory. */
+  /** Finds out who has to go, for `roomFor`. At once where nobody looks at memory. */
   fit(others: Others): void {
-    if (this.room?.signature === others.signature) return;
+    if (this.roomFor(others)) return;
     const { plan } = this.#input.deps;
     if (plan) {
       this.#work(async () => {
-        this.room = await this.#findRoom(plan, others);
+        this.#room = await this.#findRoom(plan, others);
       });
       return;
     }
-    const { forced: leaving, ending, signature } = others;
+    const { forced: leaving, ending, members, signature } = others;
     const isFree = leaving.length + ending.length === 0;
     const ready = isFree ? { source: this.#source, options: this.#options } : null;
-    this.room = { signature, leaving, overlaps: false, ready };
+    const foundAt = performance.now();
+    this.#room = { members, signature, foundAt, leaving, overlaps: false, ready };
+  }
+
+  /** What was found out, where it still holds; null = it has to be found out (anew). */
+  roomFor({ members, signature, isIdle }: Others): Room | null {
+    const room = this.#room;
+    if (room?.signature === signature) return room;
+    // Short requests begin and end all the time: what holds in spite of them is not asked again.
+    const isFresh = room !== null && performance.now() - room.foundAt < FRESH_MS;
+    return isFresh && room.members === members && room.leaving.every(isIdle) ? room : null;
   }
 
   async #findRoom(plan: NonNullable<PoolDeps['plan']>, others: Others): Promise<Room> {
-    const { forced, dispensable, ending, signature } = others;
+    const { forced, dispensable, ending, members, signature } = others;
     for (let more = 0; ; more += 1) {
       const leaving = [...forced, ...dispensable.slice(0, more)];
       const freed = [...leaving, ...ending]
@@ -122,7 +141,8 @@ export class Candidate {
           leaving.length + ending.length === 0 ||
           (!usesDevice && (await this.#alsoNow(plan, options)));
         const ready = overlaps ? { source: this.#source, options } : null;
-        return { signature, leaving, overlaps, ready };
+        const foundAt = performance.now();
+        return { members, signature, foundAt, leaving, overlaps, ready };
       } catch (error) {
         const isShort = error instanceof HoshikageError && error.code === 'memory_short';
         if (!isShort || more >= dispensable.length) throw error;

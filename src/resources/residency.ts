@@ -6,7 +6,7 @@
 import type { EngineExit, EngineOptions } from '../engine/engine.js';
 import { type ErrorCode, HoshikageError } from '../errors.js';
 import type { ModelEntry } from '../models/registry.js';
-import { Candidate, type Others } from './candidate.js';
+import { Candidate, type Others, type Room } from './candidate.js';
 import { engineLossOf, lossOfExit } from './engine-loss.js';
 import { keepAliveOf } from './granting.js';
 import type { PoolDeps } from './pool-deps.js';
@@ -170,8 +170,8 @@ export class Residency {
       return false;
     }
     if (candidate.purpose !== null) candidate.fit(others);
-    const { room } = candidate;
-    if (room?.signature !== others.signature) {
+    const room = candidate.roomFor(others);
+    if (!room) {
       // Not known yet; nobody behind may take what it was promised.
       if (others.forced.length > 0) turn.bar(purpose);
       else turn.reserve(purpose);
@@ -180,7 +180,7 @@ export class Residency {
     const inUse = room.leaving.filter((resident) => turn.isUsed(resident));
     for (const resident of inUse) turn.bar(resident.purpose);
     if (inUse.length > 0) return false;
-    turn.use(this.#load(candidate, purpose));
+    turn.use(this.#load(candidate, room, purpose));
     return true;
   }
 
@@ -223,17 +223,22 @@ export class Residency {
     const forced = isFull && victim ? [victim] : [];
     const dispensable = staying.filter((resident) => !forced.includes(resident));
     const ending = this.#residents.filter(isEnding);
+    const isIdle = (one: Resident): boolean => !turn.isUsed(one);
     const signature = [
       ...forced.map(({ serial }) => `-${serial}`),
-      ...dispensable.map((one) => `${turn.isUsed(one) ? '=' : '+'}${one.serial}`),
+      ...dispensable.map((one) => `${isIdle(one) ? '+' : '='}${one.serial}`),
       ...ending.map(({ serial }) => `.${serial}`),
     ].join();
-    return { forced, dispensable, ending, signature };
+    const members = [
+      forced.length,
+      ...this.#residents.map((one) => `${isEnding(one) ? '.' : '+'}${one.serial}`),
+    ].join();
+    return { forced, dispensable, ending, isIdle, members, signature };
   }
 
-  #load({ room, key, entry, options }: Candidate, purpose: Purpose): Resident {
+  #load({ key, entry, options }: Candidate, room: Room, purpose: Purpose): Resident {
     this.#candidates.delete(key);
-    for (const resident of room?.leaving ?? []) resident.end('switch');
+    for (const resident of room.leaving) resident.end('switch');
     const ending = this.#residents.filter(isEnding).map(({ gone }) => gone);
     this.#deps.log.info('loading a model', { model: entry.id, path: options.modelPath });
     this.#serial += 1;
@@ -244,8 +249,8 @@ export class Residency {
       key,
       purpose,
       keepAliveMs: keepAliveOf(this.#deps.settings, entry),
-      room: room?.overlaps ? Promise.resolve() : Promise.all(ending),
-      ready: room?.ready ?? null,
+      room: room.overlaps ? Promise.resolve() : Promise.all(ending),
+      ready: room.ready,
       deps: this.#deps,
       onChange: (changed) => this.#changed(changed),
       onFinished: () => this.#restarts.finished(key),

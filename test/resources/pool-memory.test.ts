@@ -189,3 +189,53 @@ test('a file that never answers fails its own requests after a minute, and holds
   lease.release();
   await pool.stop(0);
 });
+
+test('others that are used and left all the time keep no model from being looked at', async () => {
+  const asked: (() => void)[] = [];
+  const plan: PlanEngine = async (model, options) => {
+    if (model.id === 'b') await new Promise<void>((resolve) => asked.push(resolve));
+    return options;
+  };
+  const { pool } = poolHarness({ settings: { maxLoadedModels: 2 }, deps: { plan } });
+  const short = () => pool.acquire(entry('embed'), patient({ need: 'model' }));
+  (await short()).release();
+  (await pool.acquire(entry('a'), patient())).release();
+  const waiting = watch(pool.acquire(entry('b'), patient()));
+  await settle();
+  // While its memory is looked at, a short request of another model begins, and one has ended.
+  const during = await short();
+  asked.shift()?.();
+  await settle();
+  assert.ok(waiting.lease());
+  assert.equal(asked.length, 0);
+  during.release();
+  waiting.release();
+  await pool.stop(0);
+});
+
+test('one that was to go and is in use meanwhile is not waited for where another may go', async () => {
+  const asked: (() => void)[] = [];
+  const plan: PlanEngine = async (model, options) => {
+    if (model.id === 'c') await new Promise<void>((resolve) => asked.push(resolve));
+    return options;
+  };
+  const { pool } = poolHarness({ settings: { maxLoadedModels: 2 }, deps: { plan } });
+  for (const id of ['a', 'b']) (await pool.acquire(entry(id), patient())).release();
+  const waiting = watch(pool.acquire(entry('c'), patient()));
+  await settle();
+  const used = await pool.acquire(entry('a'), patient());
+  for (let round = 0; round < 4; round += 1) {
+    asked.shift()?.();
+    await settle();
+  }
+  assert.ok(waiting.lease());
+  assert.deepEqual(
+    pool
+      .status()
+      .residents.map(({ id }) => id)
+      .sort(),
+    ['a', 'c'],
+  );
+  for (const one of [used, waiting]) one.release();
+  await pool.stop(0);
+});
