@@ -55,8 +55,8 @@ export class StateCache implements StateKeeper, SpareMemory {
   readonly #prefillMsPerToken = new Map<string, number>();
   /** How fast states came back lately, over all models; null = not known yet. */
   #bytesPerMs: number | null = null;
-  /** Room promised to states that are being written. */
-  #promised = 0;
+  /** Settles when nobody saves any more: each has all the room there is. */
+  #saving: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor(deps: StateCacheDeps) {
@@ -72,18 +72,12 @@ export class StateCache implements StateKeeper, SpareMemory {
     if (!place || limitBytes === 0 || this.#closed) return;
     const deadline = AbortSignal.timeout(limits?.saveMs ?? SAVE_LIMIT_MS);
     if (model.prefillMsPerToken) this.#prefillMsPerToken.set(model.key, model.prefillMsPerToken);
-    const caches = model.caches
-      .filter(({ busy, tokens }) => !busy && tokens.length >= LEAST_TOKENS)
-      .sort((one, other) => other.usedAt - one.usedAt);
-    for (const cache of caches) {
-      if (deadline.aborted) break;
-      const saving = this.#saveOne(place, { model, cache, deadline });
-      await unlessAborted(saving, deadline).catch((error: unknown) => {
-        saving.catch(() => {});
-        if (deadline.aborted) return;
-        log.warn('a conversation could not be saved', { model: model.id, error });
-      });
-    }
+    const before = this.#saving;
+    const saving = unlessAborted(before, deadline)
+      .then(() => this.#saveAll(place, model, deadline))
+      .catch(() => {});
+    this.#saving = Promise.all([before, saving]).then(() => {});
+    await saving;
     if (deadline.aborted) log.warn('saving conversations took too long', { model: model.id });
   }
 
@@ -141,6 +135,21 @@ export class StateCache implements StateKeeper, SpareMemory {
     await unlessAborted(closing, AbortSignal.timeout(CLOSE_LIMIT_MS)).catch(() => {});
   }
 
+  async #saveAll(place: StatePlace, model: SavedModel, deadline: AbortSignal): Promise<void> {
+    const caches = model.caches
+      .filter(({ busy, tokens }) => !busy && tokens.length >= LEAST_TOKENS)
+      .sort((one, other) => other.usedAt - one.usedAt);
+    for (const cache of caches) {
+      if (deadline.aborted) break;
+      const saving = this.#saveOne(place, { model, cache, deadline });
+      await unlessAborted(saving, deadline).catch((error: unknown) => {
+        saving.catch(() => {});
+        if (deadline.aborted) return;
+        this.#deps.log.warn('a conversation could not be saved', { model: model.id, error });
+      });
+    }
+  }
+
   async #saveOne(place: StatePlace, { model, cache, deadline }: Saving): Promise<void> {
     const { key, id, engine } = model;
     const known = this.#index.covering(key, cache.tokens);
@@ -154,7 +163,6 @@ export class StateCache implements StateKeeper, SpareMemory {
     const path = join(await place.folder(), `${randomUUID()}.state`);
     deadline.throwIfAborted();
     const started = performance.now();
-    this.#promised += room;
     const saving = engine.saveState(cache.slot, path, room - FILE_EXTRA_BYTES);
     try {
       const saved = await unlessAborted(saving, deadline);
@@ -168,8 +176,6 @@ export class StateCache implements StateKeeper, SpareMemory {
       const clean = (): void => void removeState(path);
       saving.then(clean, clean);
       if (!deadline.aborted) throw error;
-    } finally {
-      this.#promised -= room;
     }
   }
 
@@ -203,7 +209,7 @@ export class StateCache implements StateKeeper, SpareMemory {
    */
   async #makeRoom(place: StatePlace, cache: SlotCache, estimate: Estimate): Promise<number | null> {
     const free = await place.room();
-    const held = (): number => this.#index.bytes + this.#promised;
+    const held = (): number => this.#index.bytes;
     // The files that are there are counted in what is taken already.
     const capacity = Math.min(this.#deps.limitBytes, this.#index.bytes + free);
     const older = this.#index.olderThan(cache.usedAt);

@@ -285,6 +285,37 @@ describe('saved conversations', () => {
     assert.match(String(log.records.at(-1)?.message), /could not be saved/);
   });
 
+  it('of two models that go at the same time are all saved, within the budget', async () => {
+    const states = await open();
+    const one = new Stateful(files, 'one').holds(ids(run(0, 100)));
+    const other = new Stateful(files, 'other').holds(ids(run(0, 100)));
+    let write = (): void => {};
+    one.wait = new Promise((resolve) => {
+      write = resolve;
+    });
+    const first = states.save(one);
+    await until('writing', async () => (await leftFiles()) > 0);
+    const second = states.save(other);
+    write();
+    await Promise.all([first, second]);
+    assert.deepEqual(actions(), ['saved 100', 'saved 100']);
+    const small = await open(300_000);
+    const three = ['a', 'b', 'c'].map((id) => new Stateful(files, id).holds(ids(run(0, 100))));
+    await Promise.all(three.map((model) => small.save(model)));
+    assert.equal(small.status().states, 2);
+  });
+
+  it('of one model hold up those of another for no longer than their limit', async () => {
+    const states = await open(1e9, { saveMs: 30, recallMs: 1000 });
+    const stuck = new Stateful(files, 'stuck').holds(ids(run(0, 100)));
+    stuck.wait = new Promise(() => {});
+    const saving = states.save(stuck);
+    const other = new Stateful(files, 'other').holds(ids(run(0, 100)));
+    await within(Promise.all([saving, states.save(other)]), 2000, 'both');
+    await states.save(other);
+    assert.deepEqual(actions(), ['saved 100']);
+  });
+
   it('are given up when writing takes too long; what comes late is removed', async () => {
     const states = await open(1e9, { saveMs: 20, recallMs: 20 });
     const slow = new Stateful(files).holds(ids(run(0, 100))).holds(ids(run(500, 60)), { slot: 1 });
