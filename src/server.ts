@@ -109,7 +109,8 @@ function makePool(config: Config, rooms: PoolRooms): ModelPool {
     locate: (entry) => locateModel(entry, config.cacheDir, headers),
     stage,
     purposeOf: async (entry) => purposeOf(await headers.read(entry.path)),
-    plan: planWithSpare((entry, options, freed) => guard.plan(entry, options, freed), states),
+    // A copy costs the time of one load, a conversation that of computing it.
+    plan: planWithSpare(guard.plan.bind(guard), [ramdisk, states]),
     states,
     events,
     onActivity: (entry, active) => ramdisk.activity(entry.path, active),

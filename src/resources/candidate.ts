@@ -7,7 +7,7 @@ import type { EngineOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { ModelEntry } from '../models/registry.js';
 import { addUses, memoryUse, NO_MEMORY } from './memory.js';
-import type { PoolDeps } from './pool-deps.js';
+import type { Freed, PoolDeps } from './pool-deps.js';
 import type { Purpose } from './pool-status.js';
 import { loadFailure, type Resident } from './resident.js';
 import { after } from './timer.js';
@@ -130,9 +130,7 @@ export class Candidate {
     const { forced, dispensable, ending, members, signature } = others;
     for (let more = 0; ; more += 1) {
       const leaving = [...forced, ...dispensable.slice(0, more)];
-      const freed = [...leaving, ...ending]
-        .map(({ options }) => memoryUse(options))
-        .reduce(addUses, NO_MEMORY);
+      const freed = freedBy([...leaving, ...ending]);
       try {
         const options = await plan(this.entry, this.#options, freed);
         // What is free on a device is not known, so that whoever needs one waits until it is.
@@ -178,6 +176,14 @@ export class Candidate {
         this.#input.onKnown();
       });
   }
+}
+
+function freedBy(going: readonly Resident[]): Freed {
+  const all = going.map(({ options }) => options);
+  return {
+    ...all.map(memoryUse).reduce(addUses, NO_MEMORY),
+    sources: all.map(({ modelPath, sourcePath }) => sourcePath ?? modelPath),
+  };
 }
 
 function tooLate(): Error {

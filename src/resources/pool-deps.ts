@@ -27,6 +27,12 @@ export interface PoolSettings extends EngineSettings {
   readonly maxSkips: number;
 }
 
+/** What models that go for another will give back. */
+export interface Freed extends MemoryUse {
+  /** Their files, of which no engine has a copy open any more then. */
+  readonly sources?: readonly string[];
+}
+
 /**
  * Fits an engine to the memory there is, before anything is allocated; `freed` is what models that go
  * for it will give back. `ask`: nothing may be given up for the answer, since another way is open.
@@ -35,7 +41,7 @@ export interface PoolSettings extends EngineSettings {
 export type PlanEngine = (
   entry: ModelEntry,
   options: EngineOptions,
-  freed: MemoryUse,
+  freed: Freed,
   only?: 'ask',
 ) => Promise<EngineOptions>;
 

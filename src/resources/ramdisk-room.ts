@@ -1,7 +1,8 @@
 /**
- * Whether a copy on the RAM disk fits, and which others have to leave for it. Pure functions: no copy
+ * Whether a copy on the RAM disk pays and fits, and which others have to leave for it. Pure functions: no copy
  * may bring the machine, or others who use the same place, into distress.
  */
+import type { LoadFacts, RamDiskSettings } from './ramdisk-types.js';
 import type { Space } from './space.js';
 
 const MIB = 1024 * 1024;
@@ -11,6 +12,22 @@ const MOST_DISK_RESERVE = 1024 * MIB;
 /** What stays free of the memory, for everybody. */
 const MEMORY_SHARE = 0.1;
 const LEAST_MEMORY_RESERVE = 512 * MIB;
+
+/** A smaller model loads at once from anywhere. */
+const SMALLEST_BYTES = 64 * MIB;
+/** The speed of a file counts only where at least this share of it came from storage. */
+const STORAGE_SHARE = 0.5;
+
+/** What the page cache holds is read as fast as a copy, and would only be held twice. */
+export function isWorthCopying(
+  { bytes, ms, readBytes }: LoadFacts,
+  { ramdiskMode, ramdiskMinMbps }: Pick<RamDiskSettings, 'ramdiskMode' | 'ramdiskMinMbps'>,
+): boolean {
+  if (ramdiskMode !== 'auto') return ramdiskMode === 'always';
+  if (bytes < SMALLEST_BYTES || readBytes === null) return false;
+  if (readBytes < bytes * STORAGE_SHARE) return false;
+  return readBytes / 1000 / Math.max(1, ms) < ramdiskMinMbps;
+}
 
 /** Something that could leave. */
 export interface Held {

@@ -4,32 +4,18 @@
  * must never leave the machine short of memory, and never let a
  * failure of its own reach a request: the model's own file always works.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../log.js';
 import type { TryLock } from '../models/lock.js';
 import { factsOf, SourceChanged } from './copy.js';
-import type { ResourceFact } from './events.js';
 import { FolderRefused } from './private-folder.js';
 import type { RamDiskCopy } from './ramdisk-copy.js';
-import { checkPiece, planRoom } from './ramdisk-room.js';
+import { checkPiece, isWorthCopying, planRoom } from './ramdisk-room.js';
 import { CopyStore, partsOf } from './ramdisk-store.js';
+import type { CopyEvent, LoadFacts, RamDiskSettings, RamDiskStatus } from './ramdisk-types.js';
 import { isInMemory, type Space, spaceAt } from './space.js';
+import type { SpareMemory } from './spare.js';
 import { Usage } from './usage.js';
-
-/** The settings it goes by; a Config has them all. */
-export interface RamDiskSettings {
-  readonly ramdiskPath: string | null;
-  readonly ramdiskMode: 'auto' | 'always' | 'off';
-  /** MB/s (10^6 bytes). */
-  readonly ramdiskMinMbps: number;
-  /** Null: half of what is free. */
-  readonly ramdiskMaxBytes: number | null;
-  readonly ramdiskKeep: boolean;
-  /** 0 = never. */
-  readonly greatTimeoutMs: number;
-}
-
-/** What happened to a copy, for the bus of events. */
-export type CopyEvent = Extract<ResourceFact, { readonly type: 'copy' }>;
 
 /** What a RAM disk is made of. */
 export interface RamDiskInput {
@@ -44,50 +30,21 @@ export interface RamDiskInput {
   readonly space?: (path: string) => Promise<Space>;
 }
 
-/** How a model was read while it was loaded from its own file. */
-export interface LoadFacts {
-  /** Of the model, all parts. */
-  readonly bytes: number;
-  /** How long there was reading, ms. */
-  readonly ms: number;
-  /** What came from storage, not from the page cache; null where this system does not tell. */
-  readonly readBytes: number | null;
-}
-
-/** What the status route shows. */
-export interface RamDiskStatus {
-  /** `off` also where it was switched on and cannot be had. */
-  readonly mode: RamDiskSettings['ramdiskMode'];
-  readonly path: string | null;
-  readonly copies: readonly {
-    readonly source: string;
-    readonly bytes: number;
-    readonly idleMs: number;
-    /** Its model is loaded from it, or being loaded. */
-    readonly inUse: boolean;
-  }[];
-  readonly copying: {
-    readonly source: string;
-    readonly bytes: number;
-    readonly copied: number;
-  } | null;
-}
-
 interface Copying {
   readonly source: string;
-  readonly bytes: number;
+  bytes: number;
   copied: number;
 }
 
-/** A smaller model loads at once from anywhere. */
-const SMALLEST_BYTES = 64 * 1024 * 1024;
-/** The speed of a file counts only where at least this share of it came from storage. */
-const STORAGE_SHARE = 0.5;
+/** A file that does not answer holds up neither the server's end nor a model's load for longer, ms. */
+const STOP_LIMIT_MS = 2000;
+/** Why a copy goes before a model is refused. */
+const NEEDED = 'a model needs the memory';
 /** Node's timers end here. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** The copies of one server. */
-export class RamDisk {
+export class RamDisk implements SpareMemory {
   readonly #input: RamDiskInput;
   readonly #settings: RamDiskSettings;
   readonly #base: string;
@@ -105,6 +62,9 @@ export class RamDisk {
   readonly #lacking = new Set<string>();
   readonly #queue: string[] = [];
   #copying: Copying | null = null;
+  /** Ends the running copy; settles with it. */
+  #stopper = new AbortController();
+  #considered: Promise<void> = Promise.resolve();
   #worker: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
 
@@ -162,7 +122,7 @@ export class RamDisk {
 
   /** A model was loaded from its own file; where that was slow, a copy is made in the background. */
   loaded(source: string, facts: LoadFacts): void {
-    if (!this.#on || this.#closing.signal.aborted || !this.#isWorthIt(facts)) return;
+    if (!this.#on || this.#closing.signal.aborted || !isWorthCopying(facts, this.#settings)) return;
     if (this.#store.get(source) || this.#copying?.source === source) return;
     if (this.#queue.includes(source)) return;
     this.#queue.push(source);
@@ -175,6 +135,26 @@ export class RamDisk {
   activity(source: string, active: boolean): void {
     this.#usage.activity(source, active);
     this.#arm();
+  }
+
+  spareFor(source: string, leaving: readonly string[]): number {
+    if (!this.#inMemory) return 0;
+    const copies = this.#sparesFor(source, leaving).reduce((sum, { bytes }) => sum + bytes, 0);
+    return copies + (this.#copying?.copied ?? 0);
+  }
+
+  async giveBack(bytes: number, source: string): Promise<number> {
+    if (!this.#inMemory) return 0;
+    let given = await this.#stopCopying();
+    const idle = ({ source: one }: RamDiskCopy): number => this.#usage.idleMs(one);
+    for (const copy of this.#sparesFor(source, []).sort((a, b) => idle(b) - idle(a))) {
+      if (given >= bytes) break;
+      // It may have come into use while another one was removed.
+      if (this.#usage.isUsed(copy.source)) continue;
+      given += copy.bytes;
+      await this.#remove(copy, NEEDED);
+    }
+    return given;
   }
 
   /** What is there now, at once. */
@@ -197,8 +177,7 @@ export class RamDisk {
   async close(): Promise<void> {
     this.#closing.abort();
     if (this.#timer) clearTimeout(this.#timer);
-    await this.#ready;
-    await this.#worker;
+    await Promise.race([this.#ready.then(() => this.#worker), stopLimit()]);
     const keep = this.#settings.ramdiskKeep;
     if (!keep) for (const copy of this.#store.all) this.#tell('removed', copy, 'shutdown');
     await this.#store.close({ keep });
@@ -240,28 +219,23 @@ export class RamDisk {
     this.#log[level]('no RAM disk is used', { path: this.#base, reason: reasonOf(error) });
   }
 
-  /** What the page cache holds is read as fast as a copy, and would only be held twice. */
-  #isWorthIt({ bytes, ms, readBytes }: LoadFacts): boolean {
-    const { ramdiskMode, ramdiskMinMbps } = this.#settings;
-    if (ramdiskMode !== 'auto') return ramdiskMode === 'always';
-    if (bytes < SMALLEST_BYTES || readBytes === null) return false;
-    if (readBytes < bytes * STORAGE_SHARE) return false;
-    return readBytes / 1000 / Math.max(1, ms) < ramdiskMinMbps;
-  }
-
   /** Copies one source after the other. Never rejects. */
   async #work(): Promise<void> {
     await this.#ready;
     for (let source = this.#queue.shift(); source !== undefined; source = this.#queue.shift()) {
       if (!this.#on || this.#closing.signal.aborted) return;
-      this.#copying = { source, bytes: 0, copied: 0 };
-      await this.#consider(source);
+      const copying = { source, bytes: 0, copied: 0 };
+      this.#copying = copying;
+      this.#stopper = new AbortController();
+      this.#considered = this.#consider(copying);
+      await this.#considered;
       this.#copying = null;
     }
   }
 
   /** Makes the copy where there is room; one that failed is not tried again until its source changes. */
-  async #consider(source: string): Promise<void> {
+  async #consider(copying: Copying): Promise<void> {
+    const { source } = copying;
     let facts = '';
     let bytes = 0;
     try {
@@ -271,26 +245,26 @@ export class RamDisk {
       bytes = parts.reduce((sum, { size }) => sum + size, 0);
       if (this.#refused.get(source) === facts) return;
       const lack = await this.#makeRoom(bytes);
-      if (lack === null) await this.#copy(source, sources, bytes);
+      copying.bytes = bytes;
+      if (lack === null) await this.#copy(copying, sources);
       else this.#sayLack(source, lack);
     } catch (error) {
       this.#failed(source, { facts, bytes }, error);
     }
   }
 
-  async #copy(source: string, sources: readonly string[], bytes: number): Promise<void> {
+  async #copy(copying: Copying, sources: readonly string[]): Promise<void> {
+    const { source, bytes } = copying;
     const startedAt = performance.now();
     const reason = this.#settings.ramdiskMode === 'always' ? 'always' : 'slow file';
-    const progress = { source, bytes, copied: 0 };
-    this.#copying = progress;
     this.#input.events.emit({ type: 'copy', source, state: 'started', bytes, reason });
     const copy = await this.#store.make(source, {
       sources,
       guard: async (piece) => checkPiece(await this.#room(), piece),
       onWritten: (written) => {
-        progress.copied += written;
+        copying.copied += written;
       },
-      signal: this.#closing.signal,
+      signal: AbortSignal.any([this.#closing.signal, this.#stopper.signal]),
     });
     const ms = Math.round(performance.now() - startedAt);
     this.#lacking.delete(source);
@@ -305,13 +279,31 @@ export class RamDisk {
     error: unknown,
   ): void {
     const isEnd = this.#closing.signal.aborted;
-    const reason = isEnd ? 'shutdown' : reasonOf(error);
+    const isNeeded = this.#stopper.signal.aborted;
+    const reason = isEnd ? 'shutdown' : isNeeded ? NEEDED : reasonOf(error);
     this.#input.events.emit({ type: 'copy', source, state: 'failed', bytes, reason });
-    if (isEnd) return;
+    if (isEnd || isNeeded) return;
     this.#log.warn('a copy on the RAM disk failed; the file itself is used', { source, reason });
     if (error instanceof FolderRefused || isForbidden(error)) this.#on = false;
     // A file that changed is another one: its next load decides anew.
     if (!(error instanceof SourceChanged)) this.#refused.set(source, facts);
+  }
+
+  /** Copies that may go for a model of this file, once the leaving ones' engines have ended. */
+  #sparesFor(source: string, leaving: readonly string[]): RamDiskCopy[] {
+    const isSpare = (one: string): boolean =>
+      one !== source && (leaving.includes(one) || !this.#usage.isUsed(one));
+    return this.#store.all.filter((copy) => isSpare(copy.source));
+  }
+
+  /** Gives the bytes that this frees; the next load decides anew whether a copy is made. */
+  async #stopCopying(): Promise<number> {
+    const copied = this.#copying?.copied ?? 0;
+    if (!this.#copying) return 0;
+    this.#queue.length = 0;
+    this.#stopper.abort();
+    await Promise.race([this.#considered, stopLimit()]);
+    return copied;
   }
 
   /** Room may come, so every load asks again; saying it once is enough. */
@@ -387,6 +379,10 @@ export class RamDisk {
     }
     this.#arm();
   }
+}
+
+function stopLimit(): Promise<void> {
+  return sleep(STOP_LIMIT_MS, undefined, { ref: false });
 }
 
 /** It will be so for every other model as well. */

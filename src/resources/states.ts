@@ -115,16 +115,18 @@ export class StateCache implements StateKeeper, SpareMemory {
     };
   }
 
-  get spareBytes(): number {
+  spareFor(): number {
     return this.#place?.inMemory ? this.#index.bytes : 0;
   }
 
-  async giveBack(bytes: number): Promise<void> {
-    const enough = this.#index.bytes - bytes;
+  async giveBack(bytes: number): Promise<number> {
+    if (!this.#place?.inMemory) return 0;
+    const before = this.#index.bytes;
     for (const state of this.#index.olderThan(Number.POSITIVE_INFINITY)) {
-      if (this.#index.bytes <= enough) return;
+      if (before - this.#index.bytes >= bytes) break;
       await this.#drop(state, 'a model needs the memory');
     }
+    return before - this.#index.bytes;
   }
 
   /** Forgets everything and removes its files. Never rejects; idempotent. */

@@ -103,6 +103,20 @@ test('where they do not, the old one is gone before the new one loads', async ()
   await set.pool.stop(0);
 });
 
+test('whose copies are of no use any more is said by the files of those that go', async () => {
+  const told: (readonly string[] | undefined)[] = [];
+  const plan: PlanEngine = async (_, options, { sources }) => {
+    told.push(sources);
+    return options;
+  };
+  const stage = async (source: string) => `/copy${source}`;
+  const { pool } = poolHarness({ deps: { plan, stage } });
+  (await pool.acquire(entry('a'), patient())).release();
+  (await pool.acquire(entry('b'), patient())).release();
+  assert.deepEqual(told.slice(0, 2), [[], [entry('a').path]]);
+  await pool.stop(0);
+});
+
 test('a model that cannot fit at all is refused, and costs no other its place', async () => {
   const set = machine();
   (await set.pool.acquire(sized('a', 60), patient())).release();

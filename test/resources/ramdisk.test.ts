@@ -19,7 +19,8 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import { RamDisk, type RamDiskInput, type RamDiskSettings } from '../../src/resources/ramdisk.js';
+import { RamDisk, type RamDiskInput } from '../../src/resources/ramdisk.js';
+import type { RamDiskSettings } from '../../src/resources/ramdisk-types.js';
 import { isInMemory, spaceAt } from '../../src/resources/space.js';
 import { startChild } from '../helpers/child.js';
 import {
@@ -522,5 +523,80 @@ describe('where there is no RAM disk', () => {
     await disk.close();
     if (!isRoot) chmodSync(base, 0o700);
     assert.deepEqual(readdirSync(base), []);
+  });
+});
+
+const SHARED = '/dev/shm';
+const isShared = await isInMemory(SHARED).catch(() => false);
+
+describe('memory that copies hold', { skip: !isShared && 'no shared memory' }, () => {
+  beforeEach(() => {
+    rmSync(root, { recursive: true, force: true });
+    root = mkdtempSync(join(SHARED, 'hoshikage-test-'));
+    base = join(root, 'shm');
+    mkdirSync(base);
+  });
+  const reasons = () =>
+    events.told.flatMap(({ state, source, reason }) =>
+      state === 'removed' || state === 'failed' ? [`${basename(source)}: ${reason}`] : [],
+    );
+
+  test('goes before a model is refused, the one unused for longest first and no more than it takes', async () => {
+    const disk = ramdisk();
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => model(name, MIB));
+    assert.ok(a && b && c);
+    for (const source of [a, b, c]) await copied(disk, source);
+    await disk.pathFor(a);
+    assert.equal(disk.spareFor('other', []), 3 * MIB);
+    assert.equal(await disk.giveBack(MIB + 1, 'other'), 2 * MIB);
+    assert.deepEqual(reasons(), [
+      'b.gguf: a model needs the memory',
+      'c.gguf: a model needs the memory',
+    ]);
+    assert.equal(copiesBelow(base).length, 1);
+    // It is copied again when it is loaded the next time.
+    await copied(disk, b);
+  });
+
+  test('is not spare for the model itself, nor while an engine has it open, unless that goes', async () => {
+    const disk = ramdisk();
+    const [a, b] = [model('a'), model('b')];
+    for (const source of [a, b]) await copied(disk, source);
+    disk.begin(b);
+    assert.equal(disk.spareFor(a, []), 0);
+    assert.equal(disk.spareFor(a, [b]), MIB);
+    assert.equal(await disk.giveBack(MIB, a), 0);
+    assert.equal(copiesBelow(base).length, 2);
+    disk.done(b);
+    assert.equal(await disk.giveBack(1, a), MIB);
+    assert.deepEqual(
+      disk.status().copies.map(({ source }) => source),
+      [a],
+    );
+  });
+
+  test('is given back by a copy that is being made, which is no fault of the file', async () => {
+    const disk = ramdisk();
+    const [a, b] = [model('a', 40 * MIB), model('b')];
+    disk.loaded(a, SLOW);
+    disk.loaded(b, SLOW);
+    await until('copying', () => disk.spareFor('other', []) > 0);
+    assert.ok((await disk.giveBack(1, 'other')) > 0);
+    assert.deepEqual(reasons(), ['a.gguf: a model needs the memory']);
+    assert.deepEqual(modelsBelow(base), []);
+    assert.deepEqual(warnings(), []);
+    assert.equal(disk.status().copying, null);
+    await copied(disk, a);
+  });
+
+  test('is none where the place is on a disk', async () => {
+    base = mkdtempSync(join(tmpdir(), 'hoshikage-ramdisk-'));
+    const disk = ramdisk();
+    await copied(disk, model('a'));
+    const isDisk = !(await isInMemory(base));
+    assert.equal(disk.spareFor('other', []), isDisk ? 0 : MIB);
+    assert.equal(await disk.giveBack(1, 'other'), isDisk ? 0 : MIB);
+    await disk.close();
+    rmSync(base, { recursive: true });
   });
 });

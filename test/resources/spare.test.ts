@@ -20,8 +20,12 @@ function planFor(needed: number, { spareBytes = 50, counts = true } = {}) {
     const details = { model: model.id, needed_bytes: needed, free_bytes: free };
     throw new HoshikageError('memory_short', details);
   };
-  const giveBack = async (bytes: number): Promise<void> => void given.push(bytes);
-  return { plan: planWithSpare(plan, { spareBytes, giveBack }), given };
+  const giveBack = async (bytes: number): Promise<number> => {
+    given.push(bytes);
+    return Math.min(bytes, spareBytes);
+  };
+  const spareFor = (): number => spareBytes;
+  return { plan: planWithSpare(plan, [{ spareFor, giveBack }]), given };
 }
 
 test('a model that fits costs no saved conversation', async () => {
@@ -37,6 +41,40 @@ test('one that fits without them gets what it lacks, beside what a leaving model
   assert.deepEqual(given, [30]);
 });
 
+test('nothing goes yet where others go first: then it is asked again', async () => {
+  const { plan, given } = planFor(150);
+  const freed = { ...NO_MEMORY, sources: ['/old.gguf'] };
+  assert.equal((await plan(entry('m'), options, freed)).gpuLayers, 7);
+  assert.deepEqual(given, []);
+});
+
+test('who comes first gives first, and who comes later only the rest', async () => {
+  const asked: string[] = [];
+  const spare = (name: string, bytes: number) => ({
+    spareFor: (source: string, leaving: readonly string[]): number => {
+      asked.push(`${name} for ${source} after ${leaving}`);
+      return bytes;
+    },
+    giveBack: async (wanted: number, source: string): Promise<number> => {
+      asked.push(`${wanted} of ${name} for ${source}`);
+      return Math.min(wanted, bytes);
+    },
+  });
+  const needy: PlanEngine = async (_, wanted, { freedBytes }) => {
+    if (freedBytes >= 50) return wanted;
+    throw new HoshikageError('memory_short', { needed_bytes: 150, free_bytes: 100 });
+  };
+  const plan = planWithSpare(needy, [spare('copies', 30), spare('states', 80), spare('more', 9)]);
+  await plan(entry('m'), options, NO_MEMORY);
+  assert.deepEqual(asked, [
+    'copies for /m.gguf after ',
+    'states for /m.gguf after ',
+    'more for /m.gguf after ',
+    '50 of copies for /m.gguf',
+    '20 of states for /m.gguf',
+  ]);
+});
+
 test('none goes where that would not be enough, or where it is not main memory that is short', async () => {
   for (const one of [
     planFor(151),
@@ -50,10 +88,11 @@ test('none goes where that would not be enough, or where it is not main memory t
 
 test('another failure stays what it is', async () => {
   const failure = new HoshikageError('model_file_missing', { path: '/m.gguf' });
-  const plan = planWithSpare(() => Promise.reject(failure), {
-    spareBytes: 1e9,
-    giveBack: () => Promise.reject(new Error('asked')),
-  });
+  const asked = (): never => {
+    throw new Error('asked');
+  };
+  const spare = { spareFor: () => 1e9, giveBack: asked };
+  const plan = planWithSpare(() => Promise.reject(failure), [spare]);
   await assert.rejects(plan(entry('m'), options, NO_MEMORY), failure);
 });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import type { EngineOptions } from '../../src/engine/engine.js';
 import { HoshikageError } from '../../src/errors.js';
-import type { LoadFacts } from '../../src/resources/ramdisk.js';
+import type { LoadFacts } from '../../src/resources/ramdisk-types.js';
 import { loadStaged, type Stage, type Start } from '../../src/resources/staged-load.js';
 import { engineOptions } from '../helpers/engine-options.js';
 import { FakeEngine } from '../helpers/fake-engines.js';

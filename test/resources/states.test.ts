@@ -375,15 +375,15 @@ describe('saved conversations', () => {
     for (const [usedAt, from] of [2000, 0, 1000].entries()) {
       await states.save(new Stateful(files).holds(ids(run(from, 100)), { usedAt }));
     }
-    assert.equal(states.spareBytes, 300 * BYTES_PER_TOKEN);
-    await states.giveBack(150 * BYTES_PER_TOKEN);
-    assert.equal(states.spareBytes, 100 * BYTES_PER_TOKEN);
+    assert.equal(states.spareFor(), 300 * BYTES_PER_TOKEN);
+    assert.equal(await states.giveBack(150 * BYTES_PER_TOKEN), 200 * BYTES_PER_TOKEN);
+    assert.equal(states.spareFor(), 100 * BYTES_PER_TOKEN);
     assert.equal(await leftFiles(), 1);
     assert.equal(await states.recall(new Stateful(files), ids(run(1000, 120)), never), 100);
     place = { ...place, inMemory: false };
     const onDisk = await open();
     await onDisk.save(new Stateful(files).holds(ids(run(0, 100))));
-    assert.equal(onDisk.spareBytes, 0);
+    assert.equal(onDisk.spareFor(), 0);
   });
 
   it('of a changed model go when its key does', async () => {
