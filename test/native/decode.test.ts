@@ -85,6 +85,24 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
     });
   });
 
+  describe('a text', () => {
+    it('may take far more of the stack than a thread usually has', async () => {
+      rig.control.reset();
+      const model = await rig.model();
+      rig.control.set('tokenizeDeep', 1);
+      const text = 'x'.repeat(200_000);
+      const tokens = await model.tokenize([{ text, special: false }], false);
+      assert.equal(tokens.length, text.length);
+      rig.control.set('tokenizeThrow', 1);
+      await assert.rejects(model.tokenize([{ text: 'x', special: false }], false), {
+        code: 'invalid_argument',
+      });
+      rig.control.reset();
+      await model.close();
+      assertNothingLeft();
+    });
+  });
+
   describe('a context', () => {
     it('fails with model_load_failed where the library gives none', async () => {
       rig.control.reset();

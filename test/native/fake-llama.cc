@@ -59,6 +59,7 @@ enum Cell {
   kNotFinite,       // 1: embeddings hold a NaN
   kHoldEmbed,       // 1: an embedding waits here, asking the abort callback
   kInEmbed,         // out
+  kTokenizeDeep,    // 1: llama_tokenize takes a frame of the stack for every byte
   kCells
 };
 constexpr int64_t kThrow = 100;
@@ -415,9 +416,17 @@ EXPORT int32_t llama_vocab_eos(const llama_vocab*) { return kEos; }
 EXPORT int32_t llama_vocab_eot(const llama_vocab*) { return kEot; }
 EXPORT bool llama_vocab_get_add_bos(const llama_vocab*) { return true; }
 
+// As std::regex does on a run of letters.
+__attribute__((noinline)) int32_t Descend(size_t depth) {
+  volatile char frame[200];
+  frame[0] = static_cast<char>(depth);
+  return depth == 0 ? frame[0] : Descend(depth - 1) + frame[0];
+}
+
 EXPORT int32_t llama_tokenize(const llama_vocab*, const char* text, int32_t length, int32_t* out,
                               int32_t room, bool add_special, bool parse_special) {
   if (At(kTokenizeThrow) != 0) throw std::runtime_error("the fake refuses to tokenise");
+  if (At(kTokenizeDeep) != 0) Descend(static_cast<size_t>(length));
   std::vector<int32_t> tokens;
   if (add_special) tokens.push_back(kBos);
   const std::string all(text, static_cast<size_t>(length));

@@ -300,6 +300,7 @@ export const CELLS = [
   'notFinite',
   'holdEmbed',
   'inEmbed',
+  'tokenizeDeep',
 ] as const;
 export type Cell = (typeof CELLS)[number];
 

@@ -1,9 +1,12 @@
 #include "model-wrap.h"
 
+#include <algorithm>
+
 #include "addon-data.h"
 #include "completion-wrap.h"
 #include "context-wrap.h"
 #include "convert.h"
+#include "deep-stack.h"
 #include "embedder-wrap.h"
 #include "task.h"
 
@@ -111,7 +114,15 @@ Napi::Value ModelWrap::Tokenize(const Napi::CallbackInfo& info) {
     const bool add_special = ArgBool(info, 1, "addSpecial");
     return Task<std::vector<Token>>::Start(
         env, "hoshikage:tokenize",
-        [model, segments, add_special] { return model->Tokenize(segments, add_special); },
+        [model, segments, add_special] {
+          size_t longest = 0;
+          for (const TextSegment& segment : segments) {
+            longest = std::max(longest, segment.text.size());
+          }
+          std::vector<Token> tokens;
+          WithStack(StackFor(longest), [&] { tokens = model->Tokenize(segments, add_special); });
+          return tokens;
+        },
         [](Napi::Env e, std::vector<Token>& tokens) { return FromTokens(e, tokens); });
   });
 }
