@@ -4,6 +4,7 @@
  */
 import { statfs } from 'node:fs/promises';
 import { totalmem } from 'node:os';
+import { type MachineMemory, machineMemory } from './machine-memory.js';
 
 /** Room, in bytes. */
 export interface Space {
@@ -19,13 +20,17 @@ const TMPFS = 0x01021994;
 const RAMFS = 0x858458f6;
 
 /** The room at `path` now. Throws what the file system says. */
-export async function spaceAt(path: string): Promise<Space> {
+export async function spaceAt(
+  path: string,
+  memory: () => Promise<MachineMemory> = memoryHere,
+): Promise<Space> {
   const { bsize, bavail, blocks } = await statfs(path);
+  const { totalBytes, availableBytes } = await memory();
   return {
     diskFree: bavail * bsize,
     diskTotal: blocks * bsize,
-    memoryFree: process.availableMemory(),
-    memoryTotal: memoryTotal(),
+    memoryFree: availableBytes,
+    memoryTotal: totalBytes,
   };
 }
 
@@ -35,8 +40,11 @@ export async function isInMemory(path: string): Promise<boolean> {
   return type === TMPFS || type === RAMFS;
 }
 
-function memoryTotal(): number {
-  // Without a limit this is 0, or a number without meaning that is larger than the machine.
-  const limit = process.constrainedMemory();
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+/**
+ * Node's own figure counts the files that a control group has cached as taken: after one model was
+ * read, a container with a limit would have no room left for ever.
+ */
+async function memoryHere(): Promise<MachineMemory> {
+  if (process.platform === 'linux') return machineMemory();
+  return { totalBytes: totalmem(), availableBytes: process.availableMemory() };
 }
