@@ -41,7 +41,7 @@ import {
   toWire,
   type WireError,
 } from './protocol.js';
-import { readState, stateKey, writeState } from './state-file.js';
+import { modelIdentity, readState, stateKey, writeState } from './state-file.js';
 
 /** How often at most a ring carries the slots' picture, ms; an ended completion always brings one. */
 const SLOTS_EVERY_MS = 25;
@@ -78,6 +78,7 @@ export class Session {
   #contextOptions: NativeContextOptions | null = null;
   /** What a saved state must belong to; null where that cannot be said. */
   #stateKey: string | null = null;
+  #modelIdentity: Awaited<ReturnType<typeof modelIdentity>> = null;
   #modelPath = '';
   #tokensPerRequest = 0;
   #cancelLoad: (() => void) | null = null;
@@ -173,6 +174,7 @@ export class Session {
           `N_GPU_LAYERS=${asked.gpuLayers}: ${options.gpuLayers} layers on devices`,
         );
       }
+      this.#modelIdentity = await modelIdentity(options.sourcePath ?? options.modelPath);
       const loading = addon.loadModel(nativeModelOptions(options), (fraction) =>
         emit({ type: 'progress', fraction }),
       );
@@ -213,9 +215,8 @@ export class Session {
     this.#context = await model.createContext(native, () => this.#ring());
     const { contextTokensPerSlot, slots, batchTokens, threads } = this.#context.info;
     this.#tokensPerRequest = Math.min(tokens, contextTokensPerSlot);
-    const modelPath = options.sourcePath ?? options.modelPath;
-    const tokensPerSlot = contextTokensPerSlot;
-    this.#stateKey = await stateKey({ modelPath, library, context: native, tokensPerSlot });
+    const [identity, tokensPerSlot] = [this.#modelIdentity, contextTokensPerSlot];
+    this.#stateKey = await stateKey({ model: identity, library, context: native, tokensPerSlot });
     return { ...common, contextTokens: this.#tokensPerRequest, slots, batchTokens, threads };
   }
 

@@ -29,10 +29,13 @@ const FLUSH_BYTES = 64 * 1024 * 1024;
 /** A half-written file that has not grown for this long is nobody's, whoever has its process id now, ms. */
 const STALE_MS = 60 * 60 * 1000;
 
+/** What a model's files are known by; null where one is gone. */
+export type ModelIdentity = readonly (readonly string[])[] | null;
+
 /** What a state belongs to. */
 export interface StateOwner {
-  /** The model's own file, also where a copy of it is loaded. */
-  readonly modelPath: string;
+  /** Of the model's own files, also where a copy is loaded, from before they were opened. */
+  readonly model: ModelIdentity;
   readonly library: NativeLibrary;
   readonly context: NativeContextOptions;
   /** As the library made it. */
@@ -44,11 +47,12 @@ export interface StateOwner {
  * what the library says of itself, and the settings that shape the cache. Null where a file is gone.
  */
 export async function stateKey(owner: StateOwner): Promise<string | null> {
-  const { library, context } = owner;
+  const { model, library, context } = owner;
+  if (model === null) return null;
   try {
     return JSON.stringify({
       byteOrder: endianness(),
-      model: await Promise.all(partsOf(owner.modelPath).map(fileIdentity)),
+      model,
       library: await fileIdentity(library.path),
       version: [library.version, library.ggmlVersion, library.ggmlCommit],
       layout: [library.layout.model, library.layout.context],
@@ -63,6 +67,14 @@ export async function stateKey(owner: StateOwner): Promise<string | null> {
   } catch {
     return null;
   }
+}
+
+/**
+ * To be asked for before the model is loaded: a file that is replaced meanwhile would lend its name to
+ * what was computed with the old one. Never rejects.
+ */
+export async function modelIdentity(modelPath: string): Promise<ModelIdentity> {
+  return Promise.all(partsOf(modelPath).map(fileIdentity)).catch(() => null);
 }
 
 /** All files of a model that was split into several, as libllama finds them: by their names. */

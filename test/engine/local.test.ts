@@ -274,6 +274,27 @@ test('a call that the library never answers ends with the engine that is closed'
   await ended;
 });
 
+test('a state is not taken for one of a file that replaced the model’s during its load', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'hoshikage-local-'));
+  try {
+    const modelPath = join(folder, 'model.gguf');
+    const path = join(folder, 'state');
+    await writeFile(modelPath, 'a model');
+    const files = { ...library, path: join(folder, 'libllama.so') };
+    await writeFile(files.path, 'a library');
+    const onLoad = () => writeFile(modelPath, 'another model');
+    const { engine } = await open({ onLoad }, { modelPath }, files);
+    await textOf(engine.start(request('abc')));
+    await engine.saveState(0, path);
+    await engine.close();
+    const next = await open({}, { modelPath }, files);
+    assert.equal(await next.engine.restoreState(path), null);
+    await next.engine.close();
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test('a slot’s state goes to a file and comes back; what does not fit is said in the log', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'hoshikage-local-'));
   try {

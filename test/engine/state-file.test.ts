@@ -6,7 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { NativeLibrary } from '../../src/engine/addon.js';
-import { readState, type StateOwner, stateKey, writeState } from '../../src/engine/state-file.js';
+import {
+  modelIdentity,
+  readState,
+  type StateOwner,
+  stateKey,
+  writeState,
+} from '../../src/engine/state-file.js';
 import { HoshikageError } from '../../src/errors.js';
 import { until } from '../helpers/waiting.js';
 
@@ -162,7 +168,10 @@ describe('the file of a state', () => {
 
 describe('the key of a state', () => {
   let folder = '';
-  let owner: StateOwner;
+  type Owner = Omit<StateOwner, 'model'> & { readonly modelPath: string };
+  const keyOf = async ({ modelPath, ...rest }: Owner) =>
+    stateKey({ ...rest, model: await modelIdentity(modelPath) });
+  let owner: Owner;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'hoshikage-key-'));
     const modelPath = join(folder, 'model.gguf');
@@ -189,18 +198,18 @@ describe('the key of a state', () => {
   it('changes with the files, with what the library is and with the shape of the cache', async () => {
     const { library, context } = owner;
     const keys = [
-      await stateKey(owner),
-      await stateKey({ ...owner, tokensPerSlot: 128 }),
-      await stateKey({ ...owner, library: { ...library, version: '2' } }),
-      await stateKey({ ...owner, library: { ...library, layout: { model: 'M1', context: 'C2' } } }),
-      await stateKey({ ...owner, context: { ...context, typeK: 8 } }),
-      await stateKey({ ...owner, context: { ...context, ropeFreqBase: 1e6 } }),
-      await stateKey({ ...owner, modelPath: library.path }),
+      await keyOf(owner),
+      await keyOf({ ...owner, tokensPerSlot: 128 }),
+      await keyOf({ ...owner, library: { ...library, version: '2' } }),
+      await keyOf({ ...owner, library: { ...library, layout: { model: 'M1', context: 'C2' } } }),
+      await keyOf({ ...owner, context: { ...context, typeK: 8 } }),
+      await keyOf({ ...owner, context: { ...context, ropeFreqBase: 1e6 } }),
+      await keyOf({ ...owner, modelPath: library.path }),
     ];
     await utimes(owner.modelPath, 1, 1);
-    keys.push(await stateKey(owner));
+    keys.push(await keyOf(owner));
     await writeFile(library.path, 'another library');
-    keys.push(await stateKey(owner));
+    keys.push(await keyOf(owner));
     assert.equal(new Set(keys).size, keys.length);
     assert.ok(!keys.includes(null));
   });
@@ -209,20 +218,20 @@ describe('the key of a state', () => {
     const part = (index: number) => join(folder, `split-0000${index}-of-00003.gguf`);
     for (const index of [1, 2, 3]) await writeFile(part(index), 'a part');
     const split = { ...owner, modelPath: part(1) };
-    const keys = [await stateKey(split)];
+    const keys = [await keyOf(split)];
     for (const index of [2, 3]) {
       await utimes(part(index), 1, 1);
-      keys.push(await stateKey(split));
+      keys.push(await keyOf(split));
     }
     assert.equal(new Set(keys).size, 3);
     await rm(part(3));
-    assert.equal(await stateKey(split), null);
+    assert.equal(await keyOf(split), null);
   });
 
   it('stays with what does not touch the cache, and is none where a file is gone', async () => {
     const { context } = owner;
-    const key = await stateKey(owner);
-    assert.equal(await stateKey({ ...owner, context: { ...context, threads: 7, slots: 3 } }), key);
-    assert.equal(await stateKey({ ...owner, modelPath: join(folder, 'gone') }), null);
+    const key = await keyOf(owner);
+    assert.equal(await keyOf({ ...owner, context: { ...context, threads: 7, slots: 3 } }), key);
+    assert.equal(await keyOf({ ...owner, modelPath: join(folder, 'gone') }), null);
   });
 });
