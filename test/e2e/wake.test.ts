@@ -19,6 +19,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { isInMemory } from '../../src/resources/space.js';
+import { listen } from '../helpers/feed.js';
 import { TEXT, talker } from '../helpers/models.js';
 import { copyLibrary } from '../helpers/packaged.js';
 import {
@@ -176,6 +177,34 @@ describe('A conversation whose model was unloaded', () => {
     assert.equal(other.text, TEXT.english);
     assert.ok(other.cached > 0.9 * other.prompt, `${other.cached} of ${other.prompt} tokens`);
     assert.ok(other.recallMs > 0);
+  });
+
+  test('is told of as it is saved, brought back and replaced', async (t) => {
+    const { server } = await start(t);
+    const feed = await listen(t, server);
+    const first = await say(server, [FIRST]);
+    await unload(server);
+    const woken = await say(server, TALK);
+    await unload(server);
+    await feed.find('end of the old state', ({ data }) => data.action === 'dropped');
+    const told = feed.events.filter(({ name }) => name === 'state').map(({ data }) => data);
+    const [saved, restored, again, dropped] = told;
+    assert.deepEqual(
+      told.map(({ model, action }) => [model, action]),
+      ['saved', 'restored', 'saved', 'dropped'].map((action) => ['talker', action]),
+    );
+    // The answer is in it as well, but for what was never computed.
+    assert.ok(Number(saved?.tokens) > first.prompt);
+    assert.ok(Number(restored?.tokens) >= woken.cached);
+    assert.ok(Number(again?.tokens) > woken.prompt);
+    assert.deepEqual(
+      [restored?.tokens, restored?.bytes, dropped?.tokens, dropped?.bytes],
+      [saved?.tokens, saved?.bytes, saved?.tokens, saved?.bytes],
+    );
+    for (const { at, bytes, ms } of told) {
+      assert.ok(Number(at) > 0 && Number(bytes) > 0 && Number(ms) >= 0);
+    }
+    assert.equal(dropped?.reason, 'replaced by a newer one');
   });
 
   test('goes on after another model was used in between', async (t) => {
