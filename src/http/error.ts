@@ -2,7 +2,14 @@
  * From a HoshikageError to what a client sees: OpenAI's error object, status and headers. Runs in the
  * server; pure. It must never show a cause: that is for the log.
  */
-import { describe, type ErrorDetails, HoshikageError, toHoshikageError, words } from '../errors.js';
+import {
+  describe,
+  type ErrorCode,
+  type ErrorDetails,
+  HoshikageError,
+  toHoshikageError,
+  words,
+} from '../errors.js';
 
 /** OpenAI's error object; `message` is Japanese, then English, on one line. */
 export interface ErrorBody {
@@ -33,16 +40,23 @@ const FIGURES = ['n_prompt_tokens', 'n_ctx', 'needed_bytes', 'free_bytes', 'cras
 /** The body of an error answer, or of an error event in a stream. */
 export function errorBody(error: HoshikageError): ErrorBody {
   const { code, details } = error;
-  const { param } = details;
   return {
     error: {
       message: bilingual(error),
       type: isClientsPath(error) ? 'invalid_request_error' : describe(code).type,
-      param: typeof param === 'string' ? param : null,
+      param: paramOf(error),
       code,
       ...figuresOf(details),
     },
   };
+}
+
+/** Codes of those who know nothing of requests, but can only mean the model that was asked for. */
+const WRONG_MODEL: readonly ErrorCode[] = ['model_not_generative', 'model_not_embedding'];
+
+function paramOf({ code, details: { param } }: HoshikageError): string | null {
+  if (typeof param === 'string') return param;
+  return WRONG_MODEL.includes(code) ? 'model' : null;
 }
 
 function figuresOf(details: ErrorDetails): Partial<Record<(typeof FIGURES)[number], number>> {

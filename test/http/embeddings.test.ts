@@ -116,10 +116,8 @@ describe('embeddings', () => {
       throw new HoshikageError('model_not_embedding', { reason: 'it ranks' });
     };
     const response = await embed({});
-    assert.deepEqual(
-      [response.status, (await errorOf(response)).code],
-      [400, 'model_not_embedding'],
-    );
+    const { code, param } = await errorOf(response);
+    assert.deepEqual([response.status, code, param], [400, 'model_not_embedding', 'model']);
   });
 
   it('whose engine is closed by the end of the server say so', async () => {
