@@ -6,17 +6,12 @@
 import type { EngineOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { ModelEntry } from '../models/registry.js';
+import { inTime } from './look.js';
 import { addUses, memoryUse, NO_MEMORY } from './memory.js';
 import type { Freed, PoolDeps } from './pool-deps.js';
 import type { Purpose } from './pool-status.js';
 import { loadFailure, type Resident } from './resident.js';
-import { after } from './timer.js';
 
-/**
- * How long it may take to find something out, ms: others wait meanwhile, and a network file system may
- * never answer. Identifying a libllama and making the built-in model are within it.
- */
-const LOOK_LIMIT_MS = 60_000;
 /** For how long an answer is taken though others are used now than when it was asked for, ms. */
 const FRESH_MS = 1000;
 
@@ -161,17 +156,12 @@ export class Candidate {
   #work(work: () => Promise<void>): void {
     if (this.#busy || this.#failed) return;
     this.#busy = true;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = after(LOOK_LIMIT_MS, () => reject(tooLate()));
-    });
-    Promise.race([work(), late])
+    inTime(work())
       .catch((thrown: unknown) => {
         this.#failed = true;
         this.#input.onFailure(this, loadFailure(thrown, this.entry.id));
       })
       .finally(() => {
-        clearTimeout(timer);
         this.#busy = false;
         this.#input.onKnown();
       });
@@ -184,8 +174,4 @@ function freedBy(going: readonly Resident[]): Freed {
     ...all.map(memoryUse).reduce(addUses, NO_MEMORY),
     sources: all.map(({ modelPath, sourcePath }) => sourcePath ?? modelPath),
   };
-}
-
-function tooLate(): Error {
-  return new Error(`its file could not be looked at within ${LOOK_LIMIT_MS / 1000} s`);
 }

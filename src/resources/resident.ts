@@ -8,6 +8,7 @@ import { HoshikageError, toHoshikageError } from '../errors.js';
 import type { ModelEntry } from '../models/registry.js';
 import type { UnloadReason } from './events.js';
 import { unlessGone } from './gone.js';
+import { inTime } from './look.js';
 import { NO_MEMORY } from './memory.js';
 import type { PoolDeps } from './pool-deps.js';
 import type { Purpose } from './pool-status.js';
@@ -201,27 +202,32 @@ export class Resident {
   }
 
   async #start(): Promise<ResidentEngine> {
-    const { room, ready, entry, deps } = this.#input;
+    const { room, deps } = this.#input;
     const { signal } = this.#giveUp;
     await unlessGone(room, signal);
     this.loadStartedAt = performance.now();
-    const source = ready?.source ?? (await deps.locate(entry));
-    if (!ready) {
-      const located = { ...this.options, modelPath: source };
-      this.options = deps.plan ? await deps.plan(entry, located, NO_MEMORY) : located;
-    }
-    const modelPath = await deps.stage(source);
-    this.options = {
-      ...this.options,
-      modelPath,
-      ...(modelPath !== source && { sourcePath: source }),
-    };
-    if (signal.aborted) throw new HoshikageError('cancelled');
+    // Neither who waits for it nor who ends it may depend on a file that does not answer.
+    this.options = await unlessGone(inTime(this.#staged()), signal);
     this.#emitLoad('started', {});
     const onProgress = (fraction: number): void => {
       this.progress = fraction;
     };
     return deps.startEngine(this.options, { onProgress, signal });
+  }
+
+  /** Its options with the file that it is really loaded from. */
+  async #staged(): Promise<EngineOptions> {
+    const { ready, entry, deps } = this.#input;
+    const source = ready?.source ?? (await deps.locate(entry));
+    const chosen = ready?.options ?? (await this.#planned(source));
+    const modelPath = await deps.stage(source);
+    return { ...chosen, modelPath, ...(modelPath !== source && { sourcePath: source }) };
+  }
+
+  async #planned(source: string): Promise<EngineOptions> {
+    const { entry, options, deps } = this.#input;
+    const located = { ...options, modelPath: source };
+    return deps.plan ? deps.plan(entry, located, NO_MEMORY) : located;
   }
 
   #fail(error: unknown): void {

@@ -253,3 +253,25 @@ test('one that was to go and is in use meanwhile is not waited for where another
   for (const one of [used, waiting]) one.release();
   await pool.stop(0);
 });
+
+test('neither an unload nor the end of the server waits for a file that stops answering', async (t) => {
+  const time = mockTime(t);
+  let isStuck = false;
+  const stage = (source: string): Promise<string> =>
+    isStuck ? new Promise(() => {}) : Promise.resolve(source);
+  const { pool } = poolHarness({ deps: { stage } });
+  (await pool.acquire(entry('a'), patient())).release();
+  isStuck = true;
+  const stuck = watch(pool.acquire(entry('stuck'), patient()));
+  await settle();
+  const unloading = pool.unload();
+  await settle();
+  assert.deepEqual(await unloading, ['stuck']);
+  await time.pass(60_000);
+  assert.equal(stuck.code(), 'model_load_failed');
+  void watch(pool.acquire(entry('stuck'), patient()));
+  await settle();
+  assert.equal(pool.status().residents[0]?.state, 'loading');
+  await pool.stop(0);
+  assert.deepEqual(pool.status().residents, []);
+});
