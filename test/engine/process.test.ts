@@ -16,7 +16,9 @@ function start(modelPath: string, changes: Partial<Parameters<typeof startEngine
     env: process.env,
     log,
     entry,
-    signal: AbortSignal.timeout(20_000),
+    // Both far beyond what a busy machine takes.
+    closeGraceMs: 60_000,
+    signal: AbortSignal.timeout(120_000),
     ...changes,
   });
   return { engine, log };
@@ -141,8 +143,15 @@ test('an engine that does not end in time is killed', async () => {
   assert.ok(log.records.some((line) => line.level === 'warn'));
 });
 
-/** Long enough for an engine to start in, on a busy machine: its start is watched too. */
-const HANG_LIMIT_MS = 5000;
+/** Long enough for an engine to start in, on a machine as busy as it is now: its start is watched too. */
+async function hangLimit(): Promise<{ readonly hangLimitMs: number }> {
+  const begun = performance.now();
+  const engine = await start('good').engine;
+  const took = performance.now() - begun;
+  await engine.close();
+  return { hangLimitMs: Math.max(3000, Math.ceil(took * 6)) };
+}
+
 const nowhere = '/nonexistent/state';
 
 /** What an engine can be in the middle of when it stops, by what is watched for itself. */
@@ -162,8 +171,9 @@ const phases: readonly ((engine: Engine) => readonly Promise<unknown>[])[] = [
 
 test('an engine that is stopped in whatever it does is killed, and its work ends with engine_hung', async () => {
   const engines: Engine[] = [];
+  const limits = await hangLimit();
   // One after the other: starting takes all of a small machine.
-  for (const _ of phases) engines.push(await start('good', { hangLimitMs: HANG_LIMIT_MS }).engine);
+  for (const _ of phases) engines.push(await start('good', limits).engine);
   await Promise.all(
     phases.map(async (begin, index) => {
       const engine = engines[index];
@@ -181,9 +191,9 @@ test('an engine that is stopped in whatever it does is killed, and its work ends
 });
 
 test('so is one that does nothing though it could, in a load or in a completion', async () => {
-  const limits = { hangLimitMs: HANG_LIMIT_MS };
-  const { engine: loading, log } = start('hang-on-load', limits);
+  const limits = await hangLimit();
   const stalled = await start('stalled', limits).engine;
+  const { engine: loading, log } = start('hang-on-load', limits);
   await Promise.all([
     assert.rejects(loading, { code: 'engine_hung' }),
     assert.rejects(stalled.start(request('abc')).result, { code: 'engine_hung' }),
@@ -192,7 +202,7 @@ test('so is one that does nothing though it could, in a load or in a completion'
 });
 
 test('an engine that gets on, however slowly, is left alone', async () => {
-  const engine = await start('slow', { hangLimitMs: HANG_LIMIT_MS }).engine;
+  const engine = await start('slow', await hangLimit()).engine;
   // It makes no token for longer than the limit.
   assert.equal(await textOf(engine.start(request('late'))), 'late');
   assert.ok(engine.memoryBytes !== null && engine.memoryBytes > 2 ** 20);

@@ -1,12 +1,14 @@
 /**
  * Entry of an engine process over the fake addon. The model path says how it behaves:
  * `…crash-on-load`, `…hang-on-load`, `…fail-on-load`, `…no-memory-on-load`, `…crash-on-step`,
- * `…no-memory-on-step`, `…stalled`, `…slow` (no token for 7 s, but progress), anything else works.
+ * `…no-memory-on-step`, `…stalled`, `…slow` (no token for longer than its hang limit, but progress),
+ * anything else works.
  */
 import { hostBehaviour } from '../../src/engine/host-arguments.js';
 import { serveParent } from '../../src/engine/hosting.js';
 import { coded, createFakeAddon, emptyAbi } from './fake-addon.js';
 
+const behaviour = hostBehaviour(process.argv.slice(2));
 let path = '';
 let count = 0;
 let slowSince: number | null = null;
@@ -37,8 +39,8 @@ const addon = createFakeAddon({
   },
   stalled: () => {
     if (!path.endsWith('slow')) return path.endsWith('stalled');
-    slowSince ??= Date.now();
-    return Date.now() < slowSince + 7000;
+    slowSince ??= performance.now();
+    return performance.now() < slowSince + behaviour.hangLimitMs * 1.4;
   },
   progress: () => {
     count += path.endsWith('slow') ? 1 : 0;
@@ -47,4 +49,4 @@ const addon = createFakeAddon({
   },
 });
 
-serveParent(addon, emptyAbi, hostBehaviour(process.argv.slice(2)));
+serveParent(addon, emptyAbi, behaviour);
