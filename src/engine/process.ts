@@ -218,7 +218,8 @@ class EngineChild {
       this.#process.once('exit', (code, signal) => {
         killer = signal;
         const done = (): void => resolve(endOf(code, signal));
-        const timer = setTimeout(done, DRAIN_MS);
+        // Not before the pipes were looked at once more: this process may not have run meanwhile.
+        const timer = setTimeout(() => setImmediate(done), DRAIN_MS);
         this.#process.once('close', () => {
           clearTimeout(timer);
           done();
@@ -245,7 +246,7 @@ class EngineChild {
     if (this.#closing) return 'closed';
     if (this.#hung) return 'hang';
     const words = [this.#crash ?? '', ...this.#tail.lines];
-    if (!this.#killed && words.some(speaksOfMemory)) return 'memory';
+    if (words.some(speaksOfMemory)) return 'memory';
     if (signal !== 'SIGKILL' || this.#killed) return 'crash';
     return (await oomKills()) > (await this.#oomKills) ? 'memory' : 'crash';
   }

@@ -41,23 +41,29 @@ test('other ends are not taken for it', () => {
   assert.deepEqual(texts.filter(speaksOfMemory), []);
 });
 
-test('the kernel counts on the machine and in the control group, of either version', async (t) => {
+test('the kernel is asked for the nearest control group that counts, and else for the machine', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'hoshikage-oom-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
-  const files = {
-    vmstat: join(folder, 'vmstat'),
-    cgroup: join(folder, 'cgroup'),
-    cgroupRoot: join(folder, 'root'),
+  const cgroupRoot = join(folder, 'root');
+  const files = { vmstat: join(folder, 'vmstat'), cgroup: join(folder, 'cgroup'), cgroupRoot };
+  const count = async (group: string, name: string, text: string): Promise<void> => {
+    await mkdir(join(cgroupRoot, group), { recursive: true });
+    await writeFile(join(cgroupRoot, group, name), text);
   };
   assert.equal(await oomKills(files), 0);
   await writeFile(files.vmstat, 'pgfault 12\noom_kill 3\noom_kill_other 9\n');
   assert.equal(await oomKills(files), 3);
-  await writeFile(files.cgroup, '4:memory:/old\n0::/user/app\n');
+  await writeFile(files.cgroup, '4:cpu,memory:/old\n0::/user/app\n');
   assert.equal(await oomKills(files), 3);
-  await mkdir(join(files.cgroupRoot, 'user/app'), { recursive: true });
-  await writeFile(join(files.cgroupRoot, 'user/app/memory.events'), 'oom 5\noom_kill 2\n');
-  await mkdir(join(files.cgroupRoot, 'memory/old'), { recursive: true });
-  const control = join(files.cgroupRoot, 'memory/old/memory.oom_control');
-  await writeFile(control, 'oom_kill_disable 0\nunder_oom 0\noom_kill 1\n');
-  assert.equal(await oomKills(files), 6);
+  await count('memory/old', 'memory.oom_control', 'oom_kill_disable 0\nunder_oom 0\noom_kill 1\n');
+  assert.equal(await oomKills(files), 1);
+  await count('user', 'memory.events', 'oom 5\noom_kill 7\n');
+  assert.equal(await oomKills(files), 7);
+  await count('user/app', 'memory.events', 'oom 5\noom_kill 2\n');
+  assert.equal(await oomKills(files), 2);
+  // What becomes of others is not our engine's end.
+  await writeFile(files.vmstat, 'pgfault 12\noom_kill 4\noom_kill_other 9\n');
+  assert.equal(await oomKills(files), 2);
+  await writeFile(files.cgroup, '0::/../../elsewhere\n');
+  assert.equal(await oomKills(files), 4);
 });
