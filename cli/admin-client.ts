@@ -3,7 +3,7 @@
  * the map under its lock where none runs or none answers. Runs in the CLI process. It speaks to this
  * machine only, never through a proxy, and no wait is without an end.
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../src/config.js';
@@ -39,6 +39,7 @@ const PAUSE_MS = 500;
 const TRY_LIMIT_MS = 2000;
 /** A stopping server ends that long after its grace, whatever happens. */
 const STOP_MARGIN_MS = 60_000;
+const MAX_RUN_FILE_BYTES = 64 * 1024;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** The server that run.json names, if its process is there; null otherwise. */
@@ -46,7 +47,7 @@ export function findServer(config: Pick<Config, 'runFile'>): RunningServer | nul
   const { pid, host, port, token } = readRunFile(config) ?? {};
   if (!isPid(pid)) return null;
   if (typeof host !== 'string' || typeof token !== 'string') return null;
-  if (typeof port !== 'number' || port < 1 || port > 65_535) return null;
+  if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) return null;
   return isAlive(pid) ? { pid, host: reachable(host), port, token } : null;
 }
 
@@ -68,14 +69,21 @@ export function findStopping(config: Pick<Config, 'runFile'>): StoppingServer | 
   return leftMs < -STOP_MARGIN_MS ? null : { pid, leftMs: Math.max(0, leftMs) };
 }
 
+/** Whatever lies there is no reason to wait, or to read for long. */
 function readRunFile({
   runFile,
 }: Pick<Config, 'runFile'>): Readonly<Record<string, unknown>> | null {
+  let file: number | null = null;
   try {
-    const found: unknown = JSON.parse(readFileSync(runFile, 'utf8'));
+    file = openSync(runFile, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    const facts = fstatSync(file);
+    if (!facts.isFile() || facts.size > MAX_RUN_FILE_BYTES) return null;
+    const found: unknown = JSON.parse(readFileSync(file, 'utf8'));
     return isRecord(found) ? found : null;
   } catch {
     return null;
+  } finally {
+    if (file !== null) closeSync(file);
   }
 }
 

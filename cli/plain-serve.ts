@@ -26,8 +26,9 @@ export function plainServe(args: readonly string[]): ServeFlags | null {
   for (let i = 0; i < words.length; i += 2) {
     const option = OPTIONS.get(words[i] ?? '');
     const value = words[i + 1] ?? '';
-    // The parser has words for an option twice, one without a value, and what looks like an option.
-    if (!option || flags.has(option) || value === '' || value.startsWith('-')) return null;
+    // The parser has words for an option twice, one without a value, and what looks like an option;
+    // quotes around a value it takes away.
+    if (!option || flags.has(option) || /^(?:-|["']|$)/.test(value)) return null;
     flags.set(option, value);
   }
   const lang = flags.get('lang');

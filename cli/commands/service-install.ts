@@ -140,7 +140,7 @@ async function start(config: Config, isNew: boolean, shell: Shell): Promise<Exit
   const { UNIT_NAME } = await import('../../src/service/unit.js');
   const { active } = await unitState(UNIT_NAME);
   const isActive = active === 'active';
-  const other = isActive ? null : findServer(config);
+  const other = isActive ? null : await answeringNow(config);
   if (other) {
     print(
       say({
@@ -157,7 +157,7 @@ async function start(config: Config, isNew: boolean, shell: Shell): Promise<Exit
   const logs = `journalctl --user -u ${UNIT_NAME}`;
   if (server) {
     const url = `http://${server.host.includes(':') ? `[${server.host}]` : server.host}:${server.port}`;
-    print(say({ ja: `動いています: ${url}`, en: `It is running: ${url}` }));
+    print(plain(say({ ja: `動いています: ${url}`, en: `It is running: ${url}` })));
     print(say({ ja: `ログ: ${logs} -f`, en: `Its log: ${logs} -f` }));
     return 0;
   }
@@ -170,15 +170,22 @@ async function start(config: Config, isNew: boolean, shell: Shell): Promise<Exit
   return 1;
 }
 
+/**
+ * The server if it answers. The process that run.json names may be another one by now: a server that
+ * was killed, or a machine that was switched off, leaves the file behind.
+ */
+async function answeringNow(config: Config): Promise<RunningServer | null> {
+  const server = findServer(config);
+  const answer = server && (await askOnce(server, 'GET', '/health', {}).catch(() => null));
+  return answer?.status === 200 ? server : null;
+}
+
 /** The server once it answers; null where it does not in time, or has failed. */
 async function answering(config: Config, unit: string): Promise<RunningServer | null> {
   const end = performance.now() + START_LIMIT_MS;
   while (performance.now() < end) {
-    const server = findServer(config);
-    if (server) {
-      const answer = await askOnce(server, 'GET', '/health', {}).catch(() => null);
-      if (answer?.status === 200) return server;
-    }
+    const server = await answeringNow(config);
+    if (server) return server;
     const { active, sub } = await unitState(unit);
     if (active === 'failed' || sub === 'auto-restart') return null;
     await sleep(POLL_MS);

@@ -116,7 +116,8 @@ export async function replaceFile(target: string, text: string, mode = 0o666): P
   try {
     const handle = await open(temporary, 'wx', mode);
     try {
-      if (before) await handle.chmod(before.mode & 0o777);
+      // What a device allows (a link to /dev/null, as systemd masks a unit) is no mode for a file.
+      if (before?.isFile()) await handle.chmod(before.mode & 0o777);
       await handle.writeFile(text);
       await handle.sync();
     } finally {

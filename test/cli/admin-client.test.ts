@@ -1,8 +1,9 @@
 /** How commands find the running server and what they do when it is not what they hoped for. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { ask, findServer, findStopping, type RunningServer } from '../../cli/admin-client.js';
 import { Refusal } from '../../cli/fail.js';
@@ -125,10 +126,25 @@ describe('run.json', () => {
       { pid: 0 },
       { pid: '1' },
       { port: 70_000 },
+      { port: 80.5 },
       { token: 1 },
       { host: null },
     ]) {
       assert.equal(find(context, JSON.stringify({ ...good, ...wrong })), null);
+    }
+  });
+});
+
+describe('run.json', { skip: process.platform === 'win32' }, () => {
+  it('that is a pipe, a device or no small file is no server, and keeps nobody waiting', (context) => {
+    const { home } = commandUser(context);
+    const pipe = join(home, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const large = join(home, 'large');
+    writeFileSync(large, `{"pid":1}${' '.repeat(100_000)}`);
+    for (const runFile of [pipe, '/dev/zero', home, large]) {
+      assert.equal(findServer({ runFile }), null);
+      assert.equal(findStopping({ runFile }), null);
     }
   });
 });

@@ -32,6 +32,8 @@ describe('a plain serve', { concurrency: 2 }, () => {
     ['--port', ''],
     ['--port', '--host', 'x'],
     ['--port', '1', '-p', '2'],
+    ['--host', '"::1"'],
+    ["--host='::1'"],
     ['-p1'],
     ['-p=1'],
     ['--lang', 'fr'],

@@ -135,6 +135,18 @@ describe('hoshikage service', { concurrency: 2, skip: process.platform !== 'linu
     mkdirSync(join(user.unit, '..'), { recursive: true });
     symlinkSync('/dev/null', user.unit);
     assert.match((await user.service('install')).stderr, /was not written by Hoshikage/);
+    // What it points to may be written by everybody; the unit may not.
+    assert.equal((await user.service('install', '--force')).code, 0);
+    assert.equal(statSync(user.unit).mode & 0o777, 0o644);
+  });
+
+  it('install starts though a dead server left its run.json, and its number is in use again', async (context) => {
+    const user = await serviceUser(context);
+    const left = { pid: process.pid, host: '127.0.0.1', port: 9, token: 't' };
+    user.writeFile(user.runFile, JSON.stringify(left));
+    const { code } = await user.service('install');
+    assert.equal(code, 0);
+    assert.equal(user.changes().at(-1), START);
   });
 
   it('install does not start beside a server that was started by hand', async (context) => {
