@@ -10,11 +10,16 @@ namespace {
 
 // The smallest context worth making: most texts fit, and doubling from here is soon done.
 constexpr uint32_t kSmallestContext = 512;
+// What nobody cancels.
+const std::atomic<bool> kNever{false};
 
 }  // namespace
 
 Embedder::Embedder(std::shared_ptr<Model> model, const ContextOptions& options)
-    : model_(std::move(model)), options_(options), vocabulary_size_(model_->VocabularySize()) {
+    : model_(std::move(model)),
+      options_(options),
+      vocabulary_size_(model_->VocabularySize()),
+      cancelled_(&kNever) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -25,6 +30,11 @@ Vectors Embedder::Embed(const std::vector<std::vector<Token>>& inputs,
   Check(inputs);
   Vectors vectors;
   const auto errand = std::make_shared<Errand>([&] {
+    // The flag is the caller's: nothing that still runs afterwards may look at it.
+    struct Lent {
+      const std::atomic<bool>** flag;
+      ~Lent() { *flag = &kNever; }
+    } lent{&cancelled_};
     cancelled_ = &cancelled;
     vectors = Work(inputs);
   });

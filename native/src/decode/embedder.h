@@ -55,7 +55,7 @@ class Embedder {
   std::mutex close_mutex_;
   // The thread's own. The second is of the call that runs and does not change during a decode.
   std::unique_ptr<EmbeddingContext> context_;
-  const std::atomic<bool>* cancelled_ = nullptr;
+  const std::atomic<bool>* cancelled_;
   std::thread thread_;
 };
 
