@@ -312,6 +312,13 @@ describe('chat body: what has no effect', () => {
     assert.equal(refusal(inside, true).what, 'unknown_parameter messages[0].mood');
   });
 
+  it('of very many fields without effect as many are named as the header has room for', () => {
+    const many = Object.fromEntries(Array.from({ length: 5000 }, (_, index) => [`f${index}`, 1]));
+    const { ignored } = parseChat(body(many), false);
+    assert.deepEqual([ignored.length, ignored[0]], [1024, 'f0']);
+    assert.equal(refusal(body(many), true).what, 'unknown_parameter f0');
+  });
+
   it('is not named where it is null', () => {
     assert.deepEqual(parseChat(body({ store: null, foo: null }), true).ignored, []);
   });
