@@ -16,6 +16,11 @@ import { EngineProxy, endError } from './proxy.js';
 
 /** How long a closing engine may take to free things before it is killed, ms. */
 const CLOSE_GRACE_MS = 5000;
+/**
+ * How long a killed engine may take to be gone, ms: as long as giving back all of a large machine's
+ * memory takes. One that a driver or a disk holds in the kernel may never go.
+ */
+const KILL_GRACE_MS = 30_000;
 /** How long news of a dead process may still lie in the pipe, ms (a grandchild may hold it open). */
 const DRAIN_MS = 250;
 
@@ -33,6 +38,7 @@ export interface EngineProcessInput {
   /** Another entry than host.ts, for a host with another addon. */
   readonly entry?: URL;
   readonly closeGraceMs?: number;
+  readonly killGraceMs?: number;
   /** How long it may have work and make no progress before it is killed, ms; 0 = for ever. */
   readonly hangLimitMs?: number;
   /** What the engine adds to its niceness; 0 = nothing. */
@@ -80,8 +86,9 @@ class EngineChild {
   #closing = false;
   /** Killed by us for doing nothing. */
   #hung = false;
-  /** Killed by us, for whatever reason. */
-  #killed = false;
+  /** Killed by us, for whatever reason: then nobody waits longer than this for its end. */
+  #killed: NodeJS.Timeout | null = null;
+  #giveUp: () => void = () => {};
 
   constructor(input: EngineProcessInput) {
     this.#input = input;
@@ -141,8 +148,17 @@ class EngineChild {
   }
 
   #end(): void {
-    this.#killed = true;
+    const graceMs = this.#input.killGraceMs ?? KILL_GRACE_MS;
+    this.#killed ??= setTimeout(() => this.#giveUp(), graceMs).unref();
     this.#process.kill('SIGKILL');
+  }
+
+  /** It stays with the kernel until that lets it go; whoever waits for it is not to. */
+  #letGo(): void {
+    this.#log.error('the engine does not end though it was killed, and is left behind');
+    if (this.#process.connected) this.#process.disconnect();
+    for (const stream of [this.#process.stdout, this.#process.stderr]) stream?.destroy();
+    this.#process.unref();
   }
 
   #receive(message: Message): void {
@@ -211,12 +227,17 @@ class EngineChild {
     }
   }
 
-  /** Resolves when the process is gone and what it had sent has been read. */
+  /** Resolves when the process is gone and what it had sent has been read, or when it cannot go. */
   async #watchExit(): Promise<EngineExit> {
     let killer: NodeJS.Signals | null = null;
     const detail = await new Promise<string>((resolve) => {
+      this.#giveUp = () => {
+        this.#letGo();
+        resolve('does not end though it was killed');
+      };
       this.#process.once('exit', (code, signal) => {
         killer = signal;
+        this.#giveUp = () => {};
         const done = (): void => resolve(endOf(code, signal));
         // Not before the pipes were looked at once more: this process may not have run meanwhile.
         const timer = setTimeout(() => setImmediate(done), DRAIN_MS);
@@ -230,6 +251,7 @@ class EngineChild {
       });
     });
     this.#watch.stop();
+    if (this.#killed) clearTimeout(this.#killed);
     const exit: EngineExit = {
       expected: this.#closing,
       cause: await this.#causeOf(killer),
@@ -247,7 +269,7 @@ class EngineChild {
     if (this.#hung) return 'hang';
     const words = [this.#crash ?? '', ...this.#tail.lines];
     if (words.some(speaksOfMemory)) return 'memory';
-    if (signal !== 'SIGKILL' || this.#killed) return 'crash';
+    if (signal !== 'SIGKILL' || this.#killed !== null) return 'crash';
     return (await oomKills()) > (await this.#oomKills) ? 'memory' : 'crash';
   }
 }

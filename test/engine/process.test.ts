@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { ChildProcess } from 'node:child_process';
 import { test } from 'node:test';
 import type { Engine, EngineCompletion } from '../../src/engine/engine.js';
 import { startEngineProcess } from '../../src/engine/process.js';
@@ -214,6 +215,29 @@ test('what fails for want of memory says so: in a load, by a crash, by its last 
   const engine = await start('no-memory-on-step').engine;
   await assert.rejects(engine.start(request('abcdef')).result, { code: 'engine_out_of_memory' });
   assert.equal((await engine.exited).cause, 'memory');
+});
+
+test('nobody waits for ever for an engine that the kernel does not let go', async (t) => {
+  const pids: number[] = [];
+  t.after(() => {
+    for (const pid of pids.filter(alive)) process.kill(pid, 'SIGKILL');
+  });
+  const shared = { killGraceMs: 100, closeGraceMs: 100, onSpawn: (pid: number) => pids.push(pid) };
+  const engine = await start('stalled', shared).engine;
+  const running = engine.start(request('abc'));
+  // As for a process within a driver that does not come back.
+  t.mock.method(ChildProcess.prototype, 'kill', () => true);
+  process.kill(Number(engine.pid), 'SIGSTOP');
+  await engine.close();
+  await assert.rejects(running.result, { code: 'shutting_down' });
+  const abort = new AbortController();
+  const { engine: loading, log } = start('hang-on-load', {
+    ...shared,
+    signal: abort.signal,
+    onProgress: () => abort.abort(),
+  });
+  await assert.rejects(loading, { code: 'cancelled' });
+  assert.ok(log.records.some((line) => /left behind/.test(line.message)));
 });
 
 test('cancel reaches the engine process', async () => {
