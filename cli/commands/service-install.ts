@@ -40,9 +40,7 @@ export async function install({ force }: Options, shell: Shell): Promise<ExitCod
   const before = await readUnit(path);
   if (before !== text && !(await mayReplace(path, before, force, shell))) return 1;
   if (before !== text) {
-    const { replaceFile } = await import('../../src/models/map-file.js');
-    await mkdir(dirname(path), { recursive: true });
-    await replaceFile(path, text, 0o644);
+    await writeUnit(path, text);
   }
   const short = shortPath(path);
   print(
@@ -56,6 +54,18 @@ export async function install({ force }: Options, shell: Shell): Promise<ExitCod
   const exitCode = await start(config, before !== text, shell);
   await sayLinger(shell);
   return exitCode;
+}
+
+/** Code: service_failed; some systems keep these directories for themselves, read-only. */
+async function writeUnit(path: string, text: string): Promise<void> {
+  const { replaceFile } = await import('../../src/models/map-file.js');
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await replaceFile(path, text, 0o644);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new HoshikageError('service_failed', { command: `write ${path}`, reason }, { cause });
+  }
 }
 
 /** Stops, disables and removes the unit. */

@@ -140,6 +140,15 @@ describe('hoshikage service', { concurrency: 2, skip: process.platform !== 'linu
     assert.equal(statSync(user.unit).mode & 0o777, 0o644);
   });
 
+  it('install says where the unit cannot be written', async (context) => {
+    const user = await serviceUser(context);
+    user.writeFile(join(user.home, '.config', 'systemd'), 'in the way');
+    const { code, stderr } = await user.service('install');
+    assert.equal(code, 1);
+    assert.match(stderr, /write .*hoshikage\.service failed: .*(ENOTDIR|EEXIST)/);
+    assert.deepEqual(user.changes(), []);
+  });
+
   it('install starts though a dead server left its run.json, and its number is in use again', async (context) => {
     const user = await serviceUser(context);
     const left = { pid: process.pid, host: '127.0.0.1', port: 9, token: 't' };
