@@ -85,10 +85,16 @@ const LEFT_UNLOADING = {
 };
 
 function sayStay(ms: number, { say, language }: Shell): void {
+  if (ms === 0) {
+    print(
+      say({ ja: '使う人がいなければ、すぐに降ります', en: 'It goes as soon as nobody uses it' }),
+    );
+    return;
+  }
   const span = formatSpan(ms, language);
   print(
     Number.isFinite(ms)
-      ? say({ ja: `使われなくなって ${span} で降ります`, en: `It goes after ${span} without use` })
+      ? say({ ja: `使われないまま ${span}たつと降ります`, en: `It goes after ${span} without use` })
       : say({ ja: '使われなくても降りません', en: 'It stays, used or not' }),
   );
 }

@@ -78,7 +78,7 @@ function sayNone(
   const left = formatSpan(leftMs, language);
   print(
     say({
-      ja: `サーバー(pid ${pid})は終わるところです: 実行中の応答を、あと ${left} まで待ちます`,
+      ja: `サーバー(pid ${pid})は終わるところです: 実行中の応答を、長くてあと ${left}待ちます`,
       en: `The server (pid ${pid}) is stopping: running answers may take ${left} more`,
     }),
   );

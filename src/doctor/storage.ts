@@ -112,8 +112,8 @@ async function ramdiskFinding({ machine, settings }: Patient): Promise<Finding> 
   const path = settings.config.ramdiskPath;
   if (path === null) {
     return finding('storage.ramdisk', 'skipped', {
-      ja: 'RAMDISK_PATH は設定されていません',
-      en: 'RAMDISK_PATH is not set',
+      ja: '使いません(RAMDISK_PATH が空です)',
+      en: 'Not used (RAMDISK_PATH is empty)',
     });
   }
   if (machine.platform !== 'linux' || settings.config.ramdiskMode === 'off') {
