@@ -335,3 +335,19 @@ export interface Engine {
   /** Resolves once, however it ended. */
   readonly exited: Promise<EngineExit>;
 }
+
+/** An engine with what the status route shows without waiting. */
+export interface ResidentEngine extends Engine {
+  readonly pid: number | null;
+  readonly slotStates: readonly SlotState[];
+  /** What its process holds; null where that is unknown. */
+  readonly memoryBytes: number | null;
+  /** It was closed or has given up, and only its end is to come: nobody may get it any more. */
+  readonly ending: boolean;
+}
+
+/** Starts an engine; the signal ends the start at any moment. `onProgress`: 0 to 1. */
+export type StartEngine = (
+  options: EngineOptions,
+  control: { readonly onProgress: (fraction: number) => void; readonly signal: AbortSignal },
+) => Promise<ResidentEngine>;

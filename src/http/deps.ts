@@ -5,9 +5,9 @@
 import type { ChatDeps } from '../chat/complete.js';
 import type { Config } from '../config.js';
 import type { ErrorCode, ErrorDetails, HoshikageError } from '../errors.js';
+import type { EventBus } from '../events.js';
 import type { Log } from '../log.js';
 import type { ModelCatalog } from '../models/catalog.js';
-import type { EventBus } from '../resources/events.js';
 import type { ModelPool } from '../resources/pool.js';
 import type { ResidentStatus } from '../resources/pool-status.js';
 

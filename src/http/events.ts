@@ -4,7 +4,7 @@
  * must stop listening however it ends: the reader goes, the request is given up, the server ends.
  */
 import type { Context } from 'hono';
-import type { ResourceEvent } from '../resources/events.js';
+import type { ResourceEvent } from '../events.js';
 import type { AppDeps, AppEnv } from './deps.js';
 import { SSE_HEADERS, SseStream } from './response.js';
 import { heldOf, queueOf, residentOf } from './status.js';

@@ -5,10 +5,11 @@
  */
 import type { EngineOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
+import type { Freed } from '../memory/use.js';
+import { addUses, memoryUse, NO_MEMORY } from '../memory/use.js';
 import type { ModelEntry } from '../models/registry.js';
 import { inTime } from './look.js';
-import { addUses, memoryUse, NO_MEMORY } from './memory.js';
-import type { Freed, PoolDeps } from './pool-deps.js';
+import type { PoolDeps } from './pool-deps.js';
 import type { Purpose } from './pool-status.js';
 import { loadFailure, type Resident } from './resident.js';
 

@@ -2,15 +2,15 @@
  * What the pool works with: its settings and the rooms beside it. Types only; the composition root
  * fills them in, tests give fakes.
  */
-import type { EngineOptions } from '../engine/engine.js';
+
+import type { StartEngine } from '../engine/engine.js';
+import type { EventBus } from '../events.js';
 import type { Log } from '../log.js';
+import type { PlanEngine } from '../memory/use.js';
 import type { ModelEntry } from '../models/registry.js';
-import type { EventBus } from './events.js';
-import type { MemoryUse } from './memory.js';
+import type { StateKeeper } from '../states/saved-model.js';
 import type { EngineSettings } from './options.js';
 import type { Purpose } from './pool-status.js';
-import type { StartEngine } from './resident.js';
-import type { StateKeeper } from './saved-model.js';
 
 /** The settings of the pool; a Config has them all. */
 export interface PoolSettings extends EngineSettings {
@@ -26,24 +26,6 @@ export interface PoolSettings extends EngineSettings {
   /** How often a request may be overtaken by requests for a model that is in memory. */
   readonly maxSkips: number;
 }
-
-/** What models that go for another will give back. */
-export interface Freed extends MemoryUse {
-  /** Their files, of which no engine has a copy open any more then. */
-  readonly sources?: readonly string[];
-}
-
-/**
- * Fits an engine to the memory there is, before anything is allocated; `freed` is what models that go
- * for it will give back. `ask`: nothing may be given up for the answer, since another way is open.
- * Codes: memory_short, model_file_missing, model_file_invalid.
- */
-export type PlanEngine = (
-  entry: ModelEntry,
-  options: EngineOptions,
-  freed: Freed,
-  only?: 'ask',
-) => Promise<EngineOptions>;
 
 /** What a pool works with. */
 export interface PoolDeps {

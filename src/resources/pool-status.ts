@@ -2,8 +2,8 @@
  * What the pool shows of itself. Types only; times in ms, memory in bytes.
  */
 import type { EngineInfo, SlotState } from '../engine/engine.js';
+import type { MemoryUse } from '../memory/use.js';
 import type { Priority, WaitState } from './lease.js';
-import type { MemoryUse } from './memory.js';
 
 /** What a model is loaded for. */
 export type Purpose = 'generate' | 'embed';

@@ -1,8 +1,9 @@
 /**
  * What the pool shows of itself, made from what it holds. Pure; it must never ask an engine.
  */
+
+import { memoryUse } from '../memory/use.js';
 import type { WaitState } from './lease.js';
-import { memoryUse } from './memory.js';
 import type { PoolStatus, ResidentStatus } from './pool-status.js';
 import type { Resident } from './resident.js';
 import type { Waiter } from './waiter.js';

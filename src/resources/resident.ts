@@ -3,33 +3,17 @@
  * Server's main thread. It owns the engine from its start to its end; who may use it, and when it has
  * to go, is the pool's to decide.
  */
-import type { Engine, EngineExit, EngineOptions, SlotState } from '../engine/engine.js';
+import type { EngineExit, EngineOptions, ResidentEngine } from '../engine/engine.js';
 import { HoshikageError, toHoshikageError } from '../errors.js';
+import type { UnloadReason } from '../events.js';
+import { NO_MEMORY } from '../memory/use.js';
 import type { ModelEntry } from '../models/registry.js';
-import type { UnloadReason } from './events.js';
+import type { SavedModel } from '../states/saved-model.js';
 import { unlessGone } from './gone.js';
 import { inTime } from './look.js';
-import { NO_MEMORY } from './memory.js';
 import type { PoolDeps } from './pool-deps.js';
 import type { Purpose } from './pool-status.js';
-import type { SavedModel } from './saved-model.js';
 import { WatchedEngine } from './watched-engine.js';
-
-/** An engine with what the status route shows without waiting. */
-export interface ResidentEngine extends Engine {
-  readonly pid: number | null;
-  readonly slotStates: readonly SlotState[];
-  /** What its process holds; null where that is unknown. */
-  readonly memoryBytes: number | null;
-  /** It was closed or has given up, and only its end is to come: nobody may get it any more. */
-  readonly ending: boolean;
-}
-
-/** Starts an engine; the signal ends the start at any moment. `onProgress`: 0 to 1. */
-export type StartEngine = (
-  options: EngineOptions,
-  control: { readonly onProgress: (fraction: number) => void; readonly signal: AbortSignal },
-) => Promise<ResidentEngine>;
 
 /** What a stay is made of. */
 export interface ResidentInput {

@@ -3,7 +3,7 @@
  * and whatever else can be put down until the next one. Server's main thread. It must never do so
  * while anybody has a model or waits for one, for it stops everything for some tens of ms.
  */
-import type { EventBus, ResourceEvent } from './events.js';
+import type { EventBus, ResourceEvent } from '../events.js';
 
 /** What rests, and when. */
 export interface RestDeps {

@@ -7,10 +7,10 @@ import type {
   CompletionRequest,
   CompletionResult,
   EngineCompletion,
+  ResidentEngine,
   TokenBatch,
 } from '../engine/engine.js';
-import type { ResidentEngine } from './resident.js';
-import type { SlotCache } from './saved-model.js';
+import type { SlotCache } from '../states/saved-model.js';
 
 /** Prompts with fewer computed tokens than this tell nothing about the pace. */
 const TELLING_TOKENS = 16;

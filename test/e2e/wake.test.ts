@@ -18,7 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { isInMemory } from '../../src/resources/space.js';
+import { isInMemory } from '../../src/folders/space.js';
 import { listen } from '../helpers/feed.js';
 import { TEXT, talker } from '../helpers/models.js';
 import { copyLibrary } from '../helpers/packaged.js';

@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { TemplateRenderer } from '../../src/chat/template.js';
 import { loadConfig } from '../../src/config.js';
 import { HoshikageError } from '../../src/errors.js';
+import { EventBus } from '../../src/events.js';
 import { type AppDeps, createApp } from '../../src/http/app.js';
 import type { LibraryReport } from '../../src/http/deps.js';
 import type { ErrorBody } from '../../src/http/error.js';
 import { type Log, silentLog } from '../../src/log.js';
-import { EventBus } from '../../src/resources/events.js';
 import { FakeEngine } from './fake-engine.js';
 import { FakeCatalog, FakePool } from './fake-pool.js';
 

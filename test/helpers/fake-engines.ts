@@ -7,10 +7,11 @@ import type {
   EngineExit,
   EngineInfo,
   EngineOptions,
+  ResidentEngine,
   SlotState,
+  StartEngine,
 } from '../../src/engine/engine.js';
 import { HoshikageError } from '../../src/errors.js';
-import type { ResidentEngine, StartEngine } from '../../src/resources/resident.js';
 import { fakeFacts } from './fake-addon.js';
 
 export class FakeEngine implements ResidentEngine {

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PrivateFolder } from '../../src/resources/private-folder.js';
+import { PrivateFolder } from '../../src/folders/private-folder.js';
 
 const [base = '', what = ''] = process.argv.slice(2);
 

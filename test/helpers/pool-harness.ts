@@ -4,7 +4,7 @@
  */
 import type { TestContext } from 'node:test';
 import type { HoshikageError } from '../../src/errors.js';
-import { EventBus, type ResourceEvent } from '../../src/resources/events.js';
+import { EventBus, type ResourceEvent } from '../../src/events.js';
 import type { AcquireOptions, Lease } from '../../src/resources/lease.js';
 import { ModelPool } from '../../src/resources/pool.js';
 import type { PoolDeps, PoolSettings } from '../../src/resources/pool-deps.js';

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CopyEvent, RamDiskSettings } from '../../src/resources/ramdisk-types.js';
+import type { CopyEvent, RamDiskSettings } from '../../src/staging/ramdisk-types.js';
 import { ggufBytes, smallGguf } from './gguf-bytes.js';
 
 export const MIB = 1024 * 1024;

@@ -3,8 +3,9 @@
  * says `copying` once some of it is written. `hold`: stays until it is killed, in the middle of it.
  * `full`: believes that there is room, whatever the file system says, and tells how it ended.
  */
-import { RamDisk } from '../../src/resources/ramdisk.js';
-import { spaceAt } from '../../src/resources/space.js';
+
+import { spaceAt } from '../../src/folders/space.js';
+import { RamDisk } from '../../src/staging/ramdisk.js';
 import { eventKeeper, modelsBelow, ramdiskSettings } from './ramdisk-files.js';
 import { recordingLog } from './recording-log.js';
 import { pause, until } from './waiting.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import type { ResourceFact } from '../../src/resources/events.js';
+import type { ResourceFact } from '../../src/events.js';
 import { ADMIN, fakeApp, renderer } from '../helpers/fake-app.js';
 import { entryNamed } from '../helpers/fake-pool.js';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { SavedModel, StateKeeper } from '../../src/resources/saved-model.js';
+import type { SavedModel, StateKeeper } from '../../src/states/saved-model.js';
 import { mockTimers, patient, poolHarness, settle, watch } from '../helpers/pool-harness.js';
 import { entry } from '../helpers/pool-settings.js';
 

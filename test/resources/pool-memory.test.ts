@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EngineOptions, MemoryNeed } from '../../src/engine/engine.js';
 import { HoshikageError } from '../../src/errors.js';
-import type { PlanEngine, PoolSettings } from '../../src/resources/pool-deps.js';
+import type { PlanEngine } from '../../src/memory/use.js';
+import type { PoolSettings } from '../../src/resources/pool-deps.js';
 import { mockTime, patient, poolHarness, settle, watch } from '../helpers/pool-harness.js';
 import { entry } from '../helpers/pool-settings.js';
 

@@ -1,7 +1,7 @@
 /** When the server gives its own memory back, and when it must not. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { EventBus, type ResourceFact } from '../../src/resources/events.js';
+import { EventBus, type ResourceFact } from '../../src/events.js';
 import { restAfterUse } from '../../src/resources/rest.js';
 import { until } from '../helpers/waiting.js';
 

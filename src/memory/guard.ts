@@ -1,0 +1,126 @@
+/**
+ * Looks at a model and at the machine before anything is allocated: fills in what an engine will
+ * take, and refuses what cannot fit. Server's main thread; it holds no model and no memory, and it
+ * must never refuse on a guess: where it cannot look, it lets the engine try.
+ */
+import { stat, statfs } from 'node:fs/promises';
+import type { Device, EngineOptions, MemoryNeed } from '../engine/engine.js';
+import { HoshikageError } from '../errors.js';
+import type { Log } from '../log.js';
+import { type GgufFacts, readGguf, splitParts } from '../models/gguf.js';
+import type { ModelEntry } from '../models/registry.js';
+import { sizeText } from '../models/size-text.js';
+import { adviceFor } from './advice.js';
+import { estimateMemory } from './estimate.js';
+import { type MachineMemory, machineMemory } from './machine.js';
+import { placementOf, type Room, shortageOf } from './room.js';
+import type { MemoryUse } from './use.js';
+
+/** What the guard works with. */
+export interface MemoryGuardDeps {
+  readonly log: Log;
+  /** False: needs are filled in, and nothing is refused. */
+  readonly refuses: boolean;
+  /** The devices of the library in use; null where nobody knows them. It must not reject. */
+  readonly devices: () => Promise<readonly Device[] | null>;
+  /** The file that a model's file would really be loaded from. */
+  readonly stage?: (source: string) => Promise<string>;
+  readonly machine?: () => Promise<MachineMemory>;
+  readonly platform?: NodeJS.Platform;
+}
+
+/** What the system keeps for itself: a part of its memory within bounds, bytes. */
+const SYSTEM_SHARE = 1 / 32;
+const SYSTEM_LEAST = 64 * 2 ** 20;
+const SYSTEM_MOST = 512 * 2 ** 20;
+/** statfs type of a file system that lies in main memory. */
+const TMPFS = 0x0102_1994;
+/** Headers that are remembered; a switch back and forth asks for two. */
+const REMEMBERED = 8;
+
+/** Checks models against memory. */
+export class MemoryGuard {
+  readonly #deps: MemoryGuardDeps;
+  readonly #headers = new Map<string, Promise<readonly GgufFacts[]>>();
+
+  constructor(deps: MemoryGuardDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * The options with `memory` filled in. `freed`: what models that go first will give back.
+   * Codes: memory_short, model_file_missing, model_file_invalid.
+   */
+  async plan(entry: ModelEntry, options: EngineOptions, freed: MemoryUse): Promise<EngineOptions> {
+    const parts = await this.#headersOf(options.modelPath);
+    const room = await this.#room(options, freed);
+    const { floatBytes: _, touchedBytes: __, ...estimate } = estimateMemory(parts, options);
+    const { privateBytes, deviceBytes } = placementOf(
+      estimateMemory(parts, options),
+      options,
+      room,
+    );
+    const memory: MemoryNeed = { ...estimate, privateBytes, deviceBytes };
+    const shortage = shortageOf(parts, options, room);
+    const planned = { ...options, memory, memoryChecked: this.#deps.refuses };
+    if (shortage === null) return planned;
+    const { needed, free } = shortage;
+    if (!this.#deps.refuses) {
+      const figures = { needed: sizeText(needed), free: sizeText(free) };
+      this.#deps.log.warn('a model may not fit into memory', { model: entry.id, ...figures });
+      return planned;
+    }
+    const advice = adviceFor(parts, options, room, shortage);
+    throw new HoshikageError('memory_short', {
+      model: entry.id,
+      needed: sizeText(needed),
+      free: sizeText(free),
+      short: sizeText(needed - free),
+      needed_bytes: needed,
+      free_bytes: free,
+      advice: advice.en,
+      advice_ja: advice.ja,
+    });
+  }
+
+  async #room(options: EngineOptions, freed: MemoryUse): Promise<Room> {
+    const { machine = machineMemory, devices, platform = process.platform } = this.#deps;
+    const { totalBytes, availableBytes } = await machine();
+    const kept = Math.min(SYSTEM_MOST, Math.max(SYSTEM_LEAST, totalBytes * SYSTEM_SHARE));
+    return {
+      // What goes may have been counted as available already, so the whole is a bound.
+      mainBytes: Math.max(0, Math.min(totalBytes, availableBytes + freed.freedBytes) - kept),
+      devices: options.gpuLayers === 0 ? [] : await devices(),
+      isFileInMemory: await this.#isInMemory(options.modelPath),
+      isUnified: platform === 'darwin',
+    };
+  }
+
+  async #isInMemory(path: string): Promise<boolean> {
+    const { stage } = this.#deps;
+    const found = await statfs(stage ? await stage(path) : path).catch(() => null);
+    return found?.type === TMPFS;
+  }
+
+  /** The headers of all of a model's files, read once per state of the first. */
+  async #headersOf(path: string): Promise<readonly GgufFacts[]> {
+    const found = await stat(path, { bigint: true }).catch(() => null);
+    const key = `${path}:${found?.ino}:${found?.size}:${found?.mtimeNs}`;
+    const known = this.#headers.get(key);
+    if (known) return known;
+    const headers = readHeaders(path);
+    this.#headers.set(key, headers);
+    headers.catch(() => this.#headers.delete(key));
+    const [oldest] = this.#headers.keys();
+    if (this.#headers.size > REMEMBERED && oldest !== undefined) this.#headers.delete(oldest);
+    return headers;
+  }
+}
+
+async function readHeaders(path: string): Promise<readonly GgufFacts[]> {
+  const first = await readGguf(path);
+  const [, ...others] = splitParts(path, first);
+  const parts = [first];
+  for (const part of others) parts.push(await readGguf(part));
+  return parts;
+}

@@ -1,0 +1,136 @@
+/** Where saved states may lie, and what is left of a place whose server died. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { isInMemory } from '../../src/folders/space.js';
+import { findStatePlace, removeState } from '../../src/states/state-place.js';
+import { recordingLog } from '../helpers/recording-log.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const linux = process.platform === 'linux';
+const tmpfs = linux && existsSync('/dev/shm') && (await isInMemory('/dev/shm').catch(() => false));
+
+describe('the place of saved states', () => {
+  const made: string[] = [];
+  const folderIn = async (base: string): Promise<string> => {
+    const folder = await mkdtemp(join(base, 'hoshikage-place-'));
+    made.push(folder);
+    return folder;
+  };
+  after(async () => {
+    for (const folder of made) await rm(folder, { recursive: true, force: true });
+  });
+
+  it('is memory where nothing is set, made when it is needed and its owner’s alone', {
+    skip: !tmpfs,
+  }, async () => {
+    const sharedMemory = await folderIn('/dev/shm');
+    const log = recordingLog();
+    const place = await findStatePlace({ stateDir: null, log, sharedMemory });
+    assert.equal(place?.inMemory, true);
+    assert.deepEqual(await readdir(sharedMemory), []);
+    const folder = await place.folder();
+    assert.equal(await place.folder(), folder);
+    assert.equal((await stat(folder)).mode & 0o777, 0o700);
+    assert.ok((await place.room()) > 0);
+    await place.close();
+    assert.deepEqual(await readdir(sharedMemory), []);
+    await assert.rejects(place.folder(), /closed/);
+    assert.deepEqual(log.records, []);
+  });
+
+  it('is none where that is a disk, or another system, which is said once', async () => {
+    const sharedMemory = await folderIn(tmpdir());
+    for (const platform of ['linux', 'darwin', 'win32'] as const) {
+      if (platform === 'linux' && (!linux || (await isInMemory(sharedMemory)))) continue;
+      const log = recordingLog();
+      assert.equal(await findStatePlace({ stateDir: null, log, sharedMemory, platform }), null);
+      assert.deepEqual(
+        log.records.map(({ level }) => level),
+        ['info'],
+      );
+    }
+    assert.deepEqual(await readdir(sharedMemory), []);
+  });
+
+  it('is below STATE_DIR where that is set, on any file system, made where it is missing', async () => {
+    const base = join(await folderIn(tmpdir()), 'not', 'there');
+    const log = recordingLog();
+    const place = await findStatePlace({ stateDir: base, log, sharedMemory: base });
+    assert.ok(place);
+    const folder = await place.folder();
+    assert.ok(folder.startsWith(base));
+    assert.ok((await place.room()) > 0);
+    await writeFile(join(folder, 'a.state'), 'x');
+    await place.close();
+    assert.deepEqual(await readdir(base), []);
+    assert.deepEqual(log.records, []);
+  });
+
+  it('that others may change is refused when a state is written, with nothing put there', {
+    skip: process.platform === 'win32',
+  }, async () => {
+    const base = await folderIn(tmpdir());
+    await chmod(base, 0o777);
+    const place = await findStatePlace({ stateDir: base, log: recordingLog(), sharedMemory: base });
+    assert.ok(place);
+    await assert.rejects(place.folder(), /sticky/);
+    assert.deepEqual(await readdir(base), []);
+    // Mended, it is used.
+    await chmod(base, 0o700);
+    assert.ok(await place.folder());
+    await place.close();
+  });
+
+  it('is told from memory by the file system it will be on', { skip: !tmpfs }, async () => {
+    const log = recordingLog();
+    const sharedMemory = '/nowhere';
+    const inMemory = async (base: string): Promise<boolean | undefined> => {
+      const stateDir = join(await folderIn(base), 'yet', 'to', 'be', 'made');
+      return (await findStatePlace({ stateDir, log, sharedMemory }))?.inMemory;
+    };
+    assert.equal(await inMemory('/dev/shm'), true);
+    assert.equal(await inMemory(tmpdir()), await isInMemory(tmpdir()));
+  });
+
+  it('of a server that was killed is swept by the next one, with or without STATE_DIR', {
+    skip: !linux,
+  }, async () => {
+    const base = await folderIn(tmpdir());
+    const code = `
+      import { PrivateFolder } from './src/folders/private-folder.js';
+      import { writeFileSync } from 'node:fs';
+      const folder = await PrivateFolder.open({ base: ${JSON.stringify(base)}, kind: 'states' });
+      writeFileSync(folder.path + '/a.state', 'a conversation');
+      process.kill(process.pid, 'SIGKILL');`;
+    const killed = () =>
+      spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+        cwd: ROOT,
+        timeout: 20_000,
+      });
+    assert.equal(killed().signal, 'SIGKILL');
+    assert.equal((await readdir(base)).length, 1);
+    await findStatePlace({ stateDir: base, log: recordingLog(), sharedMemory: join(base, 'no') });
+    assert.deepEqual(await readdir(base), []);
+    killed();
+    assert.equal((await readdir(base)).length, 1);
+    const other = await folderIn(tmpdir());
+    await findStatePlace({ stateDir: other, log: recordingLog(), sharedMemory: base });
+    assert.deepEqual(await readdir(base), []);
+  });
+
+  it('is rid of a state with all that a dying engine left of it, and of nothing else', async () => {
+    const folder = await folderIn(tmpdir());
+    for (const name of ['a.state', 'a.state.77.01234567.tmp', 'ab.state', 'manifest.json']) {
+      await writeFile(join(folder, name), '');
+    }
+    await removeState(join(folder, 'a.state'));
+    assert.deepEqual((await readdir(folder)).sort(), ['ab.state', 'manifest.json']);
+    await removeState(join(folder, 'gone', 'a.state'));
+  });
+});
