@@ -27,7 +27,7 @@ async function open(
     options: engineOptions({ modelPath: modelFile(control), contextTokens: 256, ...changes }),
     env: { ...process.env, HK_FAKE_CONTROL: control.path },
     log: silentLog,
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(120_000),
   });
   t.after(() => engine.close());
   return { engine, control };
@@ -41,7 +41,7 @@ function crashed(error: unknown): boolean {
   return true;
 }
 
-const endOf = (engine: Engine) => within(engine.exited, 10_000, 'end of the engine');
+const endOf = (engine: Engine) => within(engine.exited, 60_000, 'end of the engine');
 
 describe('an engine process whose libllama gives up', { skip: skipReason }, () => {
   it('while an embedding context is made ends, and tells its words', async (t) => {
@@ -94,7 +94,7 @@ describe('an engine process whose libllama gives up', { skip: skipReason }, () =
     const order: string[] = [];
     const exited = engine.exited.then(() => order.push('exited'));
     const result = engine.start(request('0')).result.catch(() => order.push('failed'));
-    await within(Promise.all([exited, result]), 10_000, 'the end');
+    await within(Promise.all([exited, result]), 60_000, 'the end');
     assert.deepEqual(order, ['exited', 'failed']);
   });
 });

@@ -13,7 +13,7 @@ async function startFakeServer(): Promise<{ server: ChildProcess; enginePid: num
   const server = spawn(process.execPath, [...process.execArgv, fakeServer], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const [line] = await once(server.stdout, 'data', { signal: AbortSignal.timeout(20_000) });
+  const [line] = await once(server.stdout, 'data', { signal: AbortSignal.timeout(120_000) });
   return { server, enginePid: Number(String(line)) };
 }
 

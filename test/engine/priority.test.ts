@@ -21,7 +21,7 @@ async function whileGenerating(t: TestContext, nice: number): Promise<readonly n
     env: { ...process.env, HK_FAKE_CONTROL: control.path },
     log,
     nice,
-    signal: AbortSignal.timeout(20_000),
+    signal: AbortSignal.timeout(120_000),
   });
   try {
     control.set('holdDecode', 1);

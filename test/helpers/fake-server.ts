@@ -9,6 +9,6 @@ const engine = await startEngineProcess({
   env: process.env,
   log: silentLog,
   entry: new URL('./fake-host.ts', import.meta.url),
-  signal: AbortSignal.timeout(20_000),
+  signal: AbortSignal.timeout(120_000),
 });
 process.stdout.write(`${engine.pid}\n`);
