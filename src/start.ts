@@ -5,6 +5,7 @@
  * does).
  */
 import { randomBytes } from 'node:crypto';
+import { readFileSync, unlinkSync } from 'node:fs';
 import { readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -151,6 +152,8 @@ interface Started {
 function runningServer(config: Config, started: Started): RunningServer {
   const { server, rooms, ending, token, port } = started;
   let closed: Promise<void> | null = null;
+  const hurried = (): void => removeRunFileNow(config, token);
+  process.once('exit', hurried);
   return {
     host: config.host,
     port,
@@ -173,6 +176,7 @@ function runningServer(config: Config, started: Started): RunningServer {
         closeServer(server);
         await rooms.close();
         await removeRunFile(config, token);
+        process.removeListener('exit', hurried);
       })();
       await drained;
       await closed;
@@ -240,4 +244,13 @@ async function markStopping({ runFile }: Config, token: string, graceMs: number)
 async function removeRunFile({ runFile }: Config, token: string): Promise<void> {
   const content = await readFile(runFile, 'utf8').catch(() => '');
   if (content.includes(token)) await unlink(runFile).catch(() => {});
+}
+
+/** The same at an end that awaits nothing: a second signal. */
+function removeRunFileNow({ runFile }: Config, token: string): void {
+  try {
+    if (readFileSync(runFile, 'utf8').includes(token)) unlinkSync(runFile);
+  } catch {
+    // It is gone already.
+  }
 }

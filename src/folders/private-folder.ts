@@ -10,6 +10,7 @@ import { lstat, mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises
 import { basename, dirname, join } from 'node:path';
 import { holdLock, type Release, type TryLock } from '../models/lock.js';
 import { readSmallFile, replaceFile } from '../models/map-file.js';
+import { removeAtExit } from './at-exit.js';
 import { hasEnded, type Incarnation, isIncarnation, thisIncarnation } from './incarnation.js';
 
 /** What a folder is for. Each kind is swept only by its own. */
@@ -68,6 +69,7 @@ export class PrivateFolder {
   readonly #server: Incarnation;
   /** Null where there is no flock at this place. */
   readonly #release: Release | null;
+  readonly #forget: () => void;
   #content: unknown = null;
   #closed: Promise<void> | null = null;
 
@@ -77,6 +79,7 @@ export class PrivateFolder {
     this.#server = made.server;
     this.#release = made.release;
     this.#content = inherited;
+    this.#forget = removeAtExit(path);
   }
 
   /** Makes a folder. Throws FolderRefused, or what the file system says. */
@@ -186,6 +189,7 @@ export class PrivateFolder {
       // What cannot be kept goes; what cannot be removed is swept by the next server.
       await discard(this.path).catch(() => {});
     } finally {
+      this.#forget();
       await this.#release?.().catch(() => {});
     }
     await rmdir(dirname(this.path)).catch(() => {});

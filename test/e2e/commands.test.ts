@@ -1,5 +1,6 @@
 /** `hoshikage ps`, `load` and `unload` with a server that really loads: what they say is what is there. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { type CommandResult, hoshikage } from '../helpers/cli.js';
 import { rambler, talker } from '../helpers/models.js';
@@ -87,6 +88,7 @@ describe('The command line with a server', () => {
       5000,
       'end of the stream',
     );
+    assert.equal(existsSync(home.runFile), false, 'run.json is gone');
     assert.match((await hoshikage(t, home, ['ps'])).output, /No server is running/);
   });
 });

@@ -69,6 +69,12 @@ describe('a private folder', () => {
     assert.deepEqual(readdirSync(base), ['foreign.gguf']);
   });
 
+  test('goes with a process that ends in a hurry', async () => {
+    const child = startChild('folder-worker.ts', [base, 'exit']);
+    await child.ended;
+    assert.deepEqual(readdirSync(base), []);
+  });
+
   test('is one of several where there are several servers, or several kinds', async () => {
     const folders = await Promise.all([
       PrivateFolder.open(place()),

@@ -1,6 +1,7 @@
 /**
  * A server that has a private folder and then does not end by itself. Started with [base, what]; says
- * the folder's path. `hold`: stays until it is killed. `keep`: leaves it to be kept, and ends.
+ * the folder's path. `hold`: stays until it is killed. `keep`: leaves it to be kept, and ends. `exit`:
+ * ends without closing anything.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,3 +15,4 @@ await folder.note({ said: what });
 if (what === 'keep') await folder.close({ keep: true });
 console.log(folder.path);
 if (what === 'hold') setInterval(() => {}, 60_000);
+if (what === 'exit') process.exit(1);
