@@ -103,9 +103,9 @@ export class ModelPool {
 
   /** Tells the pool that the registry changed: what is resident goes when its entry did. */
   refresh(lookup: (id: string) => ModelEntry | undefined): void {
-    this.#residency.refresh(({ entry: { id }, key }) => {
+    this.#residency.refresh((id, key) => {
       const entry = lookup(id);
-      return entry !== undefined && this.#keyOf(entry) === key;
+      return entry && this.#keyOf(entry) === key ? entry : null;
     });
     this.#pump();
   }

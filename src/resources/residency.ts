@@ -45,6 +45,8 @@ export class Residency {
   #residents: readonly Resident[] = [];
   #serial = 0;
   #wakeTimer: NodeJS.Timeout | null = null;
+  /** performance.now() at which that one is due. */
+  #wakeAt = Number.POSITIVE_INFINITY;
 
   constructor(input: ResidencyInput) {
     this.#input = input;
@@ -83,10 +85,12 @@ export class Residency {
     for (const resident of this.#residents) resident.retire('library');
   }
 
-  /** `isCurrent`: whether this is still how the entry's engine would be made. */
-  refresh(isCurrent: (resident: Resident) => boolean): void {
+  /** `current`: the entry of this name, if an engine made for it would still have this key. */
+  refresh(current: (id: string, key: string) => ModelEntry | null): void {
+    this.#restarts.retain((id, key) => current(id, key) !== null);
     for (const resident of this.#residents) {
-      resident.stale = !isCurrent(resident);
+      const entries = [...resident.names].map((id) => current(id, resident.key));
+      resident.keepNames(entries.filter((entry) => entry !== null));
       if (resident.stale) this.#deps.states?.drop(resident.key);
     }
   }
@@ -155,9 +159,20 @@ export class Residency {
       this.#input.onFailure(key, new HoshikageError('model_held', details));
       return false;
     }
-    if (this.#wakeTimer) clearTimeout(this.#wakeTimer);
-    this.#wakeTimer = after(Math.ceil(verdict.ms), () => this.#input.onChange());
+    this.#wakeIn(Math.ceil(verdict.ms));
     return true;
+  }
+
+  /** One timer for all that wait: it is set anew for the others when the first one's time has come. */
+  #wakeIn(ms: number): void {
+    const at = performance.now() + ms;
+    if (this.#wakeTimer && this.#wakeAt <= at) return;
+    if (this.#wakeTimer) clearTimeout(this.#wakeTimer);
+    this.#wakeAt = at;
+    this.#wakeTimer = after(ms, () => {
+      this.#wakeTimer = null;
+      this.#input.onChange();
+    });
   }
 
   #place(wanted: Wanted, turn: Turn): boolean {

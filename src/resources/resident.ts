@@ -44,11 +44,12 @@ const SAVING: ReadonlySet<UnloadReason> = new Set(['idle', 'keep_alive', 'switch
 /** A model in memory, or on its way in or out. `run` starts it; `gone` tells its end. */
 export class Resident {
   readonly serial: number;
-  readonly entry: ModelEntry;
+  /** The first one it serves that is still in the registry, if any is. */
+  entry: ModelEntry;
   readonly purpose: Purpose;
   /** Equal keys can be served by the same engine. */
   readonly key: string;
-  /** Of all entries that it has served. */
+  /** Of all entries that it has served, less those that have gone while others stayed. */
   readonly names = new Set<string>();
   /** Resolves once the engine has ended and its memory is free. */
   readonly gone: Promise<void>;
@@ -73,7 +74,7 @@ export class Resident {
   slotLeases = 0;
   /** No new leases: it goes, for this reason, when the last one ends. */
   retired: UnloadReason | null = null;
-  /** Its registry entry is gone or different: it goes as soon as nobody asks for it. */
+  /** All its registry entries are gone or different: it goes as soon as nobody asks for it. */
   stale = false;
   /** How long it stays without a lease; the last request said so. */
   keepAliveMs: number;
@@ -153,6 +154,16 @@ export class Resident {
   retire(reason: UnloadReason): void {
     this.retired ??= reason;
     if (this.leases === 0) this.end(reason);
+  }
+
+  /** Of the entries that it has served these are left; it is stale where none is. */
+  keepNames(entries: readonly ModelEntry[]): void {
+    const [first] = entries;
+    this.stale = first === undefined;
+    if (!first) return;
+    this.entry = first;
+    this.names.clear();
+    for (const { id } of entries) this.names.add(id);
   }
 
   /** A lease begins, for a request by this name. */
@@ -242,13 +253,18 @@ export class Resident {
     const { engine } = this;
     if (!engine) return;
     const { states } = this.#input.deps;
-    if (states && SAVING.has(reason) && this.purpose === 'generate' && !engine.ending) {
+    if (states && this.#isWorthSaving(reason) && !engine.ending) {
       const saved = states.save(this.#saved(engine));
       const over = Promise.race([saved, engine.exited]);
       await unlessGone(over, this.#hurry.signal).catch(() => {});
     }
     // `exited` follows, however closing went.
     engine.close().catch(() => {});
+  }
+
+  /** Nobody will ask for the states of a model that is not made like this any more. */
+  #isWorthSaving(reason: UnloadReason): boolean {
+    return SAVING.has(reason) && !this.stale && this.purpose === 'generate';
   }
 
   #saved(engine: WatchedEngine): SavedModel {

@@ -54,6 +54,13 @@ export class Restarts {
     this.#records.clear();
   }
 
+  /** Forgets the models of which this says no. */
+  retain(isCurrent: (model: string, key: string) => boolean): void {
+    for (const [key, { model }] of this.#records) {
+      if (!isCurrent(model, key)) this.#records.delete(key);
+    }
+  }
+
   /** What is to be done with the next start. */
   verdict(key: string, now: number): Verdict {
     const record = this.#records.get(key);

@@ -82,7 +82,8 @@ export function mockTimers(t: TestContext): void {
 /** The same, with a clock that goes only when the test lets time pass. */
 export function mockTime(t: TestContext): { pass(ms: number): Promise<void> } {
   mockTimers(t);
-  let now = performance.now();
+  // Whole, so that sums and differences of milliseconds are exact.
+  let now = Math.ceil(performance.now());
   t.mock.method(performance, 'now', () => now);
   return {
     pass: async (ms) => {

@@ -138,3 +138,47 @@ test('another library does not inherit how often a model has crashed', async () 
   assert.equal(harness.engines.starts.length, 4);
   await harness.pool.stop(0);
 });
+
+test('two models that wait for their restart are each started when their own time has come', async (t) => {
+  const time = mockTime(t);
+  const { pool, engines } = poolHarness({ settings: { maxLoadedModels: 2 } });
+  const b = entry('b');
+  const crash = async (model: typeof a): Promise<void> => {
+    const lease = await pool.acquire(model, patient());
+    engines.last.engine.crash();
+    await settle();
+    lease.release();
+  };
+  for (const model of [a, a, b]) await crash(model);
+  await time.pass(600);
+  await crash(b);
+  const waiting = [a, b].map((model) => watch(pool.acquire(model, patient())));
+  await settle();
+  assert.equal(engines.starts.length, 4);
+  await time.pass(400);
+  assert.deepEqual(
+    waiting.map((one) => one.lease() !== null),
+    [true, false],
+  );
+  await time.pass(600);
+  assert.ok(waiting[1]?.lease());
+  for (const one of waiting) one.release();
+  await pool.stop(0);
+});
+
+test('a model that is held back is not shown any more once its entry is gone', async (t) => {
+  const time = mockTime(t);
+  const harness = poolHarness();
+  for (const ms of [0, 0, 1000]) {
+    const crashing = crashOnce(harness);
+    await time.pass(ms);
+    await crashing;
+  }
+  const { pool } = harness;
+  pool.refresh((id) => entry(id));
+  assert.deepEqual(pool.status().held, [{ model: 'a', crashes: 3 }]);
+  pool.refresh(() => undefined);
+  assert.deepEqual(pool.status().held, []);
+  (await pool.acquire(a, patient())).release();
+  await pool.stop(0);
+});

@@ -185,3 +185,18 @@ test('a model that serves two entries goes by either name', async () => {
   assert.deepEqual(await pool.unload('twin'), ['a']);
   assert.deepEqual(pool.status().residents, []);
 });
+
+test('a model that serves two entries stays while one of them does, and goes by that name', async () => {
+  const { pool, engines } = poolHarness();
+  const twin = { ...entry('twin'), path: a.path };
+  (await pool.acquire(a, patient())).release();
+  (await pool.acquire(twin, patient())).release();
+  pool.refresh((id) => (id === 'twin' ? twin : undefined));
+  await settle();
+  assert.equal(engines.last.engine.closed, false);
+  assert.equal(pool.status().residents[0]?.id, 'twin');
+  assert.deepEqual(await pool.unload('a'), []);
+  pool.refresh(() => undefined);
+  await settle();
+  assert.equal(engines.last.engine.closed, true);
+});

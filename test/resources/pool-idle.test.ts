@@ -202,6 +202,20 @@ test('nothing is saved of a model whose entry is gone, of another library, or at
   assert.deepEqual(saved, []);
 });
 
+test('nothing is saved of a model whose entry went while it was used, whoever makes it go', async () => {
+  const { states, saved } = keeper();
+  const { pool, engines } = poolHarness({ deps: { states } });
+  const running = await pool.acquire(a, patient());
+  const other = pool.acquire(entry('b'), patient());
+  await settle();
+  pool.refresh((id) => (id === 'b' ? entry('b') : undefined));
+  running.release();
+  (await other).release();
+  assert.equal(engines.starts.length, 2);
+  assert.deepEqual(saved, []);
+  await pool.stop(0);
+});
+
 test('the end of the server waits for no saving', async () => {
   const { states, saved } = keeper();
   const { pool, engines } = poolHarness({ deps: { states } });
