@@ -18,6 +18,7 @@ import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { FolderRefused, PrivateFolder } from '../../src/folders/private-folder.js';
 import { startChild } from '../helpers/child.js';
+import { tryLock } from '../helpers/flock.js';
 
 const isPosix = process.platform !== 'win32';
 const isRoot = process.getuid?.() === 0;
@@ -28,7 +29,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(base, { recursive: true, force: true }));
 
-const place = () => ({ base, kind: 'ramdisk' }) as const;
+const place = () => ({ base, kind: 'ramdisk', tryLock }) as const;
 const parent = (): string => join(base, `hoshikage-${process.getuid?.() ?? 'user'}`);
 const sweep = (adopt = false) => PrivateFolder.sweep(place(), { adopt });
 

@@ -6,10 +6,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PrivateFolder } from '../../src/folders/private-folder.js';
+import { tryLock } from './flock.js';
 
 const [base = '', what = ''] = process.argv.slice(2);
 
-const folder = await PrivateFolder.open({ base, kind: 'ramdisk' });
+const folder = await PrivateFolder.open({ base, kind: 'ramdisk', tryLock });
 writeFileSync(join(folder.path, 'content'), what);
 await folder.note({ said: what });
 if (what === 'keep') await folder.close({ keep: true });

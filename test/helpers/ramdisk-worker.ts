@@ -6,6 +6,7 @@
 
 import { spaceAt } from '../../src/folders/space.js';
 import { RamDisk } from '../../src/staging/ramdisk.js';
+import { tryLock } from './flock.js';
 import { eventKeeper, modelsBelow, ramdiskSettings } from './ramdisk-files.js';
 import { recordingLog } from './recording-log.js';
 import { pause, until } from './waiting.js';
@@ -24,7 +25,7 @@ const space = async (path: string) => {
   return what === 'full' ? { ...found, diskFree: plenty, diskTotal: plenty } : found;
 };
 const settings = ramdiskSettings(base);
-const ramdisk = RamDisk.open({ settings, asked: true, log, events, space });
+const ramdisk = RamDisk.open({ settings, asked: true, log, events, tryLock, space });
 ramdisk.loaded(source, { bytes: 1, ms: 1, readBytes: null });
 await until('end of the copy', () =>
   events.told.some(({ state }) => state === 'failed' || state === 'done'),

@@ -23,6 +23,7 @@ import { isInMemory, spaceAt } from '../../src/folders/space.js';
 import { RamDisk, type RamDiskInput } from '../../src/staging/ramdisk.js';
 import type { RamDiskSettings } from '../../src/staging/ramdisk-types.js';
 import { startChild } from '../helpers/child.js';
+import { tryLock } from '../helpers/flock.js';
 import {
   copiesBelow,
   digestOf,
@@ -61,7 +62,7 @@ function ramdisk(
   more: Partial<RamDiskInput> = {},
 ): RamDisk {
   const all = ramdiskSettings(base, settings);
-  const one = RamDisk.open({ settings: all, asked: false, log, events, ...more });
+  const one = RamDisk.open({ settings: all, asked: false, log, events, tryLock, ...more });
   open.push(one);
   return one;
 }
