@@ -68,7 +68,7 @@ function makeStates(
   { stateDir, stateCacheBytes: limitBytes }: Config,
   { log, tryLock, events }: { log: Log; tryLock: TryLock; events: EventBus },
 ): StateCache {
-  const place = findStatePlace({ stateDir, log, tryLock });
+  const place = findStatePlace({ stateDir, log, tryLock, isUsed: limitBytes > 0 });
   return new StateCache({ place, limitBytes, log, events });
 }
 

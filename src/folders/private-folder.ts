@@ -315,7 +315,7 @@ function isManifest(value: unknown): value is Manifest {
 
 /** The folder of this user's, made where it is missing and checked in any case. */
 async function makeParent(place: FolderPlace): Promise<string> {
-  if (place.makeBase) await mkdir(place.base, { recursive: true, mode: 0o700 });
+  if (place.makeBase) await makeDirectories(place.base);
   const parent = parentOf(place);
   await checkBase(place.base);
   await mkdir(parent, { mode: 0o700 }).catch((error) => {
@@ -323,6 +323,21 @@ async function makeParent(place: FolderPlace): Promise<string> {
   });
   await checkParent(parent);
   return parent;
+}
+
+/** Node's own recursive mkdir never comes back where the kernel makes no directories, as in /proc. */
+async function makeDirectories(path: string): Promise<void> {
+  const make = () => mkdir(path, { mode: 0o700 });
+  try {
+    await make();
+  } catch (error) {
+    if ((await stat(path).catch(() => null))?.isDirectory()) return;
+    if (!hasCode(error, 'ENOENT') || dirname(path) === path) throw error;
+    await makeDirectories(dirname(path));
+    await make().catch((again) => {
+      if (!hasCode(again, 'EEXIST')) throw again;
+    });
+  }
 }
 
 async function findParent(place: FolderPlace): Promise<string | null> {

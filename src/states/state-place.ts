@@ -36,23 +36,26 @@ export interface StatePlaceOptions {
   readonly platform?: NodeJS.Platform;
   /** `/dev/shm`. */
   readonly sharedMemory?: string;
+  /** False: only what dead servers left is removed. */
+  readonly isUsed?: boolean;
 }
 
 /**
- * Sweeps what dead servers left, then gives the place; null, which is said once, where there is none.
- * Never rejects.
+ * Sweeps what dead servers left, then gives the place; null, which is said once, where there is none
+ * that can be used. Never rejects.
  */
 export async function findStatePlace(options: StatePlaceOptions): Promise<StatePlace | null> {
-  const { stateDir, log, tryLock, platform = process.platform } = options;
+  const { stateDir, log, tryLock, platform = process.platform, isUsed = true } = options;
   const common = { kind: 'states', ...(tryLock && { tryLock }) } as const;
   const memory = platform === 'linux' ? (options.sharedMemory ?? '/dev/shm') : null;
   // An earlier server may have had another STATE_DIR; what it left in memory is in everybody's way.
   if (memory !== null) await sweep({ ...common, base: memory }, log);
   if (stateDir !== null) {
     const place = { ...common, base: stateDir, makeBase: true };
-    await sweep(place, log);
-    return makePlace(place, await liesInMemory(stateDir));
+    if (!isUsed) await sweep(place, log);
+    return isUsed ? placeBelow(place, log) : null;
   }
+  if (!isUsed) return null;
   if (memory !== null && (await liesInMemory(memory))) {
     return makePlace({ ...common, base: memory }, true);
   }
@@ -60,13 +63,21 @@ export async function findStatePlace(options: StatePlaceOptions): Promise<StateP
   return null;
 }
 
-/** Also of a path that is yet to be made. */
-async function liesInMemory(path: string): Promise<boolean> {
+/** Tried out now: whoever names a place learns at the start, not at every unload, that it is none. */
+async function placeBelow(place: FolderPlace, log: Log): Promise<StatePlace | null> {
   try {
-    return await isInMemory(path);
-  } catch {
-    return dirname(path) !== path && liesInMemory(dirname(path));
+    await PrivateFolder.sweep(place, { adopt: false });
+    await (await PrivateFolder.open(place)).close();
+    return makePlace(place, await isInMemory(place.base));
+  } catch (error) {
+    const { base: path } = place;
+    log.warn('conversations are not saved: STATE_DIR cannot be used', { path, error });
+    return null;
   }
+}
+
+async function liesInMemory(path: string): Promise<boolean> {
+  return isInMemory(path).catch(() => false);
 }
 
 async function sweep(place: FolderPlace, log: Log): Promise<void> {
@@ -86,10 +97,6 @@ function makePlace(place: FolderPlace, inMemory: boolean): StatePlace {
   const folder = async (): Promise<string> => {
     if (closed) throw new Error('the place of states is closed');
     opening ??= PrivateFolder.open(place);
-    // What failed once may go well the next time: a disk that was full, or not mounted.
-    opening.catch(() => {
-      opening = null;
-    });
     return (await opening).path;
   };
   return {

@@ -16,6 +16,8 @@ import { removeState, type StatePlace } from './state-place.js';
 
 /** How long all states of an engine may take; its end waits for them, and so may a request. */
 const SAVE_LIMIT_MS = 10_000;
+/** Share of it that the place may take to answer; one that does not is not asked again. */
+const PLACE_SHARE = 0.5;
 /** How long a request waits for a state at most. */
 const RECALL_LIMIT_MS = 10_000;
 /** How long the removal of all files may hold up the end of the server. */
@@ -49,6 +51,8 @@ export class StateCache implements StateKeeper, SpareMemory {
   readonly #deps: StateCacheDeps;
   readonly #index = new StateIndex();
   #place: StatePlace | null = null;
+  /** The place has failed: nothing more is put there. */
+  #isOff = false;
   /** Of the last state of each key: how much it takes per token. */
   readonly #bytesPerToken = new Map<string, number>();
   /** By key, of the engine that went last: a new one does not know its pace yet. */
@@ -69,7 +73,7 @@ export class StateCache implements StateKeeper, SpareMemory {
   async save(model: SavedModel): Promise<void> {
     const { limitBytes, limits, log } = this.#deps;
     const place = this.#place;
-    if (!place || limitBytes === 0 || this.#closed) return;
+    if (!place || limitBytes === 0 || this.#isOff || this.#closed) return;
     const deadline = AbortSignal.timeout(limits?.saveMs ?? SAVE_LIMIT_MS);
     if (model.prefillMsPerToken) this.#prefillMsPerToken.set(model.key, model.prefillMsPerToken);
     const before = this.#saving;
@@ -78,7 +82,8 @@ export class StateCache implements StateKeeper, SpareMemory {
       .catch(() => {});
     this.#saving = Promise.all([before, saving]).then(() => {});
     await saving;
-    if (deadline.aborted) log.warn('saving conversations took too long', { model: model.id });
+    if (deadline.aborted && !this.#isOff)
+      log.warn('saving conversations took too long', { model: model.id });
   }
 
   async recall(model: SavedModel, prompt: Int32Array, signal: AbortSignal): Promise<number> {
@@ -105,7 +110,7 @@ export class StateCache implements StateKeeper, SpareMemory {
 
   status(): StateCacheStatus {
     const { limitBytes } = this.#deps;
-    const place = limitBytes > 0 ? this.#place : null;
+    const place = limitBytes > 0 && !this.#isOff ? this.#place : null;
     const kind = place?.inMemory ? 'memory' : 'disk';
     return {
       place: place && kind,
@@ -142,11 +147,11 @@ export class StateCache implements StateKeeper, SpareMemory {
       .filter(({ busy, tokens }) => !busy && tokens.length >= LEAST_TOKENS)
       .sort((one, other) => other.usedAt - one.usedAt);
     for (const cache of caches) {
-      if (deadline.aborted) break;
+      if (deadline.aborted || this.#isOff) break;
       const saving = this.#saveOne(place, { model, cache, deadline });
       await unlessAborted(saving, deadline).catch((error: unknown) => {
         saving.catch(() => {});
-        if (deadline.aborted) return;
+        if (deadline.aborted || this.#isOff) return;
         this.#deps.log.warn('a conversation could not be saved', { model: model.id, error });
       });
     }
@@ -160,9 +165,10 @@ export class StateCache implements StateKeeper, SpareMemory {
       return;
     }
     const estimate = this.#estimate(model, cache.tokens.length);
-    const room = await this.#makeRoom(place, cache, estimate);
+    const { folder, free } = await this.#ask(place);
+    const room = await this.#makeRoom(free, cache, estimate);
     if (room === null) return;
-    const path = join(await place.folder(), `${randomUUID()}.state`);
+    const path = join(folder, `${randomUUID()}.state`);
     deadline.throwIfAborted();
     const started = performance.now();
     const saving = engine.saveState(cache.slot, path, room - FILE_EXTRA_BYTES);
@@ -178,6 +184,25 @@ export class StateCache implements StateKeeper, SpareMemory {
       const clean = (): void => void removeState(path);
       saving.then(clean, clean);
       if (!deadline.aborted) throw error;
+    }
+  }
+
+  /**
+   * Where to write, and how much there is room for. A place that fails, or does not answer, is off
+   * from then on: every unload, and who waits for it, would pay for it again.
+   */
+  async #ask(place: StatePlace): Promise<{ readonly folder: string; readonly free: number }> {
+    const { limits, log } = this.#deps;
+    const patience = AbortSignal.timeout((limits?.saveMs ?? SAVE_LIMIT_MS) * PLACE_SHARE);
+    const asking = async () => ({ folder: await place.folder(), free: await place.room() });
+    try {
+      return await unlessAborted(asking(), patience);
+    } catch (error) {
+      if (!this.#isOff && !this.#closed) {
+        log.warn('conversations are not saved any more: their place failed', { error });
+      }
+      this.#isOff = true;
+      throw error;
     }
   }
 
@@ -209,8 +234,7 @@ export class StateCache implements StateKeeper, SpareMemory {
    * Bytes that this state may have, after older ones have made room for it; null where it would not
    * fit even then. What was used more recently never goes for it.
    */
-  async #makeRoom(place: StatePlace, cache: SlotCache, estimate: Estimate): Promise<number | null> {
-    const free = await place.room();
+  async #makeRoom(free: number, cache: SlotCache, estimate: Estimate): Promise<number | null> {
     const held = (): number => this.#index.bytes;
     // The files that are there are counted in what is taken already.
     const capacity = Math.min(this.#deps.limitBytes, this.#index.bytes + free);

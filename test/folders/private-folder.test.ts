@@ -19,6 +19,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { FolderRefused, PrivateFolder } from '../../src/folders/private-folder.js';
 import { startChild } from '../helpers/child.js';
 import { tryLock } from '../helpers/flock.js';
+import { within } from '../helpers/waiting.js';
 
 const isPosix = process.platform !== 'win32';
 const isRoot = process.getuid?.() === 0;
@@ -106,6 +107,21 @@ describe('a private folder', () => {
     const folder = await PrivateFolder.open({ base: deeper, kind: 'states', makeBase: true });
     assert.ok(existsSync(folder.path));
     await folder.close();
+  });
+
+  test('says so at once where its base cannot be made', async () => {
+    const file = join(base, 'file');
+    writeFileSync(file, '');
+    // In /proc nothing can be made, not even by root.
+    const bases = [
+      join(file, 'x'),
+      ...(process.platform === 'linux' ? ['/proc/x', '/proc/x/y'] : []),
+    ];
+    for (const impossible of bases) {
+      const opening = PrivateFolder.open({ base: impossible, kind: 'states', makeBase: true });
+      const refusal = within(opening, 10_000, `answer about ${impossible}`);
+      await assert.rejects(refusal, { code: /^(ENOENT|ENOTDIR)$/ });
+    }
   });
 });
 

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { isInMemory } from '../../src/folders/space.js';
 import { findStatePlace, removeState } from '../../src/states/state-place.js';
 import { recordingLog } from '../helpers/recording-log.js';
+import { within } from '../helpers/waiting.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const linux = process.platform === 'linux';
@@ -72,19 +73,33 @@ describe('the place of saved states', () => {
     assert.deepEqual(log.records, []);
   });
 
-  it('that others may change is refused when a state is written, with nothing put there', {
-    skip: process.platform === 'win32',
-  }, async () => {
+  it('is none where STATE_DIR cannot be used, which is said once, at the start', async () => {
     const base = await folderIn(tmpdir());
-    await chmod(base, 0o777);
-    const place = await findStatePlace({ stateDir: base, log: recordingLog(), sharedMemory: base });
-    assert.ok(place);
-    await assert.rejects(place.folder(), /sticky/);
-    assert.deepEqual(await readdir(base), []);
-    // Mended, it is used.
-    await chmod(base, 0o700);
-    assert.ok(await place.folder());
-    await place.close();
+    const open = await folderIn(tmpdir());
+    await writeFile(join(base, 'file'), '');
+    await chmod(open, 0o777);
+    const places = [join(base, 'file', 'x')];
+    // Nobody can make anything in /proc; others could change what is in a place that is theirs too.
+    if (linux) places.push('/proc/x', open);
+    for (const stateDir of places) {
+      const log = recordingLog();
+      const found = findStatePlace({ stateDir, log, sharedMemory: join(base, 'no') });
+      assert.equal(await within(found, 10_000, `verdict on ${stateDir}`), null);
+      const said = log.records.map(({ level, message }) => `${level}: ${message}`);
+      assert.deepEqual(said, ['warn: conversations are not saved: STATE_DIR cannot be used']);
+    }
+    assert.deepEqual(await readdir(open), []);
+  });
+
+  it('is not asked for, nor complained about, where nothing is to be saved', async () => {
+    const base = await folderIn(tmpdir());
+    await writeFile(join(base, 'file'), '');
+    const log = recordingLog();
+    for (const stateDir of [null, base, join(base, 'file', 'x')]) {
+      const sharedMemory = join(base, 'no');
+      assert.equal(await findStatePlace({ stateDir, log, sharedMemory, isUsed: false }), null);
+    }
+    assert.deepEqual([log.records, await readdir(base)], [[], ['file']]);
   });
 
   it('is told from memory by the file system it will be on', { skip: !tmpfs }, async () => {

@@ -280,9 +280,47 @@ describe('saved conversations', () => {
     await states.save(model);
     assert.equal(log.records.at(-1)?.level, 'warn');
     await until('an empty folder', async () => (await leftFiles()) === 0);
-    place = { ...place, folder: () => Promise.reject(new Error('EROFS')) };
-    await (await open()).save(new Stateful(files).holds(ids(run(0, 100))));
-    assert.match(String(log.records.at(-1)?.message), /could not be saved/);
+    // The next one may well fit.
+    model.failSave = null;
+    await states.save(model);
+    assert.equal(states.status().states, 1);
+  });
+
+  it('are off from the first failure of their place on, which is said once; what is there stays', async () => {
+    const failures = [
+      () => Promise.reject(new Error('EROFS')),
+      // A disk that has gone away: nothing comes back.
+      () => new Promise<never>(() => {}),
+    ];
+    for (const fail of failures) {
+      const whole = place;
+      let asked = 0;
+      let isWell = true;
+      place = {
+        ...whole,
+        folder: () => {
+          asked += 1;
+          return isWell ? whole.folder() : fail();
+        },
+      };
+      const states = await open(1e9, { saveMs: 100, recallMs: 5000 });
+      const first = new Stateful(files).holds(ids(run(0, 100)));
+      await states.save(first);
+      isWell = false;
+      const before = log.records.length;
+      const two = new Stateful(files, 'two')
+        .holds(ids(run(0, 90)))
+        .holds(ids(run(7, 90)), { slot: 1 });
+      await within(states.save(two), 10_000, 'end of saving');
+      await within(states.save(new Stateful(files, 'three').holds(ids(run(0, 80)))), 10_000, 'end');
+      assert.equal(asked, 2);
+      const said = log.records.slice(before).map(({ level, message }) => `${level}: ${message}`);
+      assert.deepEqual(said, ['warn: conversations are not saved any more: their place failed']);
+      assert.equal(states.status().place, null);
+      const again = new Stateful(files);
+      assert.equal(await states.recall(again, ids(run(0, 120)), never), 100);
+      place = whole;
+    }
   });
 
   it('of two models that go at the same time are all saved, within the budget', async () => {
