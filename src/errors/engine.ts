@@ -8,7 +8,7 @@ export const ENGINE_ERRORS = {
     ...down,
     retryAfterS: 5,
     ja: '待ち行列がいっぱいです({limit} 件)。少し待ってからやり直してください',
-    en: 'The queue is full ({limit} requests); try again shortly',
+    en: 'The queue is full (limit: {limit}); try again shortly',
   },
   queue_timeout: {
     ...down,
