@@ -105,6 +105,13 @@ export function examinationsOf(patient: Patient): readonly Examination[] {
       run: (signal) => examineModels(patient, signal),
     },
     { ids: ['server.running', 'server.port'], run: () => examineServer(patient) },
-    ...(isLinux ? [{ ids: ['server.service'] as const, run: () => examineService(patient) }] : []),
+    ...(isLinux
+      ? [
+          {
+            ids: ['server.service'] as const,
+            run: (signal: AbortSignal) => examineService(patient, signal),
+          },
+        ]
+      : []),
   ];
 }

@@ -7,7 +7,7 @@ import { readGguf, splitParts } from '../models/gguf.js';
 import { type ModelEntry, ModelRegistry } from '../models/registry.js';
 import { scanModels } from '../models/scan.js';
 import { type Finding, finding, type Text, textOf } from './check.js';
-import { listed, type Patient, shortPath } from './patient.js';
+import { listed, type Patient, shellQuoted, shortPath } from './patient.js';
 
 /** The checks `models.*`. */
 export async function examineModels(
@@ -117,8 +117,4 @@ async function directoryFinding(config: Config, signal: AbortSignal): Promise<Fi
       en: 'Download them again, or move them away',
     },
   );
-}
-
-function shellQuoted(text: string): string {
-  return /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -50,3 +50,8 @@ export function listed(things: readonly string[], most = 5): Text {
   if (left <= 0) return { ja: shown, en: shown };
   return { ja: `${shown} ほか ${left} 件`, en: `${shown} and ${left} more` };
 }
+
+/** As one word of a command that is shown. */
+export function shellQuoted(text: string): string {
+  return /^[\w./:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -5,7 +5,7 @@
 import { checkBind } from '../config.js';
 import { isRecord } from '../library/remembered.js';
 import { type Finding, finding, type Text, textOf } from './check.js';
-import type { Patient, ServerReport } from './patient.js';
+import { listed, type Patient, type ServerReport, shellQuoted } from './patient.js';
 
 /** The checks `server.*`. */
 export async function examineServer(patient: Patient): Promise<readonly Finding[]> {
@@ -13,7 +13,7 @@ export async function examineServer(patient: Patient): Promise<readonly Finding[
   return [runningFinding(server, patient), await portFinding(server, patient)];
 }
 
-function runningFinding(server: ServerReport | null, { settings }: Patient): Finding {
+function runningFinding(server: ServerReport | null, { settings, command }: Patient): Finding {
   if (!server) {
     return finding('server.running', 'skipped', {
       ja: '動いていません',
@@ -45,6 +45,23 @@ function runningFinding(server: ServerReport | null, { settings }: Patient): Fin
   const where = `${host}:${port} (pid ${pid}${version === null ? '' : `, ${version}`})`;
   const problem = problemIn(status);
   if (problem) return finding('server.running', 'broken', `${where}: ${problem}`);
+  const held = heldIn(status);
+  if (held.length > 0) {
+    const names = listed(held);
+    const [first = ''] = held;
+    return finding(
+      'server.running',
+      'warning',
+      {
+        ja: `${where}: 続けて落ちたので、読み込まずにいるモデルがあります: ${names.ja}`,
+        en: `${where}: held back, since the engine crashed with them again and again: ${names.en}`,
+      },
+      {
+        ja: `${command} load ${shellQuoted(first)} で、もう一度読み込みます`,
+        en: `${command} load ${shellQuoted(first)} tries it again`,
+      },
+    );
+  }
   if (!('model' in status)) {
     return finding('server.running', 'ok', {
       ja: `${where}。詳しくは API_KEY を設定して見てください`,
@@ -63,6 +80,11 @@ function problemIn(status: Readonly<Record<string, unknown>>): string | null {
   const library = status.library;
   const error = isRecord(library) ? library.error : null;
   return textAt(error, 'message') ?? textAt(status.problem, 'message');
+}
+
+/** Names of the models that are not loaded any more because of their crashes. */
+function heldIn({ held }: Readonly<Record<string, unknown>>): readonly string[] {
+  return Array.isArray(held) ? held.flatMap((one) => textAt(one, 'model') ?? []) : [];
 }
 
 async function portFinding(

@@ -1,21 +1,39 @@
 /**
  * The check of the systemd unit that `hoshikage service install` writes: whether it still starts this
- * Hoshikage, and as it is set up now. Main thread; systemd is not asked.
+ * Hoshikage, and as it is set up now. Main thread; systemd is asked for its version only.
  */
 import { entryOf, isOurs, nodeOf, unitPath, unitText } from '../service/unit.js';
 import { type Finding, finding, type Text } from './check.js';
 import { type Patient, shortPath } from './patient.js';
 
+const SYSTEMD_MS = 5000;
+
 /** The check `server.service`. */
-export async function examineService(patient: Patient): Promise<readonly Finding[]> {
-  return [await unitFinding(patient)];
+export async function examineService(
+  patient: Patient,
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
+  const options = { env: patient.env, timeoutMs: SYSTEMD_MS, signal };
+  const asked = ['--user', 'show', '--property=Version'];
+  const { code } = await patient.machine.run('systemctl', asked, options);
+  return [await unitFinding(patient, code === 0)];
 }
 
-async function unitFinding({ machine, settings, root, command }: Patient): Promise<Finding> {
+/** `answers`: this user's systemd does, so that a service could be installed now. */
+async function unitFinding(
+  { machine, settings, root, command }: Patient,
+  answers: boolean,
+): Promise<Finding> {
   const { config } = settings;
   const path = unitPath(config);
   const short = shortPath(path, config);
   const bytes = await machine.bytes(path);
+  if (bytes === null && !answers) {
+    return finding('server.service', 'skipped', {
+      ja: 'サービスにはなっていません(ここでは、この利用者の systemd が応答しません)',
+      en: "Not installed as a service (this user's systemd does not answer here)",
+    });
+  }
   if (bytes === null) {
     return finding('server.service', 'skipped', {
       ja: `サービスにはなっていません(${command} service install でできます)`,
@@ -29,10 +47,15 @@ async function unitFinding({ machine, settings, root, command }: Patient): Promi
       en: `${short} (your own)`,
     });
   }
-  const again: Text = {
-    ja: `${command} service install で書き直してください`,
-    en: `Write it anew with ${command} service install`,
-  };
+  const again: Text = answers
+    ? {
+        ja: `${command} service install で書き直してください`,
+        en: `Write it anew with ${command} service install`,
+      }
+    : {
+        ja: `この利用者の systemd が応答するところで、${command} service install で書き直してください`,
+        en: `Write it anew with ${command} service install, where this user's systemd answers`,
+      };
   const node = nodeOf(text);
   if (node === null || !(await machine.exists(node))) {
     const gone = node ?? '?';

@@ -10,7 +10,7 @@ import { type Patient, shortPath } from './patient.js';
 
 /** Below this, saved state, logs and a downloaded library may not fit. */
 const LITTLE_SPACE_BYTES = 1024 ** 3;
-/** Below this, not even the map or the sample model can be written. */
+/** Below this, not even the map, the sample model or a conversation can be written. */
 const NO_SPACE_BYTES = 16 * 1024 ** 2;
 
 /** Where conversations are kept unless STATE_DIR names another place. */
@@ -116,10 +116,16 @@ async function ramdiskFinding({ machine, settings }: Patient): Promise<Finding> 
       en: 'Not used (RAMDISK_PATH is empty)',
     });
   }
-  if (machine.platform !== 'linux' || settings.config.ramdiskMode === 'off') {
+  if (machine.platform !== 'linux') {
     return finding('storage.ramdisk', 'skipped', {
-      ja: '使いません(RAMDISK_MODE=off か、Linux でないため)',
-      en: 'Not used (RAMDISK_MODE=off, or this is not Linux)',
+      ja: '使いません(Linux でないため)',
+      en: 'Not used (this is not Linux)',
+    });
+  }
+  if (settings.config.ramdiskMode === 'off') {
+    return finding('storage.ramdisk', 'skipped', {
+      ja: '使いません(RAMDISK_MODE=off)',
+      en: 'Not used (RAMDISK_MODE=off)',
     });
   }
   const facts = await machine.facts(path);
@@ -168,7 +174,8 @@ async function statesFinding({ machine, settings }: Patient): Promise<Finding> {
   }
   const path = stateDir ?? (machine.platform === 'linux' ? SHARED_MEMORY : null);
   const there = path === null || stateDir === null ? path : await nearest(machine, path);
-  const usable = there !== null && (await machine.exists(there)) && (await machine.writable(there));
+  const facts = there === null ? null : await machine.facts(there);
+  const usable = there !== null && facts?.kind === 'directory' && (await machine.writable(there));
   if (path === null || (!usable && stateDir === null)) {
     return finding(id, 'skipped', {
       ja: 'メモリに置ける場所がないので、取っておきません(STATE_DIR を設定すると使えます)',
@@ -188,6 +195,18 @@ async function statesFinding({ machine, settings }: Patient): Promise<Finding> {
     );
   }
   const space = await machine.space(there);
+  if (space && space.freeBytes < NO_SPACE_BYTES) {
+    const left = sizeText(space.freeBytes);
+    return finding(
+      id,
+      'warning',
+      { ja: `${short} に空きがありません(${left})`, en: `No room in ${short} (${left} free)` },
+      {
+        ja: '空きを作るか、STATE_DIR を別の場所にしてください。それまでは計算し直します',
+        en: 'Make room, or choose another place with STATE_DIR; until then prompts are computed again',
+      },
+    );
+  }
   const limit = sizeText(stateCacheBytes);
   const free = space === null ? '?' : sizeText(space.freeBytes);
   return finding(id, 'ok', {

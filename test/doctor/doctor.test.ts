@@ -263,7 +263,12 @@ describe('the doctor, of settings and places', () => {
     const { remedy } = await trouble(locked, 'storage.ramdisk', 'warning');
     assert.match(remedy?.en ?? '', /Models are read from their own files/);
     const off = { ...there, env: { RAMDISK_MODE: 'off' } };
-    assert.deepEqual(await states(off, 'storage.ramdisk'), ['skipped']);
+    const [why, elsewhere] = [
+      await trouble(off, 'storage.ramdisk', 'skipped'),
+      await trouble({ machine: { platform: 'darwin' } }, 'storage.ramdisk', 'skipped'),
+    ];
+    assert.equal(why.detail.en, 'Not used (RAMDISK_MODE=off)');
+    assert.equal(elsewhere.detail.en, 'Not used (this is not Linux)');
   });
 
   it('looks where conversations are kept while their model is gone', async () => {
@@ -279,6 +284,15 @@ describe('the doctor, of settings and places', () => {
     const locked = { ...named, machine: { writable: async (path: string) => path !== '/data' } };
     const { remedy } = await trouble(locked, 'storage.states', 'warning');
     assert.match(remedy?.en ?? '', /choose another STATE_DIR/);
+    const below = { env: { STATE_DIR: '/etc/hostname/x' }, files: { '/etc/hostname': 'one' } };
+    assert.deepEqual(await states(below, 'storage.states'), ['warning']);
+    // As /proc has it, where nothing can be put, and a disk that is full.
+    const space = async () => ({ freeBytes: 0, totalBytes: 0 });
+    for (const options of [named, memory]) {
+      const full = await trouble({ ...options, machine: { space } }, 'storage.states', 'warning');
+      assert.match(full.detail.en, /^No room in /);
+      assert.match(full.remedy?.en ?? '', /STATE_DIR/);
+    }
   });
 });
 
@@ -334,6 +348,19 @@ describe('the doctor, of the server', () => {
     const server = async () => ({ ...(await ours()), status: { library: { error: { message } } } });
     const { detail } = await trouble({ server }, 'server.running');
     assert.match(detail.en, /使えません \/ It cannot be used$/);
+  });
+
+  it('warns of models that are held back for their crashes, and says how to try them again', async () => {
+    const held = [
+      { model: 'a cat', crashes: 3 },
+      { model: 'dog', crashes: 3 },
+    ];
+    const server = async () => ({ ...(await ours()), status: { ...status, held } });
+    const { detail, remedy } = await trouble({ server }, 'server.running', 'warning');
+    assert.match(detail.en, /held back.*: a cat, dog$/);
+    assert.match(remedy?.en ?? '', /^npx hoshikage load 'a cat' /);
+    const none = async () => ({ ...(await ours()), status: { ...status, held: [] } });
+    assert.deepEqual(await states({ server: none }, 'server.running'), ['ok']);
   });
 
   it('warns of a server that does not answer', async () => {

@@ -25,6 +25,28 @@ describe('the doctor, of the service', () => {
     assert.equal(elsewhere.get('server.service'), undefined);
   });
 
+  it("offers none where this user's systemd does not answer", async () => {
+    const asked: string[] = [];
+    const machine = (code: number | null) => ({
+      run: async (file: string, args: readonly string[]) => {
+        if (file === 'systemctl') asked.push(args.join(' '));
+        return { code: file === 'systemctl' ? code : 0, stdout: '{"napiVersion":8}', stderr: '' };
+      },
+    });
+    assert.match((await checked({ machine: machine(0) })).detail.en, /service install/);
+    // It refused, or there is no such program.
+    for (const code of [1, null]) {
+      const { detail, state } = await checked({ machine: machine(code) });
+      assert.equal(state, 'skipped');
+      assert.doesNotMatch(`${detail.en} ${detail.ja}`, /service install/);
+      const moved = unit(unitText(config, { ...program, entry: '/old/dist/cli/main.js' }));
+      const { remedy } = await checked({ ...moved, machine: machine(code) });
+      assert.match(remedy?.en ?? '', /where this user's systemd answers$/);
+    }
+    assert.equal(asked.length, 5);
+    assert.ok(asked.every((args) => args.startsWith('--user show ')));
+  });
+
   it("leaves somebody's own unit to him", async () => {
     const own = unit('[Service]\nExecStart=/bin/true\n');
     const { detail, state } = await checked(own);
