@@ -166,7 +166,13 @@ function refusal(
     return new HoshikageError(code, details);
   }
   const exitCode = isErrorCode(code) ? describe(code).exit : 1;
-  return new Refusal(typeof message === 'string' ? message : String(code), exitCode);
+  return new Refusal(typeof message === 'string' ? inWords(message) : String(code), exitCode);
+}
+
+/** A server's message is Japanese, then English; a name in it may hold what stands between them. */
+function inWords(message: string): Words | string {
+  const [ja, en, ...more] = message.split(' / ');
+  return ja && en && more.length === 0 ? { ja, en } : message;
 }
 
 /** What came back of one request. */

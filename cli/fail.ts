@@ -37,22 +37,21 @@ export class Interrupted extends Error {
 export class Refusal extends Error {
   override readonly name = 'Refusal';
   readonly exitCode: ExitCode;
+  /** Null where the languages of the message could not be told apart. */
+  readonly words: Words | null;
 
-  constructor(message: string, exitCode: ExitCode) {
-    super(message);
+  constructor(said: string | Words, exitCode: ExitCode) {
+    super(typeof said === 'string' ? said : `${said.ja} / ${said.en}`);
+    this.words = typeof said === 'string' ? null : said;
     this.exitCode = exitCode;
   }
 }
 
 /** Shows why a command failed on standard error, then the lines given, and gives the exit code. */
 export function fail(thrown: unknown, language: Language, lines: readonly string[] = []): ExitCode {
-  if (thrown instanceof Refusal) {
-    show([thrown.message]);
-    return thrown.exitCode;
-  }
   const other = language === 'ja' ? 'en' : 'ja';
-  if (thrown instanceof Interrupted) {
-    show([thrown.words[language], thrown.words[other]]);
+  if (thrown instanceof Refusal || thrown instanceof Interrupted) {
+    show(thrown.words ? [thrown.words[language], thrown.words[other]] : [thrown.message]);
     return thrown.exitCode;
   }
   const error = toHoshikageError(thrown);

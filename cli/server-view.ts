@@ -90,14 +90,14 @@ export function silent(
  */
 export async function readStatus(
   server: RunningServer,
-  config: Pick<Config, 'runFile' | 'apiKey' | 'language'>,
+  config: Pick<Config, 'runFile' | 'apiKey'>,
 ): Promise<Fields> {
   const asked = { ...server, token: config.apiKey ?? server.token };
   const { status, body } = await askOnce(asked, 'GET', '/v1/status', {}).catch(() => ({
     status: 0,
     body: null,
   }));
-  if (status === 401) throw new Refusal(NO_KEY[config.language], 1);
+  if (status === 401) throw new Refusal(NO_KEY, 1);
   if (status === 200 && body) return body;
   throw silent(server, config, {
     ja: '様子が分かりません',

@@ -194,9 +194,19 @@ describe('a question to the server', { concurrency: true }, () => {
     await assert.rejects(ask(server, 'POST', '/admin/models'), (thrown) => {
       assert(thrown instanceof Refusal);
       assert.equal(thrown.message, 'map_locked ja / map_locked en');
+      assert.deepEqual(thrown.words, { ja: 'map_locked ja', en: 'map_locked en' });
       return true;
     });
     assert.equal(server.seen.length, 3);
+  });
+
+  it('keeps the languages of a message together where it cannot tell them apart', async (context) => {
+    for (const message of ['「a / b」は無理 / no place for "a / b"', 'English only', ' / ']) {
+      const server = await fakeServer(context, (_, response) =>
+        answer(response, 500, { error: { code: 'state_unwritable', message } }),
+      );
+      await assert.rejects(ask(server, 'POST', '/admin/models'), { message, words: null });
+    }
   });
 
   it('is not asked again where the server has refused for good', async (context) => {

@@ -95,7 +95,7 @@ describe('hoshikage load', { concurrency: 2 }, () => {
     assert.match(stderr(), /No longer waiting; ps shows how far the load is/);
   });
 
-  it('ends with 1 and the words of the server where it cannot be done', async (context) => {
+  it('ends with 1 and the words of the server, one language a line, where it cannot be done', async (context) => {
     for (const [status, code] of [
       [503, 'memory_short'],
       [503, 'model_held'],
@@ -106,7 +106,8 @@ describe('hoshikage load', { concurrency: 2 }, () => {
       );
       const outcome = await user.run(['load', 'm']);
       assert.deepEqual([outcome.code, posts().length], [1, 1], code);
-      assert.ok(outcome.stderr.includes(`${code} in words`), outcome.stderr);
+      const lines = `hoshikage: ${code} in words\n           足りません\n`;
+      assert.ok(outcome.stderr.endsWith(lines), outcome.stderr);
     }
   });
 
