@@ -9,7 +9,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import type * as Winston from 'winston';
 import type DailyRotateFile from 'winston-daily-rotate-file';
-import { HoshikageError } from './errors.js';
+import { type ErrorCode, HoshikageError, isErrorCode } from './errors.js';
 
 /** How much is logged: each level includes those before it. */
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
@@ -293,6 +293,8 @@ function causes(error: Error): Error[] {
 
 /** Where the innermost cause of each unexpected Error field was thrown. */
 function stacks(fields: object): string {
+  // The line's own code, of which such a field is only the cause.
+  if ('code' in fields && isErrorCode(fields.code) && saysEnough(fields.code)) return '';
   return Object.values(fields)
     .filter((value): value is Error => value instanceof Error && isUnexpected(value))
     .map((error) => causes(error).at(-1)?.stack ?? '')
@@ -301,7 +303,11 @@ function stacks(fields: object): string {
     .join('');
 }
 
-/** The other codes say by themselves what to mend: a stack would only hide it. */
 function isUnexpected(error: Error): boolean {
-  return !(error instanceof HoshikageError) || error.code === 'internal_error';
+  return !(error instanceof HoshikageError) || !saysEnough(error.code);
+}
+
+/** All codes but one say by themselves what to mend: a stack would only hide it. */
+function saysEnough(code: ErrorCode): boolean {
+  return code !== 'internal_error';
 }

@@ -90,6 +90,18 @@ describe('a line of the log', () => {
     }
   });
 
+  it('shows no stack of what a foreseen error was caused by, but its words', () => {
+    for (const code of ['engine_crashed', 'engine_hung', 'memory_short', 'queue_full'] as const) {
+      const text = line('request failed', { code, cause: new Error('ended by SIGKILL') }, 'error');
+      assert.match(text, /cause="ended by SIGKILL"$/);
+      assert(!text.includes('\n'), text);
+    }
+    const cause = new TypeError('x is not a function');
+    const [first, ...stack] = line('oops', { code: 'internal_error', cause }, 'error').split('\n');
+    assert.match(first ?? '', /x is not a function/);
+    assert(stack.length > 0);
+  });
+
   it('survives values that cannot be shown', () => {
     const loop: { self?: object } = {};
     loop.self = loop;
