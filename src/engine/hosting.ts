@@ -32,7 +32,7 @@ export function serveParent(
       if (message.type === 'closed') process.exit(0);
     });
   };
-  const session = new Session({ addon, abi, emit });
+  const session = new Session({ addon, abi, emit, rssBytes });
   forwardLog(addon, send);
   const heart = heartOf(addon, session, send, hangLimitMs);
   process.on('message', (message) => {
@@ -53,7 +53,7 @@ function heartOf(addon: NativeAddon, session: Session, send: Send, hangLimitMs: 
     progress: () => addon.progress(),
     pieces: () => session.pieces,
     usage: () => process.resourceUsage(),
-    rssBytes: () => process.memoryUsage.rss(),
+    rssBytes,
   };
   const limits = hangLimitMs > 0 ? (hangLimitMs * LIMITS_PER_CALL) / everyMs : Infinity;
   const maker = new PulseMaker(source, limits);
@@ -63,6 +63,10 @@ function heartOf(addon: NativeAddon, session: Session, send: Send, hangLimitMs: 
     send: (pulse) => send(pulse, () => {}),
     everyMs,
   });
+}
+
+function rssBytes(): number {
+  return process.memoryUsage.rss();
 }
 
 /** Sends a message; `sent` when it is out. */

@@ -37,7 +37,7 @@ export function openLocalEngine(input: LocalEngineInput): Promise<EngineProxy> {
       else if (message.type === 'progress') input.onProgress?.(message.fraction);
       else if (message.type === 'ready') {
         signal?.removeEventListener('abort', abandon);
-        proxy = new EngineProxy(link, message.info, message.slots);
+        proxy = new EngineProxy(link, message);
         resolve(proxy);
       } else if (message.type === 'failed') {
         signal?.removeEventListener('abort', abandon);

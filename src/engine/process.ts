@@ -176,7 +176,7 @@ class EngineChild {
         else this.#watch.pulse(message);
         break;
       case 'ready':
-        this.#proxy = new EngineProxy(this.#link(), message.info, message.slots);
+        this.#proxy = new EngineProxy(this.#link(), message);
         this.#loaded(this.#proxy);
         break;
       case 'failed':

@@ -103,10 +103,19 @@ export interface Pulse {
   readonly rssBytes: number;
 }
 
+/** The model is loaded. */
+export interface Ready {
+  readonly type: 'ready';
+  readonly info: EngineInfo;
+  readonly slots: readonly SlotState[];
+  /** Main memory that the process holds; null where it is the caller's own. */
+  readonly rssBytes: number | null;
+}
+
 /** Engine to server. One `ring` carries what all completions got since the last one. */
 export type Message =
   | { readonly type: 'progress'; readonly fraction: number }
-  | { readonly type: 'ready'; readonly info: EngineInfo; readonly slots: readonly SlotState[] }
+  | Ready
   | { readonly type: 'failed'; readonly error: WireError }
   | { readonly type: 'reply'; readonly id: number; readonly value: ReplyValue }
   | { readonly type: 'refusal'; readonly id: number; readonly error: WireError }

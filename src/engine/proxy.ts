@@ -22,6 +22,7 @@ import {
   fromWire,
   type Message,
   type Pulse,
+  type Ready,
   type ReplyValue,
   type RestoredState,
   type SavedState,
@@ -69,7 +70,7 @@ export class EngineProxy implements Engine {
   readonly #completions = new Map<number, CompletionStream>();
   readonly #watch: HangWatch;
   #slotStates: readonly SlotState[];
-  #memoryBytes: number | null = null;
+  #memoryBytes: number | null;
   #resolveExited: (exit: EngineExit) => void = () => {};
   #exit: EngineExit | null = null;
   #closing: Promise<void> | null = null;
@@ -81,10 +82,11 @@ export class EngineProxy implements Engine {
   /** Until a crashed engine must have ended. */
   #crashDeadline: NodeJS.Timeout | null = null;
 
-  constructor(link: EngineLink, info: EngineInfo, slots: readonly SlotState[]) {
+  constructor(link: EngineLink, { info, slots, rssBytes }: Omit<Ready, 'type'>) {
     this.#link = link;
     this.info = info;
     this.#slotStates = slots;
+    this.#memoryBytes = rssBytes;
     this.#watch = link.watch ?? new HangWatch({ limitMs: 0, onHang: () => {} });
     this.exited = new Promise((resolve) => {
       this.#resolveExited = resolve;

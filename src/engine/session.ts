@@ -52,6 +52,8 @@ export interface SessionDeps {
   readonly abi: AbiTable;
   /** Takes messages in order; it must not throw. */
   readonly emit: (message: Message) => void;
+  /** Main memory that the process holds; absent where it is the caller's own. */
+  readonly rssBytes?: () => number;
 }
 
 type SaveCommand = Extract<Command, { type: 'saveState' }>;
@@ -184,7 +186,8 @@ export class Session {
       if (this.#closing) throw new HoshikageError('cancelled');
       const info = await this.#prepare(this.#model, identity, options);
       if (this.#closing) throw new HoshikageError('cancelled');
-      emit({ type: 'ready', info, slots: this.#slots() });
+      const rssBytes = this.#deps.rssBytes?.() ?? null;
+      emit({ type: 'ready', info, slots: this.#slots(), rssBytes });
     } catch (error) {
       this.#deps.emit({ type: 'failed', error: wireOf(error, 'model_load_failed') });
     } finally {

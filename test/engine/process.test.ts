@@ -210,6 +210,12 @@ test('an engine that gets on, however slowly, is left alone', async () => {
   await engine.close();
 });
 
+test('an engine says with its readiness how much memory its process holds', async () => {
+  const engine = await start('fine').engine;
+  assert.ok(engine.memoryBytes !== null && engine.memoryBytes > 2 ** 20);
+  await engine.close();
+});
+
 test('what fails for want of memory says so: in a load, by a crash, by its last words', async () => {
   await assert.rejects(start('no-memory-on-load').engine, { code: 'engine_out_of_memory' });
   const engine = await start('no-memory-on-step').engine;

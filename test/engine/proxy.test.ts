@@ -35,8 +35,7 @@ function silent() {
       },
       watch: new HangWatch({ limitMs: 10_000, onHang: (what) => hung.push(what) }),
     },
-    info,
-    [],
+    { info, slots: [], rssBytes: 4 },
   );
   return { proxy, posted, hung, abandoned: () => abandoned };
 }
