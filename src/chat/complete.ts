@@ -77,7 +77,7 @@ export type ChatEvent =
 const SETTLE_LIMIT_MS = 30_000;
 
 /** How one request is served; the signal ends it in every phase. */
-export interface ChatRun extends Omit<AcquireOptions, 'need'> {
+export interface ChatRun extends Omit<AcquireOptions, 'need' | 'again'> {
   /** Nobody is told a word before the end, so that a lost engine can be made good until then. */
   readonly whole?: boolean;
 }
@@ -101,12 +101,13 @@ export async function* completeChat(
   deps.renderer.warm();
   const { signal } = asked;
   let spent = { queueMs: 0, loadMs: 0, retriedMs: 0 };
-  for (let isLast = !deps.config.retryOnCrash; ; isLast = true) {
+  for (let again = false; ; again = true) {
+    const isLast = again || !deps.config.retryOnCrash;
     let begun = performance.now();
     let lease: Lease | null = null;
     let isSaid = false;
     try {
-      lease = await deps.pool.acquire(entry, asked);
+      lease = await deps.pool.acquire(entry, { ...asked, ...(again && { again }) });
       begun = performance.now();
       for await (const event of runWithLease(deps, request, { lease, signal })) {
         if (event.type === 'text') isSaid = !whole;

@@ -20,7 +20,7 @@ export interface EmbedDeps {
 }
 
 /** How a request is served; the signal ends it in every phase. */
-export type EmbedRun = Omit<AcquireOptions, 'need'>;
+export type EmbedRun = Omit<AcquireOptions, 'need' | 'again'>;
 
 /**
  * What `work` makes of the model. Codes: model_not_found, those of ModelPool.acquire and of `work`,
@@ -33,10 +33,11 @@ export async function withModel<T>(
 ): Promise<T> {
   const entry = deps.catalog.get(model);
   if (!entry) throw new HoshikageError('model_not_found', { model, param: 'model' });
-  for (let isLast = !deps.config.retryOnCrash; ; isLast = true) {
+  for (let again = false; ; again = true) {
+    const isLast = again || !deps.config.retryOnCrash;
     let lease: Lease | null = null;
     try {
-      lease = await deps.pool.acquire(entry, { ...run, need: 'model' });
+      lease = await deps.pool.acquire(entry, { ...run, need: 'model', ...(again && { again }) });
       return await work(lease.engine);
     } catch (thrown) {
       if (isLast || run.signal.aborted || !isEngineLoss(thrown)) throw thrown;

@@ -23,6 +23,11 @@ export interface AcquireOptions {
    * absent the entry's, then IDLE_TIMEOUT.
    */
   readonly keepAliveMs?: number;
+  /**
+   * A request with this signal lost its engine and is run again: it has been accepted, however long
+   * the queue is now, and keeps its place in the order of arrival.
+   */
+  readonly again?: boolean;
 }
 
 /** The right to a resident model, and to one slot unless only the model was asked for. */

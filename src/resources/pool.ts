@@ -26,6 +26,8 @@ export class ModelPool {
   /** In the order in which they came. */
   #waiters: readonly Waiter[] = [];
   #arrivals = 0;
+  /** By the signals of requests, for those that come again. */
+  readonly #arrivalOf = new WeakMap<AbortSignal, number>();
   #pumping = false;
   #pumpAgain = false;
   #stopping = false;
@@ -50,12 +52,11 @@ export class ModelPool {
     if (this.#stopping) return Promise.reject(new HoshikageError('shutting_down'));
     if (asked.signal.aborted) return Promise.reject(new HoshikageError('cancelled'));
     const options = engineOptionsOf(this.#deps.settings, entry);
-    this.#arrivals += 1;
     const waiter = new Waiter({
       entry,
       options,
       key: JSON.stringify(options),
-      arrival: this.#arrivals,
+      arrival: this.#arrival(asked),
       asked,
       timeoutMs: this.#deps.settings.queueTimeoutMs,
       onChange: () => this.#pump(),
@@ -254,6 +255,14 @@ export class ModelPool {
       } else waiter.accepted = true;
     }
     return refused;
+  }
+
+  #arrival({ signal, again }: AcquireOptions): number {
+    const before = again ? this.#arrivalOf.get(signal) : undefined;
+    if (before !== undefined) return before;
+    this.#arrivals += 1;
+    this.#arrivalOf.set(signal, this.#arrivals);
+    return this.#arrivals;
   }
 
   #keyOf(entry: ModelEntry): string {

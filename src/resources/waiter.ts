@@ -43,8 +43,8 @@ export class Waiter implements Queued {
   placed = false;
   /** Its time is over; it stays only while its model is being loaded for it. */
   overdue = false;
-  /** The queue had room for it. */
-  accepted = false;
+  /** The queue had room for it, now or when it came for the first time. */
+  accepted: boolean;
   readonly #input: WaiterInput;
   readonly #timer: NodeJS.Timeout;
   #outcome: ((outcome: Lease | HoshikageError) => void) | null = null;
@@ -60,6 +60,7 @@ export class Waiter implements Queued {
     this.need = asked.need ?? 'slot';
     this.keepAliveMs = asked.keepAliveMs;
     this.signal = asked.signal;
+    this.accepted = asked.again ?? false;
     this.lease = new Promise((resolve, reject) => {
       this.#outcome = (outcome) => {
         if (outcome instanceof HoshikageError) reject(outcome);

@@ -264,6 +264,10 @@ describe('complete: an engine that is lost, with RETRY_ON_CRASH', () => {
     assert.deepEqual([end.timings.queueMs, end.timings.loadMs], [2, 4]);
     assert.ok(end.timings.retriedMs > 0);
     assert.deepEqual([set.pool.given, set.pool.released], [2, 2]);
+    assert.deepEqual(
+      set.pool.asked.map(({ again }) => again),
+      [undefined, true],
+    );
   });
 
   it('is an error once something was said, but for an answer that goes out whole', async () => {

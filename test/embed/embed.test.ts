@@ -134,6 +134,7 @@ describe('embed', () => {
       if (retry) assert.equal((await work).vectors.length, 1);
       else await assert.rejects(work, { code: 'engine_crashed' });
       assert.deepEqual([pool.given, pool.released], [given, given]);
+      assert.equal(pool.asked.at(-1)?.again ?? false, retry);
     }
   });
 });

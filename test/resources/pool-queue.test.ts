@@ -21,6 +21,28 @@ test('the queue has a limit; one who comes later is told at once', async () => {
   );
 });
 
+test('a request that comes again is never refused, and keeps its place', async () => {
+  const { pool, engines } = poolHarness({ settings: { queueSize: 2 } });
+  const request = patient();
+  const lost = await pool.acquire(a, request);
+  const order: string[] = [];
+  const take = async (name: string, asked: typeof request): Promise<void> => {
+    const lease = await pool.acquire(a, asked);
+    order.push(name);
+    lease.release();
+  };
+  const all = [take('second', patient()), take('third', patient())];
+  engines.last.engine.ending = true;
+  all.push(take('first', { ...request, again: true }));
+  assert.equal(pool.status().queue.length, 3);
+  await assert.rejects(pool.acquire(a, patient()), { code: 'queue_full' });
+  engines.last.engine.crash();
+  lost.release();
+  await Promise.all(all);
+  assert.deepEqual(order, ['first', 'second', 'third']);
+  await pool.stop(0);
+});
+
 test('a queue of zero still lets in who waits for nothing but his own model', async () => {
   const { pool, engines } = poolHarness({ settings: { queueSize: 0 }, automatic: false });
   const first = watch(pool.acquire(a, patient()));
