@@ -244,12 +244,22 @@ export class ModelPool {
   #refuseTooMany(): boolean {
     const limit = this.#deps.settings.queueSize;
     const fresh = this.#waiters.filter((waiter) => !waiter.accepted);
-    let tooMany = this.#waiters.filter(({ placed }) => !placed).length - limit;
+    const inLine = (waiter: Waiter): 'turn' | 'load' | null => {
+      if (!waiter.placed) return 'turn';
+      // They take no slot from anybody; but a load takes its time, and they would pile up.
+      return waiter.need === 'model' ? 'load' : null;
+    };
+    const waiting = this.#waiters.map(inLine);
+    const tooMany = {
+      turn: waiting.filter((line) => line === 'turn').length - limit,
+      load: waiting.filter((line) => line === 'load').length - Math.max(limit, 1),
+    };
     let refused = false;
     for (const waiter of fresh.reverse()) {
       if (this.#residency.isUnknown(waiter.key)) continue;
-      if (!waiter.placed && tooMany > 0) {
-        tooMany -= 1;
+      const line = inLine(waiter);
+      if (line && tooMany[line] > 0) {
+        tooMany[line] -= 1;
         refused = true;
         waiter.settle(new HoshikageError('queue_full', { limit }));
       } else waiter.accepted = true;

@@ -192,3 +192,41 @@ test('an embedding model whose place is free is no matter of a full queue', asyn
   running.release();
   await pool.stop(0);
 });
+
+test('who waits only for a model to read with is limited too, by as many again', async () => {
+  const { pool, engines } = poolHarness({ settings: { queueSize: 3 }, automatic: false });
+  const reader = () => watch(pool.acquire(entry('embed'), patient({ need: 'model' })));
+  const readers = Array.from({ length: 4 }, reader);
+  await settle();
+  assert.deepEqual(
+    readers.map((one) => one.code()),
+    [null, null, null, 'queue_full'],
+  );
+  await assert.rejects(pool.acquire(entry('embed'), patient({ need: 'model' })), {
+    code: 'queue_full',
+    details: { limit: 3 },
+  });
+  // Nobody who waits for a turn is in their way, nor they in his.
+  assert.equal(pool.status().queue.length, 0);
+  engines.last.succeed();
+  await settle();
+  for (const one of readers.slice(0, 3)) assert.ok(one.lease());
+  // It is there now: nobody waits any more.
+  const more = Array.from({ length: 5 }, reader);
+  await settle();
+  for (const one of more) assert.ok(one.lease());
+  for (const one of [...readers.slice(0, 3), ...more]) one.release();
+  await pool.stop(0);
+});
+
+test('a queue of zero lets in one who reads', async () => {
+  const { pool, engines } = poolHarness({ settings: { queueSize: 0 }, automatic: false });
+  const [first, second] = [1, 2].map(() => watch(pool.acquire(a, patient({ need: 'model' }))));
+  await settle();
+  assert.deepEqual([first?.code(), second?.code()], [null, 'queue_full']);
+  engines.last.succeed();
+  await settle();
+  assert.ok(first?.lease());
+  first?.release();
+  await pool.stop(0);
+});
