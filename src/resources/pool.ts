@@ -256,13 +256,14 @@ export class ModelPool {
     };
     let refused = false;
     for (const waiter of fresh.reverse()) {
-      if (this.#residency.isUnknown(waiter.key)) continue;
       const line = inLine(waiter);
-      if (line && tooMany[line] > 0) {
+      const isKnown = !this.#residency.isUnknown(waiter.key);
+      // Who has to wait for his turn is known with the kind of his model only.
+      if (line && (isKnown || line === 'load') && tooMany[line] > 0) {
         tooMany[line] -= 1;
         refused = true;
         waiter.settle(new HoshikageError('queue_full', { limit }));
-      } else waiter.accepted = true;
+      } else waiter.accepted = isKnown;
     }
     return refused;
   }

@@ -197,6 +197,9 @@ test('who waits only for a model to read with is limited too, by as many again',
   const { pool, engines } = poolHarness({ settings: { queueSize: 3 }, automatic: false });
   const reader = () => watch(pool.acquire(entry('embed'), patient({ need: 'model' })));
   const readers = Array.from({ length: 4 }, reader);
+  // Told at once: neither the load nor the look at the model's file has come to an end.
+  await Promise.resolve();
+  assert.equal(readers[3]?.code(), 'queue_full');
   await settle();
   assert.deepEqual(
     readers.map((one) => one.code()),
