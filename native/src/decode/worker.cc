@@ -258,7 +258,8 @@ bool Worker::DecodeBatch() {
       for (Slot& slot : slots_) {
         if (slot.in_batch()) slot.Undo();
       }
-      // Now: should taking them out have made libllama give up, this process ends with the next ring.
+      // Now: should taking them out have made libllama give up, this process ends with the next
+      // ring.
       EndCancelled();
       return false;
     case DecodeStatus::kNoRoom:
