@@ -150,8 +150,8 @@ export async function measureIdle(repeats: number): Promise<Row[]> {
       const server = await startServer(owner, { home, env: { ...QUIET, IDLE_TIMEOUT: '0.5' } });
       for (let turn = 0; turn < 20; turn++) await chat(server, chatBody('talker', `${turn}`));
       await until('unload', async () => (await server.status()).model === null);
-      // It rests a second after that, and works for it.
-      await pause(5000);
+      // It rests a second after that, and V8 comes back once more some ten seconds later.
+      await pause(15_000);
       memory.push(residentBytes(server.pid) / 1e6);
       const before = wakeUps(server.pid);
       await pause(10_000);
