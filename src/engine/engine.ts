@@ -153,8 +153,23 @@ export interface ModelFacts {
   readonly hasEncoder: boolean;
   readonly isRecurrent: boolean;
   readonly isDiffusion: boolean;
+  /** Control tokens for filling in between two texts; null where the vocabulary has no such token. */
+  readonly fim?: FimTokens;
+  /** Between the two texts that a reranker compares; null without one. */
+  readonly sepToken?: number | null;
+  /** The model's template for reranking, or null. */
+  readonly rerankTemplate?: string | null;
   /** How the model itself says its embeddings are made of its tokens; absent where it says nothing. */
   readonly poolingType?: PoolingType;
+}
+
+/** Token ids. `repository` and `separator` go around other files' texts. */
+export interface FimTokens {
+  readonly prefix: number | null;
+  readonly suffix: number | null;
+  readonly middle: number | null;
+  readonly repository: number | null;
+  readonly separator: number | null;
 }
 
 /** How one vector is made of a text's tokens. `rank` is a reranker's score, no embedding. */
@@ -166,7 +181,35 @@ export interface TextSegment {
   readonly special: boolean;
 }
 
-/** How to choose the next token. Applied in this order: logit bias, penalties, DRY, grammar, top-k, top-p, min-p, temperature. */
+/** The steps that choose a token, by the names of the wire. */
+export type SamplerName =
+  | 'penalties'
+  | 'dry'
+  | 'top_n_sigma'
+  | 'top_k'
+  | 'typical_p'
+  | 'top_p'
+  | 'min_p'
+  | 'xtc'
+  | 'temperature';
+
+/** The steps in the order in which they are applied where nothing else is asked for. */
+export const SAMPLERS: readonly SamplerName[] = [
+  'penalties',
+  'dry',
+  'top_n_sigma',
+  'top_k',
+  'typical_p',
+  'top_p',
+  'min_p',
+  'xtc',
+  'temperature',
+];
+
+/**
+ * How to choose the next token: logit bias first, then `samplers` in their order. The grammar is tried
+ * on the chosen token, and where it forbids that one, takes its tokens out before the first step.
+ */
 export interface SamplingOptions {
   /** 0 = greedy. */
   readonly temperature: number;
@@ -195,6 +238,26 @@ export interface SamplingOptions {
   readonly dryPenaltyLastN?: number;
   /** Texts that no repeated sequence reaches across; line feed, `:`, `"` and `*` where absent. */
   readonly drySequenceBreakers?: readonly string[];
+  /** 1 or absent = off. Locally typical sampling: keeps the tokens whose surprise is nearest to the mean. */
+  readonly typicalP?: number;
+  /** Keeps logits within this many standard deviations of the best; 0 or absent = off. */
+  readonly topNSigma?: number;
+  /** How likely XTC is to drop all but the last of the tokens above its threshold; 0 or absent = off. */
+  readonly xtcProbability?: number;
+  /** 0.1 where absent; above 0.5 = off, since no two tokens can be above it. */
+  readonly xtcThreshold?: number;
+  /** Mirostat 2 takes the place of every truncation: only penalties, DRY and temperature go before it. */
+  readonly mirostat?: 0 | 2;
+  /** Mirostat's aim, bits of surprise per token; 5 where absent. */
+  readonly mirostatTau?: number;
+  /** How fast Mirostat gets there; 0.1 where absent. */
+  readonly mirostatEta?: number;
+  /** The temperature varies by this much up and down with the entropy; 0 or absent = off. */
+  readonly dynatempRange?: number;
+  /** 1 where absent. */
+  readonly dynatempExponent?: number;
+  /** Which steps there are and in which order, each once at most; SAMPLERS where absent. */
+  readonly samplers?: readonly SamplerName[];
   /** Pairs of token id and addition to its logit. */
   readonly logitBias: readonly (readonly [token: number, bias: number])[];
   /** GBNF text with the start symbol `root`. */

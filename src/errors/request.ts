@@ -40,6 +40,11 @@ export const REQUEST_ERRORS = {
     ja: '文法を読めません: {reason}',
     en: 'The grammar was refused: {reason}',
   },
+  schema_unsupported: {
+    ...bad,
+    ja: 'JSON Schema の {pointer} は文法にできません: {reason}',
+    en: 'This part of the JSON Schema cannot be made a grammar: {pointer}: {reason}',
+  },
   invalid_api_key: {
     status: 401,
     type: 'authentication_error',

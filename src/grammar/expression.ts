@@ -1,0 +1,92 @@
+/**
+ * What a grammar is made of: expressions over code points, and rules that name them. Everything that
+ * binds an output (GBNF text, JSON Schema, the syntax of tool calls) is first said in these, then
+ * becomes a program (program.ts). Pure data, any thread; it must never know about tokens.
+ */
+
+/** A piece of a grammar. Code points, not UTF-16 units, wherever characters are counted. */
+export type Expression =
+  /** Exactly this text; '' matches nothing and takes nothing. */
+  | { readonly kind: 'text'; readonly text: string }
+  /** One code point of these ranges, both ends included; sorted, not touching one another. */
+  | { readonly kind: 'class'; readonly ranges: readonly CodePointRange[] }
+  /** A rule by its name. */
+  | { readonly kind: 'rule'; readonly name: string }
+  | { readonly kind: 'sequence'; readonly parts: readonly Expression[] }
+  /** One of them; at least one. */
+  | { readonly kind: 'choice'; readonly options: readonly Expression[] }
+  /** `min` to `max` times; max may be Infinity. Costs the same whatever the numbers are. */
+  | {
+      readonly kind: 'repeat';
+      readonly part: Expression;
+      readonly min: number;
+      readonly max: number;
+    }
+  /** Any text up to and with the first occurrence of one of these (none of them empty). */
+  | { readonly kind: 'until'; readonly texts: readonly string[] }
+  /** Any text, also none, in which none of these occurs; it may end anywhere. */
+  | { readonly kind: 'free'; readonly texts: readonly string[] };
+
+/** First and last code point. */
+export type CodePointRange = readonly [first: number, last: number];
+
+/** Exactly this text. */
+export const text = (value: string): Expression => ({ kind: 'text', text: value });
+/** A rule by its name. */
+export const rule = (name: string): Expression => ({ kind: 'rule', name });
+/** One after the other. */
+export const sequence = (...parts: readonly Expression[]): Expression => ({
+  kind: 'sequence',
+  parts,
+});
+/** One of several. */
+export const choice = (...options: readonly Expression[]): Expression => ({
+  kind: 'choice',
+  options,
+});
+/** `min` to `max` times. */
+export const repeat = (
+  part: Expression,
+  min: number,
+  max = Number.POSITIVE_INFINITY,
+): Expression => ({
+  kind: 'repeat',
+  part,
+  min,
+  max,
+});
+/** Once or not at all. */
+export const optional = (part: Expression): Expression => repeat(part, 0, 1);
+/** Any text up to and with the first of these. */
+export const until = (...texts: readonly string[]): Expression => ({ kind: 'until', texts });
+/** Any text without these. */
+export const free = (...texts: readonly string[]): Expression => ({ kind: 'free', texts });
+
+/** Named rules under construction; the names are the grammar's own and never shown to a model. */
+export class RuleSet {
+  readonly #rules = new Map<string, Expression>();
+
+  /** All rules by name. */
+  get rules(): ReadonlyMap<string, Expression> {
+    return this.#rules;
+  }
+
+  /**
+   * A rule of this name, or where that is taken `name-2`, `name-3` …; for recursion, `make` gets the
+   * reference before the rule exists.
+   */
+  add(name: string, make: (self: Expression) => Expression): Expression {
+    let free = name;
+    for (let count = 2; this.#rules.has(free); count++) free = `${name}-${count}`;
+    const self = rule(free);
+    // Reserved first: what `make` adds must not take the name.
+    this.#rules.set(free, text(''));
+    this.#rules.set(free, make(self));
+    return self;
+  }
+
+  /** A rule that is made once and shared: the same name gives the same rule. */
+  shared(name: string, make: (self: Expression) => Expression): Expression {
+    return this.#rules.has(name) ? rule(name) : this.add(name, make);
+  }
+}
