@@ -1,23 +1,35 @@
 /**
- * One chat completion from end to end: a lease, the prompt, the generation, its text as events.
- * Runs in the server, one call per request. It must give the lease back however it ends, and must
- * never start a decode for a prompt that does not fit.
+ * One chat completion from end to end: a lease, the prompt, the answers as events. Runs in the server,
+ * one call per request. It must never start a decode for a prompt that does not fit, nor answer freely
+ * where a form or a call was asked for.
  */
-import type { CompletionResult, Engine, EngineCompletion } from '../engine/engine.js';
-import { tokensWithin } from '../engine/long-text.js';
+
+import { dialectOf } from '../dialect/detect.js';
+import type { Dialect, Thinking } from '../dialect/dialect.js';
+import type { SamplingOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
-import type { ModelCatalog } from '../models/catalog.js';
-import { isEngineLoss } from '../resources/engine-loss.js';
-import { throwIfGone, unlessGone } from '../resources/gone.js';
-import type { AcquireOptions, Lease } from '../resources/lease.js';
+import { type ChoiceEnd, type ChoicePlan, runChoice } from '../generate/choice.js';
+import type { EndEvent } from '../generate/events.js';
+import { fingerprintOf } from '../generate/fingerprint.js';
+import { type ChosenLogprob, logprobsOf } from '../generate/logprobs.js';
+import {
+  checkBiases,
+  maxTokensOf,
+  type SamplingSettings,
+  samplingOf,
+} from '../generate/sampling.js';
+import { recall, type ServeDeps, type ServeRun, serve, Tally } from '../generate/serve.js';
+import { stopList } from '../generate/text.js';
+import { throwIfGone } from '../resources/gone.js';
+import type { Lease } from '../resources/lease.js';
 import { type EngineSettings, engineOptionsOf } from '../resources/options.js';
-import type { ModelPool } from '../resources/pool.js';
-import { fingerprintOf } from './fingerprint.js';
+import { Answer, type AnswerEvent } from './answer.js';
+import { bindingOf, toolsFor } from './bind.js';
+import { wantsShortIds } from './conversation.js';
+import { type FittingPrompt, fitPrompt } from './fit.js';
 import type { ChatRequest } from './message.js';
-import { buildPrompt, CHATML, type PromptText } from './prompt.js';
-import { checkBiases, maxTokensOf, type SamplingSettings, samplingOf } from './sampling.js';
+import { CHATML } from './prompt.js';
 import type { TemplateRenderer } from './template.js';
-import { stopList, TextAssembler } from './text.js';
 
 /** The settings a chat needs; a Config has them all. */
 export interface ChatSettings extends EngineSettings, SamplingSettings {
@@ -26,35 +38,21 @@ export interface ChatSettings extends EngineSettings, SamplingSettings {
 }
 
 /** What completeChat works with. */
-export interface ChatDeps {
+export interface ChatDeps extends ServeDeps {
   readonly config: ChatSettings;
-  readonly catalog: Pick<ModelCatalog, 'get'>;
-  readonly pool: Pick<ModelPool, 'acquire'>;
   readonly renderer: TemplateRenderer;
 }
 
-/** Tokens of one completion. */
-export interface ChatUsage {
-  readonly promptTokens: number;
-  readonly cachedTokens: number;
-  readonly completionTokens: number;
-}
+/** How one request is served. */
+export type ChatRun = ServeRun;
 
-/** Where the time went, in ms. */
-export interface ChatTimings {
-  readonly queueMs: number;
-  readonly loadMs: number;
-  /** Spent on bringing back a saved conversation; 0 where none was. */
-  readonly recallMs: number;
-  readonly prefillMs: number;
-  readonly generationMs: number;
-  /** Spent on an engine that was lost, where the request was run again; else 0. */
-  readonly retriedMs: number;
-}
+/** An event of one of the answers, `choice` counting them. */
+type OfChoice<E> = E & { readonly choice: number };
 
 /**
- * What happens in a completion: `start` once, `text` any number of times, `end` once. A second `start`
- * begins anew after the engine was lost: what was said before it counts no more.
+ * What happens in a completion: `start` once, then the choices, one after the other, each with its
+ * `finish`, then `end`. A second `start` begins anew after the engine was lost: what was said before it
+ * counts no more.
  */
 export type ChatEvent =
   | {
@@ -64,215 +62,176 @@ export type ChatEvent =
       readonly unused: readonly string[];
       /** Whether messages had to be changed to keep control texts in them harmless. */
       readonly altered: boolean;
+      /** Tokens of turns that were left out. */
+      readonly truncatedTokens: number;
     }
-  | { readonly type: 'text'; readonly text: string }
-  | {
-      readonly type: 'end';
-      readonly finishReason: 'stop' | 'length';
-      readonly usage: ChatUsage;
-      readonly timings: ChatTimings;
-    };
-
-/** An engine that does not let go of a slot for this long after a cancel is not waited for. */
-const SETTLE_LIMIT_MS = 30_000;
-
-/** How one request is served; the signal ends it in every phase. */
-export interface ChatRun extends Omit<AcquireOptions, 'need' | 'again'> {
-  /** Nobody is told a word before the end, so that a lost engine can be made good until then. */
-  readonly whole?: boolean;
-}
+  | OfChoice<{
+      readonly type: 'content';
+      readonly text: string;
+      /** Null unless they were asked for. */
+      readonly logprobs: readonly ChosenLogprob[] | null;
+    }>
+  | OfChoice<Exclude<AnswerEvent, { type: 'content' }>>
+  | OfChoice<{
+      readonly type: 'finish';
+      readonly finishReason: 'stop' | 'length' | 'tool_calls';
+    }>
+  | EndEvent;
 
 /**
- * Runs one completion; cancelled by `signal` in every phase. With `retryOnCrash` one that has said
- * nothing yet is run again, once, when its engine is lost. Codes: model_not_found, those of
+ * Runs one completion; cancelled by the run's signal in every phase. With `retryOnCrash` one that has
+ * said nothing yet is run again, once, when its engine is lost. Codes: model_not_found, those of
  * ModelPool.acquire, invalid_value (logit_bias), template_failed, context_length_exceeded,
- * decode_failed, engine_crashed, engine_hung, engine_out_of_memory, cancelled.
+ * grammar_invalid, schema_unsupported, decode_failed, engine_crashed, engine_hung,
+ * engine_out_of_memory, cancelled.
  */
-export async function* completeChat(
+export function completeChat(
   deps: ChatDeps,
   request: ChatRequest,
-  { whole = false, ...asked }: ChatRun,
+  run: ChatRun,
 ): AsyncGenerator<ChatEvent, void, undefined> {
-  const entry = deps.catalog.get(request.model);
-  if (!entry) {
-    throw new HoshikageError('model_not_found', { model: request.model, param: 'model' });
-  }
   // While the model is waited for.
-  deps.renderer.warm();
-  const { signal } = asked;
-  let spent = { queueMs: 0, loadMs: 0, retriedMs: 0 };
-  for (let again = false; ; again = true) {
-    const isLast = again || !deps.config.retryOnCrash;
-    let begun = performance.now();
-    let lease: Lease | null = null;
-    let isSaid = false;
-    try {
-      lease = await deps.pool.acquire(entry, { ...asked, ...(again && { again }) });
-      begun = performance.now();
-      for await (const event of runWithLease(deps, request, { lease, signal })) {
-        if (event.type === 'text') isSaid = !whole;
-        yield event.type === 'end' ? { ...event, timings: sum(event.timings, spent) } : event;
-      }
-      return;
-    } catch (thrown) {
-      if (isLast || isSaid || signal.aborted || !isEngineLoss(thrown)) throw thrown;
-    } finally {
-      lease?.release();
-    }
-    const { queuedMs: queueMs = 0, loadMs = 0 } = lease ?? {};
-    spent = { queueMs, loadMs, retriedMs: performance.now() - begun };
-  }
+  if (deps.catalog.get(request.model)) deps.renderer.warm();
+  const { signal } = run;
+  return serve<ChatEvent>(deps, { model: request.model, run }, (lease) =>
+    answerAll(deps, request, { lease, signal }),
+  );
 }
 
-function sum(
-  timings: ChatTimings,
-  { queueMs, loadMs, retriedMs }: Pick<ChatTimings, 'queueMs' | 'loadMs' | 'retriedMs'>,
-): ChatTimings {
-  const [queue, load] = [timings.queueMs + queueMs, timings.loadMs + loadMs];
-  return { ...timings, queueMs: queue, loadMs: load, retriedMs };
+/** What all choices of a request have in common. */
+interface Preparation {
+  readonly template: string;
+  readonly dialect: Dialect;
+  readonly thinking: Thinking;
+  readonly prompt: FittingPrompt;
 }
 
-async function* runWithLease(
-  deps: ChatDeps,
-  request: ChatRequest,
-  { lease, signal }: { readonly lease: Lease; readonly signal: AbortSignal },
-): AsyncGenerator<ChatEvent, void, undefined> {
-  const { engine, entry } = lease;
-  const template = entry.settings.chatTemplate ?? engine.info.model.chatTemplate ?? CHATML;
-  const { messages, templateVariables: variables } = request;
-  const { renderer } = deps;
-  const { model } = engine.info;
-  checkBiases(request.sampling, model.vocabularySize);
-  const rendered = buildPrompt({ renderer, template, model, messages, variables, signal });
-  const text = await unlessGone(rendered, signal);
-  const prompt = await unlessGone(tokenize(engine, text), signal);
-  checkLength(prompt, engine.info.contextTokens);
-  const fingerprint = await fingerprintOf(engine, engineOptionsOf(deps.config, entry));
-  const recallMs = request.cachePrompt ? await recall(lease, prompt, signal) : 0;
-  throwIfGone(signal);
-  const completion = engine.start({
-    prompt,
-    maxTokens: maxTokensOf(deps.config, entry, request),
-    sampling: samplingOf(deps.config, entry, request.sampling),
-    cachePrompt: request.cachePrompt,
-  });
-  const unused = Object.keys(variables).filter((name) => !template.includes(name));
-  yield* generate(completion, {
-    start: { type: 'start', fingerprint, unused, altered: text.altered },
-    stops: stopList(entry.stop, request.stop),
-    lease,
-    recallMs,
-    signal,
-  });
-}
-
-/** Has a saved conversation brought back that the prompt begins with; gives the time it took, ms. */
-async function recall(lease: Lease, prompt: Int32Array, signal: AbortSignal): Promise<number> {
-  const begun = performance.now();
-  const tokens = await lease.recall(prompt, signal);
-  return tokens > 0 ? performance.now() - begun : 0;
-}
-
-interface Generation {
-  readonly start: ChatEvent;
-  readonly stops: readonly string[];
-  readonly lease: Lease;
-  readonly recallMs: number;
+interface Turn {
+  readonly lease: Pick<Lease, 'engine' | 'entry'>;
   readonly signal: AbortSignal;
 }
 
-/** Events of a running completion; when left early, the completion is cancelled and waited for. */
-async function* generate(
-  completion: EngineCompletion,
-  { start, stops, lease, recallMs, signal }: Generation,
-): AsyncGenerator<ChatEvent, void, undefined> {
-  const cancel = () => completion.cancel();
-  let ended = false;
-  signal.addEventListener('abort', cancel, { once: true });
-  try {
-    if (signal.aborted) cancel();
-    yield start;
-    const assembler = new TextAssembler(stops);
-    for await (const batch of completion) {
-      const text = assembler.push(batch);
-      // Before the text is handed on, so that the engine does not run ahead meanwhile.
-      if (assembler.stopped) completion.cancel(assembler.tokens);
-      if (text !== '') yield { type: 'text', text };
-      if (assembler.stopped) break;
-    }
-    const rest = assembler.end();
-    // An unfinished character at the very end can complete a stop string with its U+FFFD.
-    const stopped = assembler.stopped;
-    const result = await completion.result;
-    ended = true;
-    throwIfGone(signal);
-    if (rest !== '') yield { type: 'text', text: rest };
-    const { queuedMs: queueMs, loadMs } = lease;
-    yield endOf({ queueMs, loadMs, recallMs }, result, stopped ? assembler.tokens : null);
-  } finally {
-    signal.removeEventListener('abort', cancel);
-    if (!ended) {
-      cancel();
-      await settled(completion);
-    }
-  }
+/** The prompt of a request as it would be answered. Codes: as completeChat. */
+export async function prepareChat(
+  deps: Pick<ChatDeps, 'renderer' | 'config'>,
+  request: ChatRequest,
+  { lease: { engine, entry }, signal }: Turn,
+): Promise<Preparation> {
+  const { model } = engine.info;
+  const template = entry.settings.chatTemplate ?? model.chatTemplate ?? CHATML;
+  const dialect = dialectOf(template);
+  const { messages, templateVariables: variables, reasoningBudget } = request;
+  const { renderer } = deps;
+  const tools = request.toolChoice.kind === 'none' ? [] : request.tools;
+  // A model that is not to think does not, where the prompt would have had it begin.
+  const after = (rendered: string): string =>
+    reasoningBudget === 0 && dialect.thinkingAfter(rendered) === 'open'
+      ? dialect.endOfReasoning
+      : '';
+  const prompt = await fitPrompt(
+    { renderer, template, model, messages, tools, variables, signal },
+    { engine, truncates: request.truncates, answerTokens: request.maxTokens, after },
+  );
+  const rendered = prompt.text.segments.map(({ text }) => text).join('');
+  return { template, dialect, thinking: dialect.thinkingAfter(rendered), prompt };
 }
 
-/** The last event. `stoppedAt`: tokens up to the end of a stop string, null without one. */
-function endOf(
-  before: Pick<ChatTimings, 'queueMs' | 'loadMs' | 'recallMs'>,
-  result: CompletionResult,
-  stoppedAt: number | null,
-): ChatEvent {
-  if (result.reason === 'cancelled' && stoppedAt === null) {
-    // Nobody here asked for it: the server is ending its engines.
-    throw new HoshikageError('shutting_down');
+async function* answerAll(
+  deps: ChatDeps,
+  request: ChatRequest,
+  { lease, signal }: Turn & { readonly lease: Lease },
+): AsyncGenerator<ChatEvent, void, undefined> {
+  const { engine, entry } = lease;
+  checkBiases(request.sampling, engine.info.model.vocabularySize);
+  const prepared = await prepareChat(deps, request, { lease, signal });
+  const { template, dialect, thinking, prompt } = prepared;
+  const grammar = bindingOf(request, dialect, thinking);
+  const fingerprint = await fingerprintOf(engine, engineOptionsOf(deps.config, entry));
+  const recallMs = request.cachePrompt ? await recall(lease, prompt.tokens, signal) : 0;
+  throwIfGone(signal);
+  const unused = Object.keys(request.templateVariables).filter((name) => !template.includes(name));
+  const { truncatedTokens } = prompt;
+  yield { type: 'start', fingerprint, unused, altered: prompt.text.altered, truncatedTokens };
+
+  const base = samplingOf(deps.config, entry, request.sampling);
+  const tally = new Tally();
+  let reasoningTokens = 0;
+  for (let choice = 0; choice < request.choices; choice++) {
+    const seed = (base.seed + choice) % 2 ** 32;
+    const sampling: SamplingOptions = {
+      ...{ ...base, seed },
+      ...(grammar && { grammar }),
+      ...(request.topLogprobs !== undefined && { logprobs: request.topLogprobs }),
+    };
+    const tools = toolsFor(request);
+    const listener = dialect.listen({ tools, thinking });
+    const answer = new Answer(listener, { shortIds: wantsShortIds(template) });
+    const plan: ChoicePlan = {
+      prompt: prompt.tokens,
+      maxTokens: maxTokensOf(deps.config, entry, request.maxTokens),
+      sampling,
+      // Answers to one prompt share it, whatever the request says of others' prompts.
+      cachePrompt: request.cachePrompt || choice > 0,
+      stops: stopList(entry.stop, request.stop),
+      ...thinkingLimit(request, { dialect, answer, sampling }),
+    };
+    const end = yield* answerOne(plan, answer, { choice, lease, signal });
+    tally.add(end, { isShared: choice > 0 });
+    reasoningTokens += answer.reasoningTokens;
   }
+  yield tally.end(lease, { recallMs, reasoningTokens, truncatedTokens });
+}
+
+/** Ends reasoning that has used up its tokens, once. */
+function thinkingLimit(
+  request: ChatRequest,
+  {
+    dialect,
+    answer,
+    sampling,
+  }: {
+    readonly dialect: Dialect;
+    readonly answer: Answer;
+    readonly sampling: SamplingOptions;
+  },
+): Pick<ChoicePlan, 'interject'> {
+  const { reasoningBudget: budget } = request;
+  if (budget === undefined || dialect.endOfReasoning === '') return {};
+  let isOver = false;
   return {
-    type: 'end',
-    finishReason: stoppedAt !== null || result.reason === 'eog' ? 'stop' : 'length',
-    usage: {
-      promptTokens: result.promptTokens,
-      cachedTokens: result.cachedTokens,
-      completionTokens: stoppedAt ?? result.generatedTokens,
-    },
-    timings: {
-      ...before,
-      prefillMs: result.prefillMs,
-      generationMs: result.generationMs,
-      retriedMs: 0,
+    interject: () => {
+      if (isOver || !answer.isReasoning || answer.reasoningTokens < budget) return null;
+      isOver = true;
+      const { grammar: _, ...free } = sampling;
+      const grammar = bindingOf(request, dialect, 'none');
+      return { text: dialect.endOfReasoning, sampling: { ...free, ...(grammar && { grammar }) } };
     },
   };
 }
 
-/** Waits until the slot is free, so that the lease is not given back before; bounded. */
-async function settled(completion: EngineCompletion): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, SETTLE_LIMIT_MS);
-  });
-  const ended = completion.result.then(
-    () => {},
-    () => {},
-  );
-  try {
-    await Promise.race([ended, limit]);
-  } finally {
-    clearTimeout(timer);
+/** The events of one choice; gives how it ended. */
+async function* answerOne(
+  plan: ChoicePlan,
+  answer: Answer,
+  { choice, lease, signal }: Turn & { readonly choice: number },
+): AsyncGenerator<ChatEvent, ChoiceEnd, undefined> {
+  const { engine } = lease;
+  const toEvent = async (event: AnswerEvent): Promise<ChatEvent> => {
+    if (event.type !== 'content') return { ...event, choice };
+    const isAsked = plan.sampling.logprobs !== undefined;
+    const logprobs = isAsked ? await logprobsOf(engine, event.tokens, signal) : null;
+    return { type: 'content', choice, text: event.text, logprobs };
+  };
+  for await (const news of runChoice(engine, plan, signal)) {
+    const events = 'spoken' in news ? answer.take(news.spoken) : answer.end();
+    for (const event of events) yield await toEvent(event);
+    if (!('end' in news)) continue;
+    const { end } = news;
+    const finishReason =
+      end.finishReason === 'stop' && answer.hasCalls ? 'tool_calls' : end.finishReason;
+    yield { type: 'finish', choice, finishReason };
+    return end;
   }
-}
-
-function tokenize(engine: Engine, text: PromptText): Promise<Int32Array> {
-  const { addSpecial } = text;
-  return tokensWithin(engine, text.segments, { addSpecial, limit: engine.info.contextTokens });
-}
-
-/** A prompt must leave room for one token at least. */
-function checkLength(prompt: Int32Array, contextTokens: number): void {
-  if (prompt.length < contextTokens) return;
-  throw new HoshikageError('context_length_exceeded', {
-    n_prompt_tokens: prompt.length,
-    n_ctx: contextTokens,
-    param: 'messages',
-  });
+  // runChoice ends by an end or by throwing.
+  throw new HoshikageError('internal_error');
 }

@@ -3,6 +3,9 @@
  * makes and chat/complete takes. Types only.
  */
 
+import type { Tool } from '../dialect/dialect.js';
+import type { SamplingRequest } from '../generate/sampling.js';
+
 /** Who speaks. */
 export type Role = 'system' | 'developer' | 'user' | 'assistant' | 'tool';
 
@@ -23,31 +26,38 @@ export interface ChatMessage {
   readonly tool_call_id?: string;
 }
 
-/** What a request sets of the sampling; what is absent comes from the registry entry or the settings. */
-export interface SamplingRequest {
-  readonly temperature?: number;
-  readonly topP?: number;
-  readonly topK?: number;
-  readonly minP?: number;
-  readonly seed?: number;
-  readonly repeatPenalty?: number;
-  readonly repeatLastN?: number;
-  readonly dryMultiplier?: number;
-  readonly dryBase?: number;
-  readonly dryAllowedLength?: number;
-  readonly dryPenaltyLastN?: number;
-  readonly drySequenceBreakers?: readonly string[];
-  readonly presencePenalty?: number;
-  readonly frequencyPenalty?: number;
-  readonly logitBias?: readonly (readonly [token: number, bias: number])[];
-  readonly ignoreEos?: boolean;
-}
+/** What the answer itself must be, apart from reasoning and calls. */
+export type AnswerForm =
+  | { readonly kind: 'json_object' }
+  /** `schema` is a JSON Schema, as it was sent. */
+  | { readonly kind: 'json_schema'; readonly schema: unknown }
+  /** GBNF with the start symbol `root`. */
+  | { readonly kind: 'grammar'; readonly text: string };
+
+/** Whether an answer may or must call tools; `name`: this very one. */
+export type ToolChoice =
+  | { readonly kind: 'none' | 'auto' | 'required' }
+  | { readonly kind: 'named'; readonly name: string };
 
 /** A checked chat request: every number in its range. */
 export interface ChatRequest {
   readonly model: string;
   readonly messages: readonly ChatMessage[];
   readonly sampling: SamplingRequest;
+  /** How many answers; each has a seed of its own, and the prompt is computed once. */
+  readonly choices: number;
+  /** Log-probabilities of this many likeliest tokens beside the chosen one's; absent = none. */
+  readonly topLogprobs?: number;
+  readonly tools: readonly Tool[];
+  readonly toolChoice: ToolChoice;
+  /** More than one call in an answer. */
+  readonly parallelToolCalls: boolean;
+  /** Absent = text of any form. */
+  readonly form?: AnswerForm;
+  /** Tokens the model may think in; absent = no limit. */
+  readonly reasoningBudget?: number;
+  /** Leave out the oldest turns where the prompt is too long. */
+  readonly truncates: boolean;
   /** Tokens to generate at most. */
   readonly maxTokens?: number;
   readonly stop: readonly string[];

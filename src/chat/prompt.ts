@@ -9,8 +9,10 @@
  * that it does not come out alike, a zero-width space breaks up the occurrences instead.
  */
 import { randomBytes } from 'node:crypto';
+import type { Tool } from '../dialect/dialect.js';
 import type { ModelFacts, TextSegment } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
+import { argumentsFormOf, type TemplateConversation, toTemplate } from './conversation.js';
 import { limitsFor } from './jinja.js';
 import type { ChatMessage } from './message.js';
 import type { TemplateRenderer } from './template.js';
@@ -25,6 +27,7 @@ export interface PromptRequest {
   readonly template: string;
   readonly model: Pick<ModelFacts, 'bosText' | 'eosText' | 'controlTexts'>;
   readonly messages: readonly ChatMessage[];
+  readonly tools?: readonly Tool[];
   readonly variables: Readonly<Record<string, unknown>>;
   readonly signal: AbortSignal;
 }
@@ -40,24 +43,52 @@ export interface PromptText {
 
 /** Renders a conversation up to the assistant's turn. Codes: template_failed, cancelled, closed. */
 export async function buildPrompt(request: PromptRequest): Promise<PromptText> {
-  const messages = toTemplateMessages(request.messages, request.template);
-  const control = controlPattern(request.model.controlTexts);
-  const plain = await renderMessages(request, messages);
+  const { conversation, plain } = await renderPlain(request);
   if (plain === '') throw new HoshikageError('template_failed', { reason: 'it gave no text' });
-  if (control === null || !someText(messages, (text) => text.search(control) >= 0)) {
+  const control = controlPattern(request.model.controlTexts);
+  if (control === null || !someText(conversation, (text) => text.search(control) >= 0)) {
     return toPrompt(request, [{ text: plain, special: true }], false);
   }
-  const kept = await renderMarked(request, messages, { control, plain });
+  const kept = await renderMarked(request, conversation, { control, plain });
   if (kept) return toPrompt(request, kept, false);
-  const broken = mapTexts(messages, (text) => text.replace(control, breakUp));
-  const text = await renderMessages(request, broken);
+  const broken = mapTexts(conversation, (text) => text.replace(control, breakUp));
+  const text = await renderConversation(request, broken);
   return toPrompt(request, [{ text, special: true }], true);
 }
 
-/** How deep the arguments of a tool call may be nested. */
+/** How deep the arguments of a tool call, or a tool's schema, may be nested. */
 const MAX_DEPTH = 100;
 
-type TemplateMessage = Readonly<Record<string, unknown>>;
+/** The render, and what it is of: where the template cannot take a call's arguments in one form, in the other. */
+async function renderPlain(
+  request: PromptRequest,
+): Promise<{ readonly conversation: TemplateConversation; readonly plain: string }> {
+  const { messages, tools = [], template } = request;
+  const wanted = argumentsFormOf(template);
+  const hasCalls = messages.some(({ tool_calls: calls }) => calls && calls.length > 0);
+  const forms = wanted === 'object' ? (['object', 'text'] as const) : (['text', 'object'] as const);
+  for (const form of hasCalls ? forms : [wanted]) {
+    const conversation = toTemplate({ messages, tools }, template, form);
+    const plain = await unlessFailed(renderConversation(request, conversation), {
+      isLast: !hasCalls || form !== wanted,
+    });
+    if (plain !== null) return { conversation, plain };
+  }
+  throw new HoshikageError('internal_error');
+}
+
+/** Null where the template refused, unless that was the last try. */
+async function unlessFailed(
+  rendering: Promise<string>,
+  { isLast }: { readonly isLast: boolean },
+): Promise<string | null> {
+  try {
+    return await rendering;
+  } catch (error) {
+    if (!isLast && error instanceof HoshikageError && error.code === 'template_failed') return null;
+    throw error;
+  }
+}
 
 function toPrompt(
   { model }: PromptRequest,
@@ -73,16 +104,13 @@ function toPrompt(
 /** The segments of a render with marks, or null where it differs from the plain one. */
 async function renderMarked(
   request: PromptRequest,
-  messages: readonly TemplateMessage[],
+  conversation: TemplateConversation,
   { control, plain }: { readonly control: RegExp; readonly plain: string },
 ): Promise<readonly TextSegment[] | null> {
   const secret = randomBytes(16).toString('hex');
   const [open, close] = [`x${secret}a`, `x${secret}z`];
-  const marked = mapTexts(messages, (text) => text.replace(control, `${open}$&${close}`));
-  const text = await renderMessages(request, marked).catch((error: unknown) => {
-    if (error instanceof HoshikageError && error.code === 'template_failed') return null;
-    throw error;
-  });
+  const marked = mapTexts(conversation, (text) => text.replace(control, `${open}$&${close}`));
+  const text = await unlessFailed(renderConversation(request, marked), { isLast: false });
   const bare = (part: string) => part.replaceAll(open, '').replaceAll(close, '');
   if (text === null || bare(text) !== plain) return null;
   // Only a text that still stands between its two marks is one from a message; split() puts those,
@@ -93,14 +121,14 @@ async function renderMarked(
     .filter((segment) => segment.text !== '');
 }
 
-async function renderMessages(
+async function renderConversation(
   { renderer, template, model, messages: original, variables, signal }: PromptRequest,
-  messages: readonly TemplateMessage[],
+  { messages, tools }: TemplateConversation,
 ): Promise<string> {
-  const own = { bos_token: model.bosText, eos_token: model.eosText, tools: null, documents: null };
+  const own = { bos_token: model.bosText, eos_token: model.eosText, tools, documents: null };
   const all = { ...variables, ...own, messages, add_generation_prompt: true };
   let characters = 0;
-  someText(messages, (text) => {
+  someText({ messages, tools }, (text) => {
     characters += text.length;
     return false;
   });
@@ -108,40 +136,11 @@ async function renderMessages(
   return renderer.render(template, all, { limits, signal });
 }
 
-/**
- * Messages as templates know them: `developer` is `system` where the template has no word for it,
- * and a call's arguments are the object that their JSON text says.
- */
-function toTemplateMessages(
-  messages: readonly ChatMessage[],
-  template: string,
-): readonly TemplateMessage[] {
-  const knowsDeveloper = template.includes('developer');
-  return messages.map(({ role, tool_calls: calls, ...rest }) => ({
-    role: role === 'developer' && !knowsDeveloper ? 'system' : role,
-    ...rest,
-    ...(calls ? { tool_calls: calls.map(withParsedArguments) } : {}),
-  }));
-}
-
-function withParsedArguments(call: NonNullable<ChatMessage['tool_calls']>[number]): unknown {
-  return { ...call, function: { ...call.function, arguments: parsed(call.function.arguments) } };
-}
-
-function parsed(json: string): unknown {
-  try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === 'object' && value !== null ? value : json;
-  } catch {
-    return json;
-  }
-}
-
-/** Every text of the messages but the role, which is one of ours. */
+/** Every text of messages and tools but the roles, which are ours. */
 function mapTexts(
-  messages: readonly TemplateMessage[],
+  { messages, tools }: TemplateConversation,
   change: (text: string) => string,
-): readonly TemplateMessage[] {
+): TemplateConversation {
   const map = (value: unknown, depth: number): unknown => {
     if (typeof value === 'string') return change(value);
     if (typeof value !== 'object' || value === null) return value;
@@ -152,15 +151,17 @@ function mapTexts(
     const rows = Object.entries(value).map(([key, one]) => [change(key), map(one, depth + 1)]);
     return Object.fromEntries(rows);
   };
-  return messages.map(({ role, ...message }) => ({
-    role,
-    ...Object.fromEntries(Object.entries(message).map(([key, value]) => [key, map(value, 0)])),
-  }));
+  const members = (record: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, 0)]));
+  return {
+    messages: messages.map(({ role, ...message }) => ({ role, ...members(message) })),
+    tools: tools && tools.map(members),
+  };
 }
 
-function someText(messages: readonly TemplateMessage[], test: (text: string) => boolean): boolean {
+function someText(conversation: TemplateConversation, test: (text: string) => boolean): boolean {
   let found = false;
-  mapTexts(messages, (text) => {
+  mapTexts(conversation, (text) => {
     found ||= test(text);
     return text;
   });

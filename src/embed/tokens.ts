@@ -2,7 +2,7 @@
  * Texts to tokens and back. Runs in the server, one call per request. It must never hand a token to an
  * engine that its vocabulary has not.
  */
-import type { Engine } from '../engine/engine.js';
+import { piecesOf } from '../engine/pieces.js';
 import { HoshikageError } from '../errors.js';
 import { throwIfGone, unlessGone } from '../resources/gone.js';
 import { type EmbedDeps, type EmbedRun, withModel } from './with-model.js';
@@ -24,9 +24,6 @@ export interface Tokenized {
   readonly pieces: ReadonlyMap<number, Uint8Array> | null;
 }
 
-/** Calls to an engine that are under way at once for one request. */
-const GROUP = 64;
-
 /** The tokens of a text. Codes: those of withModel. */
 export function tokenize(
   deps: EmbedDeps,
@@ -37,7 +34,12 @@ export function tokenize(
   return withModel(deps, { model: request.model, run }, async (engine) => {
     const { text, special, addSpecial } = request;
     const tokens = await unlessGone(engine.tokenize([{ text, special }], addSpecial), signal);
-    const pieces = request.withPieces ? await piecesOf(engine, tokens, signal) : null;
+    const pieces = request.withPieces
+      ? await unlessGone(
+          piecesOf(engine, tokens, () => throwIfGone(signal)),
+          signal,
+        )
+      : null;
     return { tokens, pieces };
   });
 }
@@ -64,24 +66,4 @@ export function checkTokens(tokens: Int32Array, vocabularySize: number, param: s
     reason: `the vocabulary has ${vocabularySize} tokens`,
     reason_ja: `語彙は ${vocabularySize} トークンです`,
   });
-}
-
-/** The bytes of every token that occurs; one call per different token, since an engine joins what it is given. */
-async function piecesOf(
-  engine: Engine,
-  tokens: Int32Array,
-  signal: AbortSignal,
-): Promise<ReadonlyMap<number, Uint8Array>> {
-  const bytes = new Map<number, Uint8Array>();
-  const different = [...new Set(tokens)];
-  for (let from = 0; from < different.length; from += GROUP) {
-    throwIfGone(signal);
-    const group = different.slice(from, from + GROUP);
-    const pieces = await unlessGone(
-      Promise.all(group.map((token) => engine.detokenize(Int32Array.of(token)))),
-      signal,
-    );
-    for (const [index, piece] of pieces.entries()) bytes.set(group[index] ?? -1, piece);
-  }
-  return bytes;
 }

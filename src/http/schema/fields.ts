@@ -18,21 +18,24 @@ const only =
 const emptyList: FieldRule = (value) => Array.isArray(value) && value.length === 0;
 const textOnly: FieldRule = (value) =>
   Array.isArray(value) && value.every((kind) => kind === 'text');
-const textFormat: FieldRule = (value) => isRecord(value) && value.type === 'text';
 const never: FieldRule = () => false;
 
-/** POST /v1/chat/completions. null is neutral everywhere: it asks for the default. */
-export const CHAT_FIELDS: Readonly<Record<string, FieldRule>> = {
-  model: 'honoured',
-  messages: 'honoured',
-  stream: 'honoured',
-  stream_options: 'honoured',
-  max_tokens: 'honoured',
-  max_completion_tokens: 'honoured',
+/** How tokens are chosen and where an answer ends: alike in every body that asks for an answer. */
+export const SAMPLING_FIELDS = {
   temperature: 'honoured',
   top_p: 'honoured',
   top_k: 'honoured',
   min_p: 'honoured',
+  typical_p: 'honoured',
+  top_n_sigma: 'honoured',
+  xtc_probability: 'honoured',
+  xtc_threshold: 'honoured',
+  mirostat: 'honoured',
+  mirostat_tau: 'honoured',
+  mirostat_eta: 'honoured',
+  dynatemp_range: 'honoured',
+  dynatemp_exponent: 'honoured',
+  samplers: 'honoured',
   seed: 'honoured',
   stop: 'honoured',
   presence_penalty: 'honoured',
@@ -47,30 +50,10 @@ export const CHAT_FIELDS: Readonly<Record<string, FieldRule>> = {
   logit_bias: 'honoured',
   ignore_eos: 'honoured',
   cache_prompt: 'honoured',
-  reasoning_effort: 'honoured',
-  chat_template_kwargs: 'honoured',
-  keep_alive: 'honoured',
+} as const satisfies Readonly<Record<string, FieldRule>>;
 
-  n: only(1),
-  logprobs: only(false),
-  top_logprobs: only(0),
-  typical_p: only(1),
-  xtc_probability: only(0),
-  response_format: textFormat,
-  grammar: only(''),
-  tools: emptyList,
-  tool_choice: only('none', 'auto'),
-  functions: emptyList,
-  function_call: only('none', 'auto'),
-  audio: never,
-  modalities: textOnly,
-  web_search_options: never,
-  verbosity: only('medium'),
-
-  // Without effect while what they belong to is off, which their rows above see to.
-  xtc_threshold: 'ignored',
-  parallel_tool_calls: 'ignored',
-  // For the service OpenAI runs; nothing here corresponds to them.
+/** For the service OpenAI runs; nothing here corresponds to them. */
+export const SERVICE_FIELDS = {
   store: 'ignored',
   metadata: 'ignored',
   user: 'ignored',
@@ -78,6 +61,40 @@ export const CHAT_FIELDS: Readonly<Record<string, FieldRule>> = {
   prompt_cache_key: 'ignored',
   prompt_cache_retention: 'ignored',
   safety_identifier: 'ignored',
+} as const satisfies Readonly<Record<string, FieldRule>>;
+
+/** POST /v1/chat/completions. null is neutral everywhere: it asks for the default. */
+export const CHAT_FIELDS: Readonly<Record<string, FieldRule>> = {
+  model: 'honoured',
+  messages: 'honoured',
+  stream: 'honoured',
+  stream_options: 'honoured',
+  max_tokens: 'honoured',
+  max_completion_tokens: 'honoured',
+  n: 'honoured',
+  logprobs: 'honoured',
+  top_logprobs: 'honoured',
+  response_format: 'honoured',
+  grammar: 'honoured',
+  tools: 'honoured',
+  tool_choice: 'honoured',
+  parallel_tool_calls: 'honoured',
+  reasoning_effort: 'honoured',
+  reasoning_budget: 'honoured',
+  chat_template_kwargs: 'honoured',
+  truncation: 'honoured',
+  keep_alive: 'honoured',
+  ...SAMPLING_FIELDS,
+
+  functions: emptyList,
+  function_call: only('none', 'auto'),
+  audio: never,
+  modalities: textOnly,
+  web_search_options: never,
+  verbosity: only('medium'),
+
+  ...SERVICE_FIELDS,
+  // A hint that may make an answer faster, and never another one.
   prediction: 'ignored',
 };
 
@@ -97,6 +114,28 @@ export const MESSAGE_FIELDS: Readonly<Record<string, FieldRule>> = {
   function_call: never,
   refusal: 'ignored',
   annotations: 'ignored',
+};
+export const TOOL_FIELDS: Readonly<Record<string, FieldRule>> = {
+  type: 'honoured',
+  function: 'honoured',
+};
+/** `function` of a tool that is offered. */
+export const OFFERED_FUNCTION_FIELDS: Readonly<Record<string, FieldRule>> = {
+  name: 'honoured',
+  description: 'honoured',
+  parameters: 'honoured',
+  strict: 'honoured',
+};
+export const RESPONSE_FORMAT_FIELDS: Readonly<Record<string, FieldRule>> = {
+  type: 'honoured',
+  json_schema: 'honoured',
+};
+/** `strict` changes nothing: every schema is obeyed. */
+export const JSON_SCHEMA_FIELDS: Readonly<Record<string, FieldRule>> = {
+  name: 'honoured',
+  description: 'ignored',
+  schema: 'honoured',
+  strict: 'honoured',
 };
 export const CONTENT_PART_FIELDS: Readonly<Record<string, FieldRule>> = {
   type: 'honoured',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { DEFAULT_STOPS, stopList, TextAssembler } from '../../src/chat/text.js';
+import { DEFAULT_STOPS, stopList, TextAssembler, visibleText } from '../../src/generate/text.js';
 import { batchOf, type Piece } from '../helpers/fake-engine.js';
 
 /** All deltas of some pieces, one push each, and where it stopped. */
@@ -10,9 +10,9 @@ function run(stops: readonly string[], pieces: readonly Piece[]) {
   const deltas: string[] = [];
   for (const piece of pieces) {
     if (text.stopped) break;
-    deltas.push(text.push(batchOf([piece])));
+    deltas.push(visibleText(text.push(batchOf([piece])).runs));
   }
-  deltas.push(text.end());
+  deltas.push(visibleText(text.end()));
   return { deltas, joined: deltas.join(''), stopped: text.stopped, tokens: text.tokens };
 }
 

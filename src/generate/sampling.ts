@@ -3,10 +3,9 @@
  * settings'. Runs in the server; pure but for the seed of a request that names none.
  */
 import { randomInt } from 'node:crypto';
-import type { SamplingOptions } from '../engine/engine.js';
+import type { SamplerName, SamplingOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { ModelEntry } from '../models/registry.js';
-import type { ChatRequest, SamplingRequest } from './message.js';
 
 /** The settings that a request may leave unsaid; a Config has them all. */
 export interface SamplingSettings {
@@ -18,6 +17,36 @@ export interface SamplingSettings {
   readonly repeatLastN: number;
   /** 0 = no limit but the context. */
   readonly maxTokens: number;
+}
+
+/** What a request sets of the sampling; what is absent comes from the registry entry or the settings. */
+export interface SamplingRequest {
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly minP?: number;
+  readonly typicalP?: number;
+  readonly topNSigma?: number;
+  readonly seed?: number;
+  readonly repeatPenalty?: number;
+  readonly repeatLastN?: number;
+  readonly dryMultiplier?: number;
+  readonly dryBase?: number;
+  readonly dryAllowedLength?: number;
+  readonly dryPenaltyLastN?: number;
+  readonly drySequenceBreakers?: readonly string[];
+  readonly xtcProbability?: number;
+  readonly xtcThreshold?: number;
+  readonly mirostat?: 0 | 2;
+  readonly mirostatTau?: number;
+  readonly mirostatEta?: number;
+  readonly dynatempRange?: number;
+  readonly dynatempExponent?: number;
+  readonly samplers?: readonly SamplerName[];
+  readonly presencePenalty?: number;
+  readonly frequencyPenalty?: number;
+  readonly logitBias?: readonly (readonly [token: number, bias: number])[];
+  readonly ignoreEos?: boolean;
 }
 
 /** The schema knows no vocabulary, and native code must not be the first to look. Code: invalid_value. */
@@ -35,9 +64,9 @@ export function checkBiases({ logitBias = [] }: SamplingRequest, vocabularySize:
 export function maxTokensOf(
   config: SamplingSettings,
   entry: ModelEntry,
-  request: ChatRequest,
+  asked: number | undefined,
 ): number {
-  const limit = request.maxTokens ?? entry.settings.maxTokens ?? config.maxTokens;
+  const limit = asked ?? entry.settings.maxTokens ?? config.maxTokens;
   return limit > 0 ? limit : -1;
 }
 
@@ -58,6 +87,7 @@ export function samplingOf(
     presencePenalty: request.presencePenalty ?? 0,
     frequencyPenalty: request.frequencyPenalty ?? 0,
     ...dryOf(request),
+    ...rareOf(request),
     logitBias: request.logitBias ?? [],
     ignoreEos: request.ignoreEos ?? false,
   };
@@ -65,16 +95,34 @@ export function samplingOf(
 
 /** Only what was asked for: the engine has the defaults, and all of it is off without a multiplier. */
 function dryOf(request: SamplingRequest): Partial<SamplingOptions> {
-  const { dryMultiplier, dryBase, dryAllowedLength, dryPenaltyLastN, drySequenceBreakers } =
-    request;
-  if (!dryMultiplier) return {};
-  return {
-    dryMultiplier,
-    ...(dryBase !== undefined && { dryBase }),
-    ...(dryAllowedLength !== undefined && { dryAllowedLength }),
-    ...(dryPenaltyLastN !== undefined && { dryPenaltyLastN }),
-    ...(drySequenceBreakers !== undefined && { drySequenceBreakers }),
-  };
+  if (!request.dryMultiplier) return {};
+  return given(request, [
+    'dryMultiplier',
+    'dryBase',
+    'dryAllowedLength',
+    'dryPenaltyLastN',
+    'drySequenceBreakers',
+  ]);
+}
+
+/** What no setting knows: off, in the engine, unless it was asked for. */
+function rareOf(request: SamplingRequest): Partial<SamplingOptions> {
+  return given(request, [
+    ...(['typicalP', 'topNSigma', 'xtcProbability', 'xtcThreshold'] as const),
+    ...(['mirostat', 'mirostatTau', 'mirostatEta'] as const),
+    ...(['dynatempRange', 'dynatempExponent', 'samplers'] as const),
+  ]);
+}
+
+function given<K extends keyof SamplingRequest>(
+  request: SamplingRequest,
+  names: readonly K[],
+): Partial<Pick<SamplingRequest, K>> {
+  const rows = names.flatMap((name) =>
+    request[name] === undefined ? [] : [[name, request[name]] as const],
+  );
+  // Only names of the request with their own values.
+  return Object.fromEntries(rows) as Partial<Pick<SamplingRequest, K>>;
 }
 
 /** The lower 32 bits: clients may send any safe integer, also a negative one. */

@@ -1,0 +1,82 @@
+/**
+ * What an answer is bound to: the form that was asked for, and calls of tools that can be read, with
+ * reasoning left free before them. Runs in the server. A request that cannot be bound is refused; it
+ * must never be answered unbound.
+ */
+import type { Dialect, Thinking, Tool } from '../dialect/dialect.js';
+import { HoshikageError } from '../errors.js';
+import { GrammarCache } from '../grammar/cache.js';
+import { choice, type Expression, RuleSet } from '../grammar/expression.js';
+import { parseGbnf } from '../grammar/gbnf.js';
+import { compileProgram } from '../grammar/program.js';
+import { jsonObject, schemaExpression } from '../grammar/schema.js';
+import type { AnswerForm, ChatRequest } from './message.js';
+
+const cache = new GrammarCache();
+
+/** The tools that an answer may call. */
+export function toolsFor({ tools, toolChoice }: ChatRequest): readonly Tool[] {
+  if (toolChoice.kind === 'none') return [];
+  if (toolChoice.kind !== 'named') return tools;
+  return tools.filter(({ name }) => name === toolChoice.name);
+}
+
+/**
+ * The program for a whole answer, or undefined where it is free. Codes: grammar_invalid,
+ * schema_unsupported, both with `param`.
+ */
+export function bindingOf(
+  request: ChatRequest,
+  dialect: Dialect,
+  thinking: Thinking,
+): Int32Array | undefined {
+  const { form, toolChoice, parallelToolCalls: parallel } = request;
+  const tools = toolsFor(request);
+  if (!form && tools.length === 0) return undefined;
+  const isForced = toolChoice.kind === 'required' || toolChoice.kind === 'named';
+  const key = JSON.stringify([dialect.name, thinking, form, tools, isForced, parallel]);
+  return cache.of(key, () => {
+    const rules = new RuleSet();
+    const calls = (callChoice: 'auto' | 'required'): Expression =>
+      namingParam('tools', () =>
+        dialect.bindCalls(rules, { tools, choice: callChoice, parallel, thinking }),
+      );
+    const answer = (): Expression => {
+      const bound = form && namingParam(paramOf(form), () => formExpression(form, rules));
+      return dialect.bindAnswer(bound ?? { kind: 'free', texts: [] }, thinking);
+    };
+    let root: Expression;
+    if (tools.length === 0) root = answer();
+    else if (isForced) root = calls('required');
+    else root = form ? choice(answer(), calls('required')) : calls('auto');
+    return namingParam(form ? paramOf(form) : 'tools', () => compileProgram(root, rules));
+  });
+}
+
+function formExpression(form: AnswerForm, rules: RuleSet): Expression {
+  if (form.kind === 'json_object') return jsonObject(rules);
+  if (form.kind === 'json_schema') return schemaExpression(form.schema, rules);
+  const { root, rules: parsed } = parseGbnf(form.text);
+  for (const [name, expression] of parsed) rules.add(name, () => expression);
+  return root;
+}
+
+const PARAMS = {
+  json_object: 'response_format',
+  json_schema: 'response_format.json_schema.schema',
+  grammar: 'grammar',
+} as const;
+
+function paramOf({ kind }: AnswerForm): string {
+  return PARAMS[kind];
+}
+
+/** The same error with the field that it is about. */
+function namingParam<T>(param: string, make: () => T): T {
+  try {
+    return make();
+  } catch (thrown) {
+    if (!(thrown instanceof HoshikageError)) throw thrown;
+    throw new HoshikageError(thrown.code, { param, ...thrown.details }, { cause: thrown });
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * One answer to a prompt: a completion of the engine as text, or several one after the other where
+ * somebody puts words in between. Server's main thread, one call per choice, on a lease that the
+ * caller holds. It must leave no completion running when it is left early.
+ */
+import {
+  type CompletionResult,
+  type Engine,
+  type EngineCompletion,
+  type SamplingOptions,
+  TOKEN_EOG,
+  type TokenBatch,
+} from '../engine/engine.js';
+import { HoshikageError } from '../errors.js';
+import { throwIfGone, unlessGone } from '../resources/gone.js';
+import { type Spoken, TextAssembler } from './text.js';
+
+/** What to answer, and how. */
+export interface ChoicePlan {
+  readonly prompt: Int32Array;
+  /** Tokens to generate at most; -1 = until the context is full. */
+  readonly maxTokens: number;
+  readonly sampling: SamplingOptions;
+  readonly cachePrompt: boolean;
+  readonly stops: readonly string[];
+  /** Asked after every token, which its text has reached the reader of: words to put in between. */
+  readonly interject?: () => Interjection | null;
+}
+
+/** Words that the model is made to have said, and how it goes on behind them. */
+export interface Interjection {
+  readonly text: string;
+  readonly sampling: SamplingOptions;
+}
+
+/** How a choice ended; tokens and ms. */
+export interface ChoiceEnd {
+  readonly finishReason: 'stop' | 'length';
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  readonly prefillMs: number;
+  readonly generationMs: number;
+}
+
+/** What a choice tells: words any number of times, then how it ended. */
+export type ChoiceNews = { readonly spoken: Spoken } | { readonly end: ChoiceEnd };
+
+/** An engine that does not let go of a slot for this long after a cancel is not waited for. */
+const SETTLE_LIMIT_MS = 30_000;
+
+/**
+ * Runs one choice; a signal that aborts ends it within a step. Codes: grammar_invalid, decode_failed,
+ * shutting_down, engine_crashed, engine_hung, engine_out_of_memory, cancelled.
+ */
+export async function* runChoice(
+  engine: Pick<Engine, 'start' | 'tokenize' | 'info'>,
+  plan: ChoicePlan,
+  signal: AbortSignal,
+): AsyncGenerator<ChoiceNews, void, undefined> {
+  const assembler = new TextAssembler(plan.stops);
+  let { prompt, maxTokens, sampling, cachePrompt } = plan;
+  let before: ChoiceEnd | null = null;
+  for (;;) {
+    throwIfGone(signal);
+    const completion = engine.start({ prompt, maxTokens, sampling, cachePrompt });
+    const leg = yield* runLeg(completion, { plan, assembler, signal });
+    const end = sum(before, leg);
+    if (!leg.interjection) {
+      yield { end };
+      return;
+    }
+    const said = await unlessGone(
+      engine.tokenize([{ text: leg.interjection.text, special: true }], false),
+      signal,
+    );
+    yield { spoken: { runs: assembler.interject(leg.interjection.text), tokens: [] } };
+    before = { ...end, completionTokens: end.completionTokens + said.length };
+    prompt = joined(prompt, leg.generated, said);
+    ({ sampling } = leg.interjection);
+    cachePrompt = true;
+    if (maxTokens > 0) maxTokens -= leg.generated.length + said.length;
+    const isFull = maxTokens === 0 || maxTokens < -1 || prompt.length >= engine.info.contextTokens;
+    if (!isFull) continue;
+    yield { spoken: { runs: assembler.end(), tokens: [] } };
+    yield { end: { ...before, finishReason: 'length' } };
+    return;
+  }
+}
+
+/** How one completion ended. `interjection`: it was broken off for these words. */
+interface Leg extends ChoiceEnd {
+  readonly interjection: Interjection | null;
+  /** The tokens that count; kept only where words may be put in between. */
+  readonly generated: Int32Array;
+}
+
+interface LegInput {
+  readonly plan: ChoicePlan;
+  readonly assembler: TextAssembler;
+  readonly signal: AbortSignal;
+}
+
+async function* runLeg(
+  completion: EngineCompletion,
+  { plan: { interject }, assembler, signal }: LegInput,
+): AsyncGenerator<ChoiceNews, Leg, undefined> {
+  const cancel = () => completion.cancel();
+  const atStart = assembler.tokens;
+  const generated: number[] = [];
+  let interjection: Interjection | null = null;
+  let ended = false;
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    if (signal.aborted) cancel();
+    reading: for await (const batch of completion) {
+      for (const part of interject ? oneByOne(batch) : [batch]) {
+        const spoken = assembler.push(part);
+        // Before the text is handed on, so that the engine does not run ahead meanwhile.
+        if (assembler.stopped) completion.cancel(assembler.tokens - atStart);
+        if (interject) generated.push(...part.tokens);
+        if (spoken.runs.length > 0 || spoken.tokens.length > 0) yield { spoken };
+        if (assembler.stopped) break reading;
+        // Behind the end there is nothing to put words in between.
+        interjection = isEog(part) ? null : (interject?.() ?? null);
+        if (!interjection) continue;
+        completion.cancel(generated.length);
+        break reading;
+      }
+    }
+    const rest = interjection ? [] : assembler.end();
+    // An unfinished character at the very end can complete a stop string with its U+FFFD.
+    const stopped = assembler.stopped;
+    const result = await completion.result;
+    ended = true;
+    throwIfGone(signal);
+    if (rest.length > 0) yield { spoken: { runs: rest, tokens: [] } };
+    const counted = stopped || interjection ? assembler.tokens - atStart : result.generatedTokens;
+    return {
+      ...endOf(result, stopped || interjection !== null, counted),
+      interjection,
+      generated: Int32Array.from(generated),
+    };
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    if (!ended) {
+      cancel();
+      await settled(completion);
+    }
+  }
+}
+
+const isEog = ({ flags }: TokenBatch): boolean => ((flags.at(-1) ?? 0) & TOKEN_EOG) !== 0;
+
+/** A batch in parts of one token. */
+function* oneByOne(batch: TokenBatch): Generator<TokenBatch> {
+  const { tokens, bytes, ends, flags, logprobs } = batch;
+  for (let index = 0; index < tokens.length; index++) {
+    const start = index === 0 ? 0 : (ends[index - 1] ?? 0);
+    const end = ends[index] ?? start;
+    yield {
+      tokens: tokens.subarray(index, index + 1),
+      bytes: bytes.subarray(start, end),
+      ends: Int32Array.of(end - start),
+      flags: flags.subarray(index, index + 1),
+      ...(logprobs && { logprobs: logprobs.slice(index, index + 1) }),
+    };
+  }
+}
+
+/** `broken`: we ended it ourselves, for a stop string or an interjection. */
+function endOf(result: CompletionResult, broken: boolean, completionTokens: number): ChoiceEnd {
+  if (result.reason === 'cancelled' && !broken) {
+    // Nobody here asked for it: the server is ending its engines.
+    throw new HoshikageError('shutting_down');
+  }
+  const { promptTokens, cachedTokens, prefillMs, generationMs } = result;
+  return {
+    finishReason: broken || result.reason === 'eog' ? 'stop' : 'length',
+    ...{ promptTokens, cachedTokens, completionTokens, prefillMs, generationMs },
+  };
+}
+
+/** A choice so far: the prompt is that of its first leg. */
+function sum(before: ChoiceEnd | null, leg: ChoiceEnd): ChoiceEnd {
+  const { finishReason, promptTokens, cachedTokens } = leg;
+  if (!before) {
+    const { completionTokens, prefillMs, generationMs } = leg;
+    return { finishReason, promptTokens, cachedTokens, completionTokens, prefillMs, generationMs };
+  }
+  return {
+    ...before,
+    finishReason,
+    completionTokens: before.completionTokens + leg.completionTokens,
+    prefillMs: before.prefillMs + leg.prefillMs,
+    generationMs: before.generationMs + leg.generationMs,
+  };
+}
+
+function joined(...parts: readonly Int32Array[]): Int32Array {
+  const all = new Int32Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Waits until the slot is free, so that the lease is not given back before; bounded. */
+async function settled(completion: EngineCompletion): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, SETTLE_LIMIT_MS);
+  });
+  const ended = completion.result.then(
+    () => {},
+    () => {},
+  );
+  try {
+    await Promise.race([ended, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * What happens in every generation, whatever is asked of it. Types only.
+ */
+
+/** Tokens of one request. */
+export interface Usage {
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  /** All choices together. */
+  readonly completionTokens: number;
+  /** Of those, the ones the model thought in. */
+  readonly reasoningTokens: number;
+  /** Tokens of turns that were left out to make the prompt fit. */
+  readonly truncatedTokens: number;
+}
+
+/** Where the time went, in ms. */
+export interface Timings {
+  readonly queueMs: number;
+  readonly loadMs: number;
+  /** Spent on bringing back a saved conversation; 0 where none was. */
+  readonly recallMs: number;
+  readonly prefillMs: number;
+  readonly generationMs: number;
+  /** Spent on an engine that was lost, where the request was run again; else 0. */
+  readonly retriedMs: number;
+}
+
+/** The last event of every generation. */
+export interface EndEvent {
+  readonly type: 'end';
+  readonly usage: Usage;
+  readonly timings: Timings;
+}
+
+/** What is common to the events of all generations. */
+export type GenerationEvent = EndEvent | { readonly type: string };

@@ -1,0 +1,160 @@
+/**
+ * The fields that say how tokens are chosen and where an answer ends, alike in every body that asks for
+ * an answer. Runs in the server; pure. null means the default.
+ */
+import { z } from 'zod';
+import { SAMPLERS, type SamplerName } from '../../engine/engine.js';
+import type { SamplingRequest } from '../../generate/sampling.js';
+import { because } from './issue.js';
+import { listOf } from './list.js';
+
+const MAX_STOPS = 16;
+const MAX_STOP_BYTES = 256;
+const INT32_MAX = 2_147_483_647;
+
+const stopText = z
+  .string()
+  .min(1)
+  .refine(
+    (stop) => Buffer.byteLength(stop) <= MAX_STOP_BYTES,
+    because(`${MAX_STOP_BYTES} バイトまでです`, `at most ${MAX_STOP_BYTES} bytes are allowed`),
+  )
+  .refine(
+    (stop) => !/\p{Surrogate}/u.test(stop),
+    because('文字として正しくありません', 'not valid text'),
+  )
+  .meta({ description: '1 - 256 bytes' });
+// The count first: a check of the items keeps an issue for each.
+const stopList = z.array(z.unknown()).max(MAX_STOPS).pipe(listOf(stopText));
+
+const MAX_BIASES = 1024;
+/** Token ids are 32-bit and not negative; whether the vocabulary has them is the engine's to check. */
+const isTokenId = (key: string) => /^\d{1,10}$/.test(key) && Number(key) < 2 ** 31;
+const logitBias = z
+  .record(z.string(), z.unknown())
+  .refine(
+    (biases) => Object.keys(biases).length <= MAX_BIASES,
+    because(`${MAX_BIASES} 個までです`, `at most ${MAX_BIASES} entries are allowed`),
+  )
+  .pipe(z.record(z.string(), z.number().min(-100).max(100)))
+  .refine(
+    (biases) => Object.keys(biases).every(isTokenId),
+    because('キーは 10 進数のトークン番号にしてください', 'keys must be token ids in decimal'),
+  );
+
+/** Names as other servers spell them. */
+const ALIASES: Readonly<Record<string, SamplerName>> = {
+  typ_p: 'typical_p',
+  temp: 'temperature',
+  'top-k': 'top_k',
+  'top-p': 'top_p',
+  'min-p': 'min_p',
+};
+const samplerName = z
+  .string()
+  .transform((name) => SAMPLERS.find((known) => known === (ALIASES[name] ?? name)))
+  .pipe(
+    z.custom<SamplerName>(
+      (name) => name !== undefined,
+      because(
+        `${SAMPLERS.join('、')} のどれかにしてください`,
+        `must be one of ${SAMPLERS.join(', ')}`,
+      ),
+    ),
+  );
+const samplers = z
+  .array(z.unknown())
+  .max(SAMPLERS.length)
+  .pipe(listOf(samplerName))
+  .refine(
+    (names) => new Set(names).size === names.length,
+    because('同じ名前が 2 度あります', 'a name occurs twice'),
+  );
+
+/** The shape of these fields in a body. */
+export const samplingShape = {
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  top_k: z.int().min(0).max(INT32_MAX).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  typical_p: z.number().min(0).max(1).nullish(),
+  top_n_sigma: z.number().min(-1).max(100).nullish(),
+  xtc_probability: z.number().min(0).max(1).nullish(),
+  xtc_threshold: z.number().min(0).max(1).nullish(),
+  mirostat: z.union([z.literal(0), z.literal(2)]).nullish(),
+  mirostat_tau: z.number().min(0).max(100).nullish(),
+  mirostat_eta: z.number().min(0).max(1).nullish(),
+  dynatemp_range: z.number().min(0).max(2).nullish(),
+  dynatemp_exponent: z.number().min(0).max(100).nullish(),
+  samplers: samplers.nullish(),
+  seed: z.int().nullish(),
+  stop: z.union([stopText, stopList]).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  repeat_penalty: z.number().gt(0).max(10).nullish(),
+  repeat_last_n: z.int().min(-1).max(INT32_MAX).nullish(),
+  dry_multiplier: z.number().min(0).max(100).nullish(),
+  dry_base: z.number().min(1).max(100).nullish(),
+  dry_allowed_length: z.int().min(0).max(INT32_MAX).nullish(),
+  dry_penalty_last_n: z.int().min(-1).max(INT32_MAX).nullish(),
+  dry_sequence_breakers: stopList.nullish(),
+  logit_bias: logitBias.nullish(),
+  ignore_eos: z.boolean().nullish(),
+  cache_prompt: z.boolean().nullish(),
+};
+
+const samplingBody = z.looseObject(samplingShape);
+
+/** A body that has these fields. */
+export type SamplingBody = z.output<typeof samplingBody>;
+
+/** What a body says of the sampling. */
+export function toSampling(body: SamplingBody): SamplingRequest {
+  const bias = body.logit_bias ?? undefined;
+  return given({
+    temperature: body.temperature,
+    topP: body.top_p,
+    topK: body.top_k,
+    minP: body.min_p,
+    typicalP: body.typical_p,
+    // Other servers turn it off by -1.
+    topNSigma: typeof body.top_n_sigma === 'number' ? Math.max(0, body.top_n_sigma) : undefined,
+    xtcProbability: body.xtc_probability,
+    xtcThreshold: body.xtc_threshold,
+    mirostat: body.mirostat,
+    mirostatTau: body.mirostat_tau,
+    mirostatEta: body.mirostat_eta,
+    dynatempRange: body.dynatemp_range,
+    dynatempExponent: body.dynatemp_exponent,
+    samplers: body.samplers,
+    seed: body.seed,
+    repeatPenalty: body.repeat_penalty,
+    repeatLastN: body.repeat_last_n,
+    dryMultiplier: body.dry_multiplier,
+    dryBase: body.dry_base,
+    dryAllowedLength: body.dry_allowed_length,
+    dryPenaltyLastN: body.dry_penalty_last_n,
+    drySequenceBreakers: body.dry_sequence_breakers,
+    presencePenalty: body.presence_penalty,
+    frequencyPenalty: body.frequency_penalty,
+    logitBias:
+      bias && Object.entries(bias).map(([token, value]) => [Number(token), value] as const),
+    ignoreEos: body.ignore_eos,
+  });
+}
+
+/** The stop strings of a body. */
+export function stopsOf({ stop }: Pick<SamplingBody, 'stop'>): readonly string[] {
+  return typeof stop === 'string' ? [stop] : (stop ?? []);
+}
+
+type Given<T> = { [K in keyof T]?: NonNullable<T[K]> };
+
+/** The same record without what is null or undefined. */
+export function given<T extends object>(record: T): Given<T> {
+  const entries = Object.entries(record).filter(
+    ([, value]) => value !== null && value !== undefined,
+  );
+  // Only keys whose value is absent were left out, and they are optional in the result.
+  return Object.fromEntries(entries) as Given<T>;
+}
