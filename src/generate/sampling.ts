@@ -3,9 +3,12 @@
  * settings'. Runs in the server; pure but for the seed of a request that names none.
  */
 import { randomInt } from 'node:crypto';
-import type { SamplerName, SamplingOptions } from '../engine/engine.js';
+import { SAMPLERS, type SamplerName, type SamplingOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { ModelEntry } from '../models/registry.js';
+
+/** The names that `samplers` may hold. */
+export const SAMPLER_NAMES: readonly SamplerName[] = SAMPLERS;
 
 /** The settings that a request may leave unsaid; a Config has them all. */
 export interface SamplingSettings {

@@ -3,7 +3,7 @@
  * an answer. Runs in the server; pure. null means the default.
  */
 import { z } from 'zod';
-import { SAMPLERS, type SamplerName } from '../../engine/engine.js';
+import { SAMPLER_NAMES, type SamplerName } from '../../engine/engine.js';
 import type { SamplingRequest } from '../../generate/sampling.js';
 import { because } from './issue.js';
 import { listOf } from './list.js';
@@ -52,19 +52,19 @@ const ALIASES: Readonly<Record<string, SamplerName>> = {
 };
 const samplerName = z
   .string()
-  .transform((name) => SAMPLERS.find((known) => known === (ALIASES[name] ?? name)))
+  .transform((name) => SAMPLER_NAMES.find((known) => known === (ALIASES[name] ?? name)))
   .pipe(
     z.custom<SamplerName>(
       (name) => name !== undefined,
       because(
-        `${SAMPLERS.join('、')} のどれかにしてください`,
-        `must be one of ${SAMPLERS.join(', ')}`,
+        `${SAMPLER_NAMES.join('、')} のどれかにしてください`,
+        `must be one of ${SAMPLER_NAMES.join(', ')}`,
       ),
     ),
   );
 const samplers = z
   .array(z.unknown())
-  .max(SAMPLERS.length)
+  .max(SAMPLER_NAMES.length)
   .pipe(listOf(samplerName))
   .refine(
     (names) => new Set(names).size === names.length,
