@@ -5,8 +5,8 @@
 import type { Context } from 'hono';
 import { type Embedded, embed } from '../embed/embed.js';
 import { readJson } from './body.js';
-import { ignoredHeader } from './chat-shape.js';
 import type { AppDeps, AppEnv } from './deps.js';
+import { ignoredHeader } from './note-headers.js';
 import { jsonRows } from './response.js';
 import { type EmbeddingCall, parseEmbedding } from './schema/tokens.js';
 import { turnOf } from './schema/turn.js';

@@ -3,20 +3,27 @@
  * range, or an error that names the field. Runs in the server; pure. null means the default.
  */
 import { z } from 'zod';
-import type { ChatMessage, ChatRequest, SamplingRequest, ToolCall } from '../../chat/message.js';
+import type { ChatMessage, ChatRequest, ToolCall } from '../../chat/message.js';
 import { HoshikageError } from '../../errors.js';
 import {
   CHAT_FIELDS,
   CONTENT_PART_FIELDS,
   IgnoredFields,
   isRecord,
+  JSON_SCHEMA_FIELDS,
   MESSAGE_FIELDS,
+  OFFERED_FUNCTION_FIELDS,
+  RESPONSE_FORMAT_FIELDS,
   STREAM_OPTION_FIELDS,
   TOOL_CALL_FIELDS,
+  TOOL_FIELDS,
   TOOL_FUNCTION_FIELDS,
 } from './fields.js';
+import { grammar, responseFormat, toForm } from './form.js';
 import { because, invalidValue, parseWith } from './issue.js';
 import { listOf } from './list.js';
+import { given, samplingShape, stopsOf, toSampling } from './sampling.js';
+import { refuseOtherTools, toolChoice, toolList, toToolChoice, toTools } from './tools.js';
 import { keepAlive } from './turn.js';
 
 /** A chat request and how it is to be answered. */
@@ -46,35 +53,6 @@ const message = z.looseObject({
   tool_call_id: z.string().nullish(),
 });
 
-const MAX_STOP_BYTES = 256;
-const stopText = z
-  .string()
-  .min(1)
-  .refine(
-    (stop) => Buffer.byteLength(stop) <= MAX_STOP_BYTES,
-    because(`${MAX_STOP_BYTES} バイトまでです`, `at most ${MAX_STOP_BYTES} bytes are allowed`),
-  )
-  .refine(
-    (stop) => !/\p{Surrogate}/u.test(stop),
-    because('文字として正しくありません', 'not valid text'),
-  );
-// The count first: a check of the items keeps an issue for each.
-const stopList = z.array(z.unknown()).max(16).pipe(z.array(stopText));
-const MAX_BIASES = 1024;
-/** Token ids are 32-bit and not negative; whether the vocabulary has them is the engine's to check. */
-const isTokenId = (key: string) => /^\d{1,10}$/.test(key) && Number(key) < 2 ** 31;
-const logitBias = z
-  .record(z.string(), z.unknown())
-  .refine(
-    (biases) => Object.keys(biases).length <= MAX_BIASES,
-    because(`${MAX_BIASES} 個までです`, `at most ${MAX_BIASES} entries are allowed`),
-  )
-  .pipe(z.record(z.string(), z.number().min(-100).max(100)))
-  .refine(
-    (biases) => Object.keys(biases).every(isTokenId),
-    because('キーは 10 進数のトークン番号にしてください', 'keys must be token ids in decimal'),
-  );
-
 /** Names that a template gets from us; a request may not set them. */
 const TEMPLATE_NAMES = new Set([
   'messages',
@@ -94,34 +72,32 @@ const templateVariables = z
 /** No model's name is longer in any Unicode spelling; what is asked for goes into the log. */
 const MAX_MODEL_LENGTH = 1024;
 
-const chatBody = z.looseObject({
+const MAX_CHOICES = 8;
+/** OpenAI's limit. */
+const MAX_TOP_LOGPROBS = 20;
+
+/** The body of POST /v1/chat/completions. */
+export const chatBody = z.looseObject({
   model: z.string().min(1).max(MAX_MODEL_LENGTH),
   messages: listOf(message, { min: 1 }),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
-  temperature: z.number().min(0).max(2).nullish(),
-  top_p: z.number().min(0).max(1).nullish(),
-  top_k: z.int().min(0).max(2_147_483_647).nullish(),
-  min_p: z.number().min(0).max(1).nullish(),
-  seed: z.int().nullish(),
-  stop: z.union([stopText, stopList]).nullish(),
-  presence_penalty: z.number().min(-2).max(2).nullish(),
-  frequency_penalty: z.number().min(-2).max(2).nullish(),
-  repeat_penalty: z.number().gt(0).max(10).nullish(),
-  repeat_last_n: z.int().min(-1).max(2_147_483_647).nullish(),
-  dry_multiplier: z.number().min(0).max(100).nullish(),
-  dry_base: z.number().min(1).max(100).nullish(),
-  dry_allowed_length: z.int().min(0).max(2_147_483_647).nullish(),
-  dry_penalty_last_n: z.int().min(-1).max(2_147_483_647).nullish(),
-  dry_sequence_breakers: stopList.nullish(),
-  logit_bias: logitBias.nullish(),
-  ignore_eos: z.boolean().nullish(),
-  cache_prompt: z.boolean().nullish(),
+  n: z.int().min(1).max(MAX_CHOICES).nullish(),
+  logprobs: z.boolean().nullish(),
+  top_logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).nullish(),
+  response_format: responseFormat,
+  grammar,
+  tools: toolList,
+  tool_choice: toolChoice,
+  parallel_tool_calls: z.boolean().nullish(),
   reasoning_effort: z.string().max(32).nullish(),
+  reasoning_budget: z.int().min(-1).nullish(),
   chat_template_kwargs: templateVariables.nullish(),
+  truncation: z.enum(['auto', 'disabled']).nullish(),
   keep_alive: keepAlive,
+  ...samplingShape,
 });
 
 type ChatBody = z.output<typeof chatBody>;
@@ -132,6 +108,7 @@ type ChatBody = z.output<typeof chatBody>;
  */
 export function parseChat(body: unknown, strict: boolean): ChatCall {
   refuseMediaParts(body);
+  refuseOtherTools(body);
   const ignored = new IgnoredFields(strict);
   // Before the schema: what is not supported is said by name, also where its form is unknown to us.
   ignored.check(body, CHAT_FIELDS);
@@ -156,6 +133,13 @@ export function parseChat(body: unknown, strict: boolean): ChatCall {
 
 function checkMembers(ignored: IgnoredFields, chat: ChatBody): void {
   ignored.check(chat.stream_options, STREAM_OPTION_FIELDS, 'stream_options');
+  ignored.check(chat.response_format, RESPONSE_FORMAT_FIELDS, 'response_format');
+  const schemaAt = 'response_format.json_schema';
+  ignored.check(chat.response_format?.json_schema, JSON_SCHEMA_FIELDS, schemaAt);
+  for (const [index, one] of (chat.tools ?? []).entries()) {
+    ignored.check(one, TOOL_FIELDS, `tools[${index}]`);
+    ignored.check(one.function, OFFERED_FUNCTION_FIELDS, `tools[${index}].function`);
+  }
   for (const [index, one] of chat.messages.entries()) {
     const at = `messages[${index}]`;
     ignored.check(one, MESSAGE_FIELDS, at);
@@ -186,21 +170,48 @@ function refuseMediaParts(body: unknown): void {
 }
 
 function toRequest(chat: ChatBody): ChatRequest {
-  const maxTokens = maxTokensOf(chat);
+  const tools = toTools(chat.tools);
+  const effort = chat.reasoning_effort ?? undefined;
   return {
     model: chat.model,
     messages: chat.messages.map(toMessage),
     sampling: toSampling(chat),
-    ...(maxTokens === undefined ? {} : { maxTokens }),
-    stop: typeof chat.stop === 'string' ? [chat.stop] : (chat.stop ?? []),
+    choices: chat.n ?? 1,
+    ...given({
+      maxTokens: maxTokensOf(chat),
+      topLogprobs: topLogprobsOf(chat),
+      form: toForm(chat),
+      reasoningBudget: reasoningBudgetOf(chat),
+    }),
+    tools,
+    toolChoice: toToolChoice(chat.tool_choice, tools),
+    parallelToolCalls: chat.parallel_tool_calls ?? true,
+    truncates: chat.truncation === 'auto',
+    stop: stopsOf(chat),
     cachePrompt: chat.cache_prompt ?? true,
     templateVariables: {
-      ...(typeof chat.reasoning_effort === 'string'
-        ? { reasoning_effort: chat.reasoning_effort }
-        : {}),
+      ...(effort !== undefined && { reasoning_effort: effort }),
       ...chat.chat_template_kwargs,
     },
   };
+}
+
+function topLogprobsOf({ logprobs, top_logprobs: top }: ChatBody): number | undefined {
+  if (logprobs) return top ?? 0;
+  if (typeof top === 'number' && top > 0) {
+    throw invalidValue('top_logprobs', {
+      ja: 'logprobs が true のときだけ使えます',
+      en: 'only allowed when logprobs is true',
+    });
+  }
+  return undefined;
+}
+
+/** No reasoning at all is a budget of nothing, whatever the template makes of the word. */
+function reasoningBudgetOf(chat: ChatBody): number | undefined {
+  const { reasoning_budget: budget, reasoning_effort: effort } = chat;
+  if (typeof budget === 'number') return budget < 0 ? undefined : budget;
+  return effort === 'none' ? 0 : undefined;
 }
 
 function maxTokensOf(chat: ChatBody): number | undefined {
@@ -212,29 +223,6 @@ function maxTokensOf(chat: ChatBody): number | undefined {
     });
   }
   return newer ?? older ?? undefined;
-}
-
-function toSampling(chat: ChatBody): SamplingRequest {
-  const bias = chat.logit_bias ?? undefined;
-  return given({
-    temperature: chat.temperature,
-    topP: chat.top_p,
-    topK: chat.top_k,
-    minP: chat.min_p,
-    seed: chat.seed,
-    repeatPenalty: chat.repeat_penalty,
-    repeatLastN: chat.repeat_last_n,
-    dryMultiplier: chat.dry_multiplier,
-    dryBase: chat.dry_base,
-    dryAllowedLength: chat.dry_allowed_length,
-    dryPenaltyLastN: chat.dry_penalty_last_n,
-    drySequenceBreakers: chat.dry_sequence_breakers,
-    presencePenalty: chat.presence_penalty,
-    frequencyPenalty: chat.frequency_penalty,
-    logitBias:
-      bias && Object.entries(bias).map(([token, value]) => [Number(token), value] as const),
-    ignoreEos: chat.ignore_eos,
-  });
 }
 
 function toMessage(one: ChatBody['messages'][number]): ChatMessage {
@@ -262,15 +250,4 @@ function toToolCall(call: z.output<typeof toolCall>): ToolCall {
 function textOf(value: z.output<typeof content>): string {
   if (typeof value === 'string') return value;
   return (value ?? []).map((part) => part.text).join('\n');
-}
-
-type Given<T> = { [K in keyof T]?: NonNullable<T[K]> };
-
-/** The same record without what is null or undefined. */
-function given<T extends object>(record: T): Given<T> {
-  const entries = Object.entries(record).filter(
-    ([, value]) => value !== null && value !== undefined,
-  );
-  // Only keys whose value is absent were left out, and they are optional in the result.
-  return Object.fromEntries(entries) as Given<T>;
 }

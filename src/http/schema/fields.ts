@@ -129,6 +129,7 @@ export const OFFERED_FUNCTION_FIELDS: Readonly<Record<string, FieldRule>> = {
 export const RESPONSE_FORMAT_FIELDS: Readonly<Record<string, FieldRule>> = {
   type: 'honoured',
   json_schema: 'honoured',
+  schema: 'honoured',
 };
 /** `strict` changes nothing: every schema is obeyed. */
 export const JSON_SCHEMA_FIELDS: Readonly<Record<string, FieldRule>> = {

@@ -3,8 +3,8 @@
  * an answer. Runs in the server; pure. null means the default.
  */
 import { z } from 'zod';
-import { SAMPLER_NAMES, type SamplerName } from '../../engine/engine.js';
-import type { SamplingRequest } from '../../generate/sampling.js';
+import type { SamplerName } from '../../engine/engine.js';
+import { SAMPLER_NAMES, type SamplingRequest } from '../../generate/sampling.js';
 import { because } from './issue.js';
 import { listOf } from './list.js';
 
