@@ -21,7 +21,7 @@ export interface ServeDeps {
 }
 
 /** How one request is served; the signal ends it in every phase. */
-export interface ServeRun extends Omit<AcquireOptions, 'need' | 'again'> {
+export interface ServeRun extends Omit<AcquireOptions, 'again'> {
   /** Nobody is told a word before the end, so that a lost engine can be made good until then. */
   readonly whole?: boolean;
 }
