@@ -4,20 +4,12 @@
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { packageBin } from './package-bin.mjs';
 
 const ROOT = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const STEP_DEADLINE_MS = 5 * 60_000;
-const require = createRequire(import.meta.url);
-
-/** The script behind a package's command, without a shell or npx. */
-function bin(name, command) {
-  const file = require.resolve(`${name}/package.json`);
-  const { bin: commands } = JSON.parse(fs.readFileSync(file, 'utf8'));
-  return path.join(path.dirname(file), typeof commands === 'string' ? commands : commands[command]);
-}
 
 function step(title, command, args) {
   console.log(`\n== ${title}`);
@@ -62,9 +54,12 @@ const houseRules = ['layering', 'docs', 'package']
   .filter((file) => fs.existsSync(path.join(ROOT, file)));
 
 const steps = [
-  step('types', process.execPath, [bin('typescript', 'tsc'), '--noEmit', '-p', 'tsconfig.json']),
+  step('types', process.execPath, [
+    packageBin('typescript', 'tsc'),
+    ...['--noEmit', '-p', 'tsconfig.json'],
+  ]),
   step('format and lint', process.execPath, [
-    bin('@biomejs/biome', 'biome'),
+    packageBin('@biomejs/biome', 'biome'),
     ...['ci', `--colors=${process.stdout.isTTY ? 'force' : 'off'}`, '.'],
   ]),
   step('house rules', process.execPath, ['scripts/test.mjs', ...houseRules]),
