@@ -4,9 +4,9 @@
  */
 import type { Engine } from '../engine/engine.js';
 import { tokensWithin } from '../engine/long-text.js';
+import { checkLength, checkTokens } from '../engine/token-ids.js';
 import { HoshikageError } from '../errors.js';
 import { throwIfGone, unlessGone } from '../resources/gone.js';
-import { checkTokens } from './tokens.js';
 import { type EmbedDeps, type EmbedRun, withModel } from './with-model.js';
 
 /** What to embed. */
@@ -71,14 +71,7 @@ async function promptsOf(
         )
       : input;
     if (!isText) checkTokens(prompt, model.vocabularySize, param);
-    if (prompt.length === 0) {
-      const [reason, ja] = ['it has no tokens', 'トークンがありません'];
-      throw new HoshikageError('invalid_value', { param, reason, reason_ja: ja });
-    }
-    if (prompt.length > contextTokens) {
-      const details = { n_prompt_tokens: prompt.length, n_ctx: contextTokens, param };
-      throw new HoshikageError('context_length_exceeded', details);
-    }
+    checkLength(prompt.length, { contextTokens, param });
     prompts.push(prompt);
   }
   return prompts;

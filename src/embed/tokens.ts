@@ -3,7 +3,7 @@
  * engine that its vocabulary has not.
  */
 import { piecesOf } from '../engine/pieces.js';
-import { HoshikageError } from '../errors.js';
+import { checkTokens } from '../engine/token-ids.js';
 import { throwIfGone, unlessGone } from '../resources/gone.js';
 import { type EmbedDeps, type EmbedRun, withModel } from './with-model.js';
 
@@ -54,16 +54,5 @@ export function detokenize(
     checkTokens(tokens, engine.info.model.vocabularySize, 'tokens');
     if (tokens.length === 0) return new Uint8Array();
     return unlessGone(engine.detokenize(tokens), run.signal);
-  });
-}
-
-/** Native code must not be the first to look. Code: invalid_value. */
-export function checkTokens(tokens: Int32Array, vocabularySize: number, param: string): void {
-  const wrong = tokens.findIndex((token) => token < 0 || token >= vocabularySize);
-  if (wrong < 0) return;
-  throw new HoshikageError('invalid_value', {
-    param: `${param}[${wrong}]`,
-    reason: `the vocabulary has ${vocabularySize} tokens`,
-    reason_ja: `語彙は ${vocabularySize} トークンです`,
   });
 }

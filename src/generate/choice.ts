@@ -36,6 +36,8 @@ export interface Interjection {
 /** How a choice ended; tokens and ms. */
 export interface ChoiceEnd {
   readonly finishReason: 'stop' | 'length';
+  /** The same more closely: the model's own end, a stop string, or no more room. */
+  readonly ending: 'eog' | 'word' | 'limit';
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly completionTokens: number;
@@ -83,7 +85,7 @@ export async function* runChoice(
     const isFull = maxTokens === 0 || maxTokens < -1 || prompt.length >= engine.info.contextTokens;
     if (!isFull) continue;
     yield { spoken: { runs: assembler.end(), tokens: [] } };
-    yield { end: { ...before, finishReason: 'length' } };
+    yield { end: { ...before, finishReason: 'length', ending: 'limit' } };
     return;
   }
 }
@@ -109,6 +111,7 @@ async function* runLeg(
   const atStart = assembler.tokens;
   const generated: number[] = [];
   let interjection: Interjection | null = null;
+  let isAtEog = false;
   let ended = false;
   signal.addEventListener('abort', cancel, { once: true });
   try {
@@ -116,13 +119,14 @@ async function* runLeg(
     reading: for await (const batch of completion) {
       for (const part of interject ? oneByOne(batch) : [batch]) {
         const spoken = assembler.push(part);
+        isAtEog = isEog(part, spoken.tokens.length);
         // Before the text is handed on, so that the engine does not run ahead meanwhile.
         if (assembler.stopped) completion.cancel(assembler.tokens - atStart);
         if (interject) generated.push(...part.tokens);
         if (spoken.runs.length > 0 || spoken.tokens.length > 0) yield { spoken };
         if (assembler.stopped) break reading;
         // Behind the end there is nothing to put words in between.
-        interjection = isEog(part) ? null : (interject?.() ?? null);
+        interjection = isAtEog ? null : (interject?.() ?? null);
         if (!interjection) continue;
         completion.cancel(generated.length);
         break reading;
@@ -138,6 +142,7 @@ async function* runLeg(
     const counted = stopped || interjection ? assembler.tokens - atStart : result.generatedTokens;
     return {
       ...endOf(result, stopped || interjection !== null, counted),
+      ...(stopped && { ending: isAtEog ? 'eog' : 'word' }),
       interjection,
       generated: Int32Array.from(generated),
     };
@@ -150,7 +155,9 @@ async function* runLeg(
   }
 }
 
-const isEog = ({ flags }: TokenBatch): boolean => ((flags.at(-1) ?? 0) & TOKEN_EOG) !== 0;
+/** Whether the last of the first `count` tokens of a batch ends a generation. */
+const isEog = ({ flags }: TokenBatch, count: number): boolean =>
+  ((flags[count - 1] ?? 0) & TOKEN_EOG) !== 0;
 
 /** A batch in parts of one token. */
 function* oneByOne(batch: TokenBatch): Generator<TokenBatch> {
@@ -175,22 +182,28 @@ function endOf(result: CompletionResult, broken: boolean, completionTokens: numb
     throw new HoshikageError('shutting_down');
   }
   const { promptTokens, cachedTokens, prefillMs, generationMs } = result;
+  const isEnd = result.reason === 'eog';
   return {
-    finishReason: broken || result.reason === 'eog' ? 'stop' : 'length',
+    finishReason: broken || isEnd ? 'stop' : 'length',
+    ending: isEnd ? 'eog' : 'limit',
     ...{ promptTokens, cachedTokens, completionTokens, prefillMs, generationMs },
   };
 }
 
 /** A choice so far: the prompt is that of its first leg. */
 function sum(before: ChoiceEnd | null, leg: ChoiceEnd): ChoiceEnd {
-  const { finishReason, promptTokens, cachedTokens } = leg;
+  const { finishReason, ending, promptTokens, cachedTokens } = leg;
   if (!before) {
     const { completionTokens, prefillMs, generationMs } = leg;
-    return { finishReason, promptTokens, cachedTokens, completionTokens, prefillMs, generationMs };
+    return {
+      ...{ finishReason, ending, promptTokens, cachedTokens },
+      ...{ completionTokens, prefillMs, generationMs },
+    };
   }
   return {
     ...before,
     finishReason,
+    ending,
     completionTokens: before.completionTokens + leg.completionTokens,
     prefillMs: before.prefillMs + leg.prefillMs,
     generationMs: before.generationMs + leg.generationMs,

@@ -1,0 +1,208 @@
+/**
+ * Raw prompts continued: a lease, the prompts as tokens, their answers as events. Server's main thread,
+ * one call per request. It must never start a decode where one of the prompts does not fit.
+ */
+import type { SamplingOptions } from '../engine/engine.js';
+import { HoshikageError } from '../errors.js';
+import { type ChoiceEnd, type ChoicePlan, runChoice } from '../generate/choice.js';
+import { fingerprintOf } from '../generate/fingerprint.js';
+import { logprobsOf } from '../generate/logprobs.js';
+import {
+  checkBiases,
+  maxTokensOf,
+  type SamplingSettings,
+  samplingOf,
+} from '../generate/sampling.js';
+import { recall, type ServeDeps, type ServeRun, serve, Tally } from '../generate/serve.js';
+import { stopList } from '../generate/text.js';
+import { throwIfGone } from '../resources/gone.js';
+import type { Lease } from '../resources/lease.js';
+import { type EngineSettings, engineOptionsOf } from '../resources/options.js';
+import { PlacedReader, type PlacedText } from './placed.js';
+import { promptsOf, type TokenPrompt } from './prompt.js';
+import type { TextEvent, TextRequest } from './request.js';
+
+/** What completeText works with; a Config has all the settings. */
+export interface TextDeps extends ServeDeps {
+  readonly config: ServeDeps['config'] & EngineSettings & SamplingSettings;
+}
+
+type TextEvents<R = void> = AsyncGenerator<TextEvent, R, undefined>;
+
+/**
+ * Continues the prompts; cancelled by the run's signal in every phase. Codes: model_not_found, those of
+ * ModelPool.acquire, invalid_value (a prompt, logit_bias, a gap), context_length_exceeded,
+ * grammar_invalid, decode_failed, engine_crashed, engine_hung, engine_out_of_memory, cancelled.
+ */
+export function completeText(deps: TextDeps, request: TextRequest, run: ServeRun): TextEvents {
+  const { signal } = run;
+  return serve<TextEvent>(deps, { model: request.model, run }, (lease) =>
+    answerAll(deps, request, { lease, signal }),
+  );
+}
+
+interface Turn {
+  readonly lease: Lease;
+  readonly signal: AbortSignal;
+}
+
+async function* answerAll(deps: TextDeps, request: TextRequest, turn: Turn): TextEvents {
+  const { lease, signal } = turn;
+  const { engine, entry } = lease;
+  checkBiases(request.sampling, engine.info.model.vocabularySize);
+  const grammar = await grammarFor(request);
+  const prompts = await promptsOf(engine, request, signal);
+  const fingerprint = await fingerprintOf(engine, engineOptionsOf(deps.config, entry));
+  throwIfGone(signal);
+  yield { type: 'start', fingerprint };
+
+  const sampling: SamplingOptions = {
+    ...samplingOf(deps.config, entry, request.sampling),
+    ...(grammar !== undefined && { grammar }),
+    ...logprobsFor(request),
+  };
+  const tally = new Tally();
+  let recallMs = 0;
+  for (const [index, prompt] of prompts.entries()) {
+    const isComputed = request.maxTokens !== 0 || request.warms;
+    if (request.cachePrompt && isComputed) recallMs += await recall(lease, prompt.tokens, signal);
+    throwIfGone(signal);
+    const writer = new Writer(deps, request, { ...turn, prompt, sampling, tally });
+    yield* writer.answers(index * request.choices);
+  }
+  yield tally.end(lease, { recallMs });
+}
+
+async function grammarFor({ grammar }: TextRequest): Promise<SamplingOptions['grammar']> {
+  // Most prompts come without one, and need none of that room.
+  return grammar === undefined ? undefined : (await import('./bind.js')).grammarOf(grammar);
+}
+
+/** Which answer is the best is told by how likely its tokens are, whether anyone asked for that or not. */
+function logprobsFor({ topLogprobs, bestOf, choices }: TextRequest): Partial<SamplingOptions> {
+  if (topLogprobs !== undefined) return { logprobs: topLogprobs };
+  return bestOf > choices ? { logprobs: 0 } : {};
+}
+
+interface WriterOptions extends Turn {
+  readonly prompt: TokenPrompt;
+  readonly sampling: SamplingOptions;
+  readonly tally: Tally;
+}
+
+/** One answer that was held back, to be compared with others. */
+interface Draft {
+  readonly events: readonly TextEvent[];
+  readonly likelihood: number;
+}
+
+/** Answers one prompt. */
+class Writer {
+  readonly #deps: TextDeps;
+  readonly #request: TextRequest;
+  readonly #options: WriterOptions;
+
+  constructor(deps: TextDeps, request: TextRequest, options: WriterOptions) {
+    this.#deps = deps;
+    this.#request = request;
+    this.#options = options;
+  }
+
+  /** The answers that are given; the first of them is choice `first`. */
+  async *answers(first: number): TextEvents {
+    const { choices, bestOf } = this.#request;
+    if (bestOf <= choices) {
+      for (let index = 0; index < choices; index++) yield* this.#answer(first + index, index);
+      return;
+    }
+    const drafts: Draft[] = [];
+    for (let index = 0; index < bestOf; index++) drafts.push(await this.#draft(index));
+    // Stable: of two that are equally likely, the one that was made first.
+    const best = drafts.sort((one, other) => other.likelihood - one.likelihood).slice(0, choices);
+    for (const [index, { events }] of best.entries()) {
+      for (const event of events) yield { ...event, choice: first + index } as TextEvent;
+    }
+  }
+
+  async #draft(index: number): Promise<Draft> {
+    const events: TextEvent[] = [];
+    const answer = this.#answer(index, index);
+    for (;;) {
+      const { done, value } = await answer.next();
+      if (done) return { events, likelihood: value };
+      events.push(value);
+    }
+  }
+
+  /** One answer; gives the mean log-probability of its tokens, as far as it is known. */
+  async *#answer(choice: number, index: number): TextEvents<number> {
+    const { prompt, tally } = this.#options;
+    const isShared = index > 0;
+    let { echoed } = prompt;
+    let sum = 0;
+    let count = 0;
+    if (this.#request.maxTokens === 0) {
+      tally.add(await this.#compute(isShared), { isShared });
+      if (echoed !== '') yield { type: 'text', choice, text: echoed, logprobs: null };
+      yield { type: 'finish', choice, ending: 'limit' };
+      return 0;
+    }
+    const reader = new PlacedReader();
+    for await (const news of runChoice(this.#options.lease.engine, ...this.#plan(index))) {
+      if ('end' in news) {
+        tally.add(news.end, { isShared });
+        if (echoed !== '') yield { type: 'text', choice, text: echoed, logprobs: null };
+        yield { type: 'finish', choice, ending: news.end.ending };
+        return count > 0 ? sum / count : Number.NEGATIVE_INFINITY;
+      }
+      for (const { logprob } of news.spoken.tokens) {
+        sum += logprob?.logprob ?? 0;
+        count += 1;
+      }
+      const placed = reader.take(news.spoken);
+      if (placed.text === '') continue;
+      yield { type: 'text', choice, ...(await this.#shown(placed, echoed)) };
+      echoed = '';
+    }
+    // runChoice ends by an end or by throwing.
+    throw new HoshikageError('internal_error');
+  }
+
+  #plan(index: number, maxTokens = this.#request.maxTokens): [ChoicePlan, AbortSignal] {
+    const { config } = this.#deps;
+    const { lease, prompt, sampling, signal } = this.#options;
+    const plan = {
+      prompt: prompt.tokens,
+      maxTokens: maxTokensOf(config, lease.entry, maxTokens),
+      sampling: { ...sampling, seed: (sampling.seed + index) % 2 ** 32 },
+      // Answers to one prompt share it, whatever the request says of others' prompts.
+      cachePrompt: this.#request.cachePrompt || index > 0,
+      stops: stopList(lease.entry.stop, this.#request.stop),
+    };
+    return [plan, signal];
+  }
+
+  /** What it costs to answer nothing: a token that nobody sees where the prompt is to be computed. */
+  async #compute(isShared: boolean): Promise<ChoiceEnd> {
+    const { prompt, lease } = this.#options;
+    const none: ChoiceEnd = {
+      ...{ finishReason: 'length', ending: 'limit', promptTokens: prompt.tokens.length },
+      ...{ cachedTokens: 0, completionTokens: 0, prefillMs: 0, generationMs: 0 },
+    };
+    if (!this.#request.warms || isShared) return none;
+    for await (const news of runChoice(lease.engine, ...this.#plan(0, 1))) {
+      if ('end' in news) return { ...news.end, completionTokens: 0, generationMs: 0 };
+    }
+    return none;
+  }
+
+  async #shown({ text, tokens }: PlacedText, echoed: string) {
+    const { topLogprobs } = this.#request;
+    const { lease, signal } = this.#options;
+    if (topLogprobs === undefined) return { text: echoed + text, logprobs: null };
+    const said = tokens.map((token) => token.said);
+    const found = await logprobsOf(lease.engine, said, signal);
+    const logprobs = found.map((one, at) => ({ ...one, offset: tokens[at]?.offset ?? 0 }));
+    return { text: echoed + text, logprobs };
+  }
+}
