@@ -58,6 +58,11 @@ const TABLE: readonly Route<AppDeps>[] = [
   },
   {
     method: 'POST',
+    path: '/v1/chat/completions/input_tokens',
+    handle: async (c, deps) => (await chat()).handleInputTokens(c, deps),
+  },
+  {
+    method: 'POST',
     path: '/v1/embeddings',
     handle: async (c, deps) => (await embeddings()).handleEmbeddings(c, deps),
   },

@@ -3,29 +3,35 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChatEvent } from '../../src/chat/complete.js';
 import { HoshikageError } from '../../src/errors.js';
-import { ChatStream } from '../../src/http/chat-stream.js';
-import { parseChat } from '../../src/http/schema/chat.js';
+import { AnswerStream } from '../../src/http/answer-stream.js';
+import { ChatWriter } from '../../src/http/chat-shape.js';
+import { noteHeaders } from '../../src/http/note-headers.js';
 import type { WaitState } from '../../src/resources/lease.js';
 
-const START: ChatEvent = { type: 'start', fingerprint: 'fp_1', unused: [], altered: false };
+const START = {
+  ...{ type: 'start', fingerprint: 'fp_1', unused: [], altered: false, truncatedTokens: 0 },
+} as const satisfies ChatEvent;
+const FINISH: ChatEvent = { type: 'finish', choice: 0, finishReason: 'stop' };
 const END: ChatEvent = {
   type: 'end',
-  finishReason: 'stop',
-  usage: { promptTokens: 1, cachedTokens: 0, completionTokens: 1 },
+  usage: {
+    ...{ promptTokens: 1, cachedTokens: 0, completionTokens: 1 },
+    ...{ reasoningTokens: 0, truncatedTokens: 0 },
+  },
   timings: { queueMs: 0, loadMs: 0, recallMs: 0, prefillMs: 1, generationMs: 1, retriedMs: 0 },
 };
-const text = (said: string): ChatEvent => ({ type: 'text', text: said });
+const text = (said: string): ChatEvent => ({
+  ...{ type: 'content', choice: 0, text: said, logprobs: null },
+});
 
 function streamOf(
   more: { patienceMs?: number; keepAliveMs?: number; waitOf?: () => WaitState | null } = {},
 ) {
   const seen = { cancelled: false, failure: null as unknown };
-  const stream = new ChatStream({
-    answer: { id: 'chatcmpl-1', created: 1, model: 'm' },
-    call: parseChat(
-      { model: 'm', messages: [{ role: 'user', content: 'a' }], stream: true },
-      false,
-    ),
+  const common = { id: 'chatcmpl-1', created: 1, model: 'm' };
+  const stream = new AnswerStream<ChatEvent>({
+    writer: new ChatWriter(common, { includeUsage: false, withLogprobs: false }),
+    headersOf: (start) => noteHeaders([], start ?? {}),
     onCancel: () => {
       seen.cancelled = true;
     },
@@ -51,17 +57,17 @@ function deltasOf(wire: string): readonly string[] {
   return [...wire.matchAll(/"delta":\{"content":"([^"]*)"\}/g)].map((match) => match[1] ?? '');
 }
 
-describe('chat stream: when the headers go', () => {
+describe('a streamed answer: when the headers go', () => {
   it('with the first text', async () => {
     const { stream } = streamOf({ patienceMs: 60_000 });
-    const response = await stream.run(play(START, text('a'), END));
+    const response = await stream.run(play(START, text('a'), FINISH, END));
     assert.deepEqual(deltasOf(await response.text()), ['a']);
   });
 
   it('or when patience ends, before there is anything to say', async () => {
     const { stream } = streamOf({ patienceMs: 5 });
     let isOver = false;
-    const events = play(50, START, text('a'), END);
+    const events = play(50, START, text('a'), FINISH, END);
     const response = await stream.run(events).finally(() => {
       isOver = true;
     });
@@ -91,23 +97,25 @@ describe('chat stream: when the headers go', () => {
   it('what only the model could tell follows as comments, once, where they have gone', async () => {
     const { stream } = streamOf({ patienceMs: 1 });
     const start: ChatEvent = { ...START, unused: ['mood'], altered: true };
-    const wire = await (await stream.run(play(30, start, start, text('a'), END))).text();
+    const wire = await (await stream.run(play(30, start, start, text('a'), FINISH, END))).text();
     const notes = ': x-hoshikage-ignored: mood\n\n: x-hoshikage-altered: messages\n\n';
     assert.ok(wire.startsWith(`${notes}data: {"id":"chatcmpl-1"`));
     assert.equal(wire.split('x-hoshikage-ignored').length, 2);
-    const early = await streamOf({ patienceMs: 60_000 }).stream.run(play(start, text('a'), END));
+    const early = await streamOf({ patienceMs: 60_000 }).stream.run(
+      play(start, text('a'), FINISH, END),
+    );
     assert.equal(early.headers.get('x-hoshikage-ignored'), 'mood');
     assert.doesNotMatch(await early.text(), /x-hoshikage/);
   });
 
   it('a comment keeps the line alive while nothing is said', async () => {
     const { stream } = streamOf({ patienceMs: 1, keepAliveMs: 10 });
-    const wire = await (await stream.run(play(60, START, text('a'), END))).text();
+    const wire = await (await stream.run(play(60, START, text('a'), FINISH, END))).text();
     assert.match(wire, /^(:\n\n)+data: /);
   });
 });
 
-describe('chat stream: a request that waits', () => {
+describe('a streamed answer: a request that waits', () => {
   it('is told its place, its time and how far its model is', async () => {
     const states: (WaitState | null)[] = [
       { position: 3, waitedMs: 5000.4, state: 'queued', progress: null },
@@ -116,7 +124,7 @@ describe('chat stream: a request that waits', () => {
     ];
     const waitOf = () => states.shift() ?? null;
     const { stream } = streamOf({ patienceMs: 2, waitOf });
-    const wire = await (await stream.run(play(60, START, text('a'), END))).text();
+    const wire = await (await stream.run(play(60, START, text('a'), FINISH, END))).text();
     const [first, second, third] = wire.split('\n\n');
     assert.equal(first, ': queued position=3 waited_ms=5000');
     assert.equal(second, ': loading progress=0.42 waited_ms=10000');
@@ -130,17 +138,17 @@ describe('chat stream: a request that waits', () => {
       return null;
     };
     const { stream } = streamOf({ patienceMs: 2, waitOf });
-    await (await stream.run(play(START, text('a'), 40, END))).text();
+    await (await stream.run(play(START, text('a'), 40, FINISH, END))).text();
     assert.ok(asked <= 1, `asked ${asked} times`);
   });
 });
 
-describe('chat stream: a slow reader', () => {
+describe('a streamed answer: a slow reader', () => {
   it('gets what it did not take in time as one delta, and loses nothing', async () => {
     const parts = Array.from({ length: 5000 }, (_, index) => text(`<${index}>`));
     const { stream } = streamOf();
     // Nothing is read before the generation has ended.
-    const response = await stream.run(play(START, ...parts, END));
+    const response = await stream.run(play(START, ...parts, FINISH, END));
     await stream.finished;
     const wire = await response.text();
     const deltas = deltasOf(wire);
@@ -152,15 +160,17 @@ describe('chat stream: a slow reader', () => {
   it('gets each delta by itself when it keeps up', async () => {
     const parts = Array.from({ length: 20 }, (_, index) => text(`${index},`));
     const { stream } = streamOf();
-    const response = await stream.run(play(START, ...parts.flatMap((part) => [part, 1]), END));
+    const response = await stream.run(
+      play(START, ...parts.flatMap((part) => [part, 1]), FINISH, END),
+    );
     assert.equal(deltasOf(await response.text()).length, 20);
   });
 });
 
-describe('chat stream: its end', () => {
+describe('a streamed answer: its end', () => {
   it('tells of a reader that has gone, and writes no more', async () => {
     const { stream, seen } = streamOf();
-    const response = await stream.run(play(START, text('a'), 20, text('b'), END));
+    const response = await stream.run(play(START, text('a'), 20, text('b'), FINISH, END));
     await response.body?.cancel();
     assert.equal(seen.cancelled, true);
     await stream.finished;
