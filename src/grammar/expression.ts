@@ -136,6 +136,8 @@ export const noneOf = (...ranges: readonly CodePointRange[]): Expression => ({
 /** Named rules under construction; the names are the grammar's own and never shown to a model. */
 export class RuleSet {
   readonly #rules = new Map<string, Expression>();
+  /** The number that a name is given next. */
+  readonly #taken = new Map<string, number>();
 
   /** All rules by name. */
   get rules(): ReadonlyMap<string, Expression> {
@@ -147,8 +149,10 @@ export class RuleSet {
    * reference before the rule exists.
    */
   add(name: string, make: (self: Expression) => Expression): Expression {
-    let free = name;
-    for (let count = 2; this.#rules.has(free); count++) free = `${name}-${count}`;
+    let count = this.#taken.get(name) ?? 1;
+    let free = count === 1 ? name : `${name}-${count}`;
+    while (this.#rules.has(free)) free = `${name}-${++count}`;
+    this.#taken.set(name, count + 1);
     const self = rule(free);
     // Reserved first: what `make` adds must not take the name.
     this.#rules.set(free, text(''));
