@@ -15,6 +15,9 @@ type Place = 'value' | 'first' | 'key' | 'colon' | 'after' | 'string' | 'escape'
 const isBlank = (char: string): boolean =>
   char === ' ' || char === '\n' || char === '\r' || char === '\t';
 
+/** Whether a text is a JSON number. */
+export const isNumber = (text: string): boolean => NUMBER.test(text);
+
 /** Text as the inside of a JSON string; halves of surrogate pairs are left as they are. */
 export const escapeJson = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what JSON cannot have
