@@ -62,10 +62,13 @@ export function bindThinking(
   thinking: Thinking,
   rest: Expression,
 ): Expression {
-  if (marks === null || thinking === 'none') return rest;
-  if (thinking === 'open') return sequence(until(marks.close), SPACE, rest);
+  if (marks === null) return rest;
+  const leads = (marks.leads ?? []).map(text);
+  const answer = leads.length === 0 ? rest : sequence(optional(choice(...leads)), rest);
+  if (thinking === 'none') return answer;
+  if (thinking === 'open') return sequence(until(marks.close), SPACE, answer);
   const thought = sequence(SPACE, text(marks.open), until(marks.close), SPACE);
-  return sequence(optional(thought), rest);
+  return sequence(optional(thought), answer);
 }
 
 /** The whole output where there are tools. */
@@ -76,10 +79,13 @@ export function bindOutput(
   { tools, choice: kind, parallel, thinking }: CallRules,
 ): Expression {
   const bound = rules.add('calls', () => style.bind(rules, tools, parallel));
-  if (kind === 'required') return bindThinking(marks, thinking, bound);
+  if (kind === 'required') {
+    return thinking === 'none' ? bound : bindThinking(marks, thinking, bound);
+  }
   const { begins, isBare } = style.syntax;
   // Where the answer may begin with reasoning, its mark would have the listener look for its end.
-  const texts = marks !== null && thinking === 'possible' ? [...begins, marks.open] : begins;
+  const opens = marks !== null && thinking === 'possible' ? [marks.open] : [];
+  const texts = [...begins, ...opens, ...(marks?.leads ?? [])];
   const words = texts.length === 0 ? ANY : free(...texts);
   const output = isBare ? choice(plainText(words, texts), bound) : sequence(words, optional(bound));
   return bindThinking(marks, thinking, output);

@@ -34,7 +34,7 @@ const CALLS: readonly CallRow[] = [
   { name: 'lfm', marks: ['<|tool_list_start|>'], style: literal.PYTHON },
   { name: 'minimax', marks: ['<minimax:tool_call>'], style: tagged.MINIMAX },
   { name: 'seed', marks: ['<seed:tool_call>'], style: tagged.SEED },
-  { name: 'glm', marks: ['<tool_call>', '<arg_key>', /\n<arg_value>/], style: tagged.GLM },
+  { name: 'glm', marks: ['<tool_call>', '<arg_key>', /(?:\n|\\n)<arg_value>/], style: tagged.GLM },
   { name: 'glm-line', marks: ['<tool_call>', '<arg_key>'], style: tagged.GLM_LINE },
   { name: 'qwen-coder', marks: ['<function=', '<parameter='], style: tagged.QWEN_CODER },
   { name: 'minicpm', marks: ['<function name="', '<param name="'], style: tagged.MINICPM },
@@ -74,7 +74,24 @@ const REASONINGS: readonly ReasoningRow[] = [
   tags('<seed:think>', '</seed:think>'),
   tags('<mm:think>', '</mm:think>'),
   tags('[THINK]', '[/THINK]', '[/THINK]'),
-  tags('<|START_THINKING|>', '<|END_THINKING|>', '<|END_THINKING|>'),
+  {
+    marks: ['<|START_THINKING|>', '<|END_THINKING|>'],
+    reasoning: {
+      open: '<|START_THINKING|>',
+      close: '<|END_THINKING|>',
+      end: '<|END_THINKING|>',
+      leads: ['<|START_RESPONSE|>'],
+    },
+  },
+  {
+    marks: ['<|begin|>assistant', '<|think|>'],
+    reasoning: {
+      open: '<|think|>',
+      close: '<|end|>',
+      end: '<|end|>',
+      leads: ['<|begin|>assistant', '<|begin|>assistant<|content|>', '<|content|>'],
+    },
+  },
   {
     marks: ['[BEGIN FINAL RESPONSE]', 'Here are my reasoning steps:'],
     reasoning: {

@@ -45,7 +45,6 @@ function thinkingAfter(prompt: string): Thinking {
 function* readHarmony(scene: Scene, thinking: Thinking): Reading<void> {
   const { input } = scene;
   if (thinking === 'open') yield* readBody(scene, 'reasoning');
-  if (thinking === 'none') yield* readBody(scene, 'content');
   for (;;) {
     input.record();
     yield* input.skipSpace();

@@ -33,12 +33,14 @@ export function jsonCalls(marks: JsonMarks): CallSyntax {
   return {
     begins: marks.begins,
     isBare: marks.isBare,
-    read: (scene, begin) => readBlock(scene, marks, begin === ''),
+    read: (scene, begin) => readBlock(scene, marks, begin),
   };
 }
 
-function* readBlock(scene: Scene, marks: JsonMarks, isBare: boolean): Reading<boolean> {
+function* readBlock(scene: Scene, marks: JsonMarks, begin: string): Reading<boolean> {
   const { input } = scene;
+  const isBare = begin === '';
+  if (begin.endsWith('[')) return yield* readArray(scene, marks, isBare);
   let mayBegin = true;
   let isRead = false;
   let isSeparated = false;
@@ -51,6 +53,7 @@ function* readBlock(scene: Scene, marks: JsonMarks, isBare: boolean): Reading<bo
     }
     const char = yield* input.peek();
     if (char === '[' && mayBegin) {
+      input.take();
       if (!(yield* readArray(scene, marks, isBare))) return false;
     } else if (char === '{') {
       if (!(yield* readObject(scene, marks, isBare))) return false;
@@ -80,10 +83,9 @@ function* readNamed(scene: Scene, marks: JsonMarks, header: RegExp): Reading<boo
   return true;
 }
 
-/** `[` calls `]`. */
+/** Calls and `]`, after `[`. */
 function* readArray(scene: Scene, marks: JsonMarks, isBare: boolean): Reading<boolean> {
   const { input } = scene;
-  input.take();
   for (;;) {
     yield* input.skipSpace();
     if ((yield* input.peek()) !== '{' || !(yield* readObject(scene, marks, isBare))) return false;
@@ -121,6 +123,7 @@ function* readObject(scene: Scene, marks: JsonMarks, isBare: boolean): Reading<b
       if (!(yield* readObject(scene, marks, isBare))) return false;
       isHolder = true;
     } else if (key === 'tool_calls' && char === '[') {
+      input.take();
       if (!(yield* readArray(scene, marks, isBare))) return false;
       isHolder = true;
     } else if (key === 'id' && char === '"') {

@@ -185,7 +185,7 @@ export const COMMAND_ACTION = jsonStyle(
 );
 /** Command R+: an array in a block of code. */
 export const COMMAND_PLUS = jsonStyle(
-  { begins: ['Action:'], items: ['```json', '```'], ends: ['```'] },
+  { begins: ['Action:\n```json', 'Action: ```json'], ends: ['```'] },
   {
     open: 'Action:\n```json\n[\n    ',
     before: named('', 'tool_name', 'parameters'),
@@ -204,7 +204,10 @@ export const TOOLCALL = arrayStyle('<TOOLCALL>', '</TOOLCALL>');
 /** Apriel: an array between tags. */
 export const TOOL_CALLS = arrayStyle('<tool_calls>', '</tool_calls>');
 /** Firefunction: an array after a word. */
-export const FUNCTOOLS = arrayStyle('functools', '');
+export const FUNCTOOLS = jsonStyle(
+  { begins: ['functools['] },
+  { open: 'functools[', before: named(), after: '}', between: ', ', close: ']' },
+);
 
 /** MiniMax M1: objects, one a line, between tags. */
 export const TOOL_CALLS_LINES = jsonStyle(
@@ -233,13 +236,13 @@ export const APERTUS = jsonStyle(
 /** Solar Open: an id, a name and arguments, each after its mark. */
 export const SOLAR = jsonStyle(
   {
-    begins: ['<|tool_call:begin|>'],
+    begins: ['<|tool_calls|>', '<|tool_call:begin|>'],
     items: ['<|tool_call:begin|>'],
     ends: ['<|tool_call:end|>'],
     header: /^(?<id>[\w.:-]*)<\|tool_call:name\|>\s*(?<name>[\w.-]+)\s*<\|tool_call:args\|>\s*$/,
   },
   {
-    open: '',
+    open: '<|tool_calls|>',
     before: (name) =>
       sequence(
         text('<|tool_call:begin|>'),

@@ -10,6 +10,8 @@ import { type CallSyntax, HeldEnd, Scene } from './scene.js';
 export interface ThinkMarks {
   readonly open: string;
   readonly close: string;
+  /** What the family may write between reasoning and answer: it is not shown. */
+  readonly leads?: readonly string[];
 }
 
 /** A listener that runs a reader over the scene as text arrives. */
@@ -49,6 +51,7 @@ export function* readAnswer(
   syntax: CallSyntax | null,
 ): Reading<void> {
   const { input } = scene;
+  const leads = marks?.leads ?? [];
   if (marks !== null && thinking === 'open') {
     scene.isReasoning = true;
     yield* readReasoning(scene, marks.close);
@@ -58,6 +61,8 @@ export function* readAnswer(
     if ((yield* input.takeIf(marks.open)) !== null) {
       scene.isReasoning = true;
       yield* readReasoning(scene, marks.close);
+    } else if ((yield* input.takeIf(...leads)) !== null) {
+      yield* input.skipSpace();
     } else if (syntax === null) {
       scene.show(input.recorded);
     } else {
@@ -65,6 +70,7 @@ export function* readAnswer(
       return;
     }
   }
+  if (leads.length > 0 && (yield* input.takeIf(...leads)) !== null) yield* input.skipSpace();
   if (syntax !== null) yield* readContent(scene, syntax, false);
   else yield* input.pass([], (spans) => scene.show(spans));
 }

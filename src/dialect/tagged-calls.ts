@@ -23,6 +23,8 @@ export interface TaggedMarks {
   /** Before its value, where something stands between. */
   readonly value: string;
   readonly valueEnd: string;
+  /** Text may stand between these, within its tags. */
+  readonly quotes: { readonly open: string; readonly close: string } | null;
   /** A line break at a value's beginning and end is not of the value. */
   readonly isPadded: boolean;
 }
@@ -110,10 +112,13 @@ function* readParameter(
 
 /** A value that is text, said as it comes. */
 function* readText(scene: Scene, marks: TaggedMarks): Reading<boolean> {
+  const { quotes } = marks;
+  const isQuoted = quotes !== null && (yield* scene.input.takeIf(quotes.open)) !== null;
+  const end = isQuoted ? quotes.close + marks.valueEnd : marks.valueEnd;
   let isFirst = true;
   let held = '';
   scene.argue('"');
-  const stop = yield* scene.input.pass([marks.valueEnd], (spans: readonly Span[]) => {
+  const stop = yield* scene.input.pass([end], (spans: readonly Span[]) => {
     for (const span of spans) {
       let text = span.text;
       if (isFirst && marks.isPadded && text.startsWith('\n')) text = text.slice(1);

@@ -44,7 +44,7 @@ function taggedStyle(marks: TaggedMarks, layout: Layout): CallStyle {
 }
 
 function bindCall(rules: RuleSet, marks: TaggedMarks, layout: Layout, tool: Tool): Expression {
-  const parameters = parametersOf(tool).map((parameter) => {
+  const parameters = writable(marks, tool).map((parameter) => {
     const written = rules.add(`parameter-${tool.name}`, () =>
       bindParameter(rules, marks, layout, tool, parameter),
     );
@@ -52,6 +52,20 @@ function bindCall(rules: RuleSet, marks: TaggedMarks, layout: Layout, tool: Tool
   });
   const head = `${marks.open}${tool.name}${marks.nameEnd ?? ''}${layout.line}`;
   return sequence(text(head), ...parameters, text(marks.close));
+}
+
+/** The parameters whose names can stand between tags; a strict tool must have no other. */
+function writable(marks: TaggedMarks, tool: Tool): readonly Parameter[] {
+  const ends = marks.keyEnds.map((end) => end.text);
+  return parametersOf(tool).filter(({ name }) => {
+    const isRead = name.trim() === name && name !== '' && !ends.some((end) => name.includes(end));
+    if (isRead || !tool.strict) return isRead;
+    throw new HoshikageError('schema_unsupported', {
+      pointer: `/properties/${name}`,
+      reason: 'this model cannot write a parameter of this name',
+      reason_ja: 'このモデルはこの名前の引数を書けません',
+    });
+  });
 }
 
 function bindParameter(
@@ -71,7 +85,10 @@ function bindParameter(
   const values = valuesOf(parameter, marks.valueEnd);
   if (values !== null) return sequence(text(head), choice(...values.map(text)), end);
   if (tool.strict) refuseLimits(parameter);
-  return sequence(text(head), until(marks.valueEnd), text(layout.line));
+  const { quotes } = marks;
+  const open = quotes === null ? text('') : text(quotes.open);
+  const close = quotes === null ? marks.valueEnd : quotes.close + marks.valueEnd;
+  return sequence(text(head), open, until(close), text(layout.line));
 }
 
 /** A value of JSON, by its schema. */
@@ -120,6 +137,7 @@ export const QWEN_CODER = taggedStyle(
     keyEnds: TAG_END,
     value: '',
     valueEnd: '</parameter>',
+    quotes: null,
     isPadded: true,
   },
   LINES,
@@ -136,6 +154,7 @@ export const SEED = taggedStyle(
     keyEnds: TAG_END,
     value: '',
     valueEnd: '</parameter>',
+    quotes: null,
     isPadded: false,
   },
   LINES,
@@ -150,6 +169,7 @@ const GLM_MARKS: TaggedMarks = {
   keyEnds: [{ text: '</arg_key>', isText: null }],
   value: '<arg_value>',
   valueEnd: '</arg_value>',
+  quotes: null,
   isPadded: false,
 };
 /** GLM 4.5 and 4.6: names and values each between tags. */
@@ -168,6 +188,7 @@ export const MINIMAX = taggedStyle(
     keyEnds: QUOTED_END,
     value: '',
     valueEnd: '</parameter>',
+    quotes: null,
     isPadded: false,
   },
   { ...LINES, isShared: true },
@@ -188,6 +209,7 @@ function dsmlStyle(section: string): CallStyle {
       ],
       value: '',
       valueEnd: '</｜DSML｜parameter>',
+      quotes: null,
       isPadded: false,
     },
     { ...LINES, isShared: true },
@@ -207,6 +229,7 @@ export const MINICPM = taggedStyle(
     keyEnds: QUOTED_END,
     value: '',
     valueEnd: '</param>',
+    quotes: { open: '<![CDATA[', close: ']]>' },
     isPadded: false,
   },
   { isShared: false, line: '', beforeValue: '' },
