@@ -6,7 +6,7 @@ import type { SamplingOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import { GrammarCache } from '../grammar/cache.js';
 import { parseGbnf } from '../grammar/gbnf.js';
-import { compileProgram } from '../grammar/program.js';
+import { compileProgram } from '../grammar/compile.js';
 
 const cache = new GrammarCache();
 
