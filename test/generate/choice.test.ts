@@ -44,7 +44,13 @@ describe('A choice', () => {
     assert.equal(text, '星影');
     assert.equal(tokens, 3);
     assert.deepEqual(end, {
-      ...{ finishReason: 'stop', promptTokens: 2, cachedTokens: 1, completionTokens: 3 },
+      ...{
+        finishReason: 'stop',
+        ending: 'eog',
+        promptTokens: 2,
+        cachedTokens: 1,
+        completionTokens: 3,
+      },
       ...{ prefillMs: 10, generationMs: 20 },
     });
   });
