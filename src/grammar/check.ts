@@ -89,11 +89,11 @@ function solve(
   };
   for (const [index, { alternatives }] of rules.entries()) {
     for (const line of alternatives) {
-      const steps = line.map(holds);
-      if (steps.includes(false)) continue;
-      const needs = steps.filter((step) => typeof step === 'number');
+      const needs = needsOf(line, holds);
+      if (needs === null) continue;
       if (needs.length === 0) settle(index);
       for (const need of needs) waiting[need]?.push(missing.length);
+      if (needs.length === 0) continue;
       missing.push(needs.length);
       owners.push(index);
     }
@@ -106,6 +106,24 @@ function solve(
     }
   }
   return solved;
+}
+
+const NOTHING: readonly number[] = [];
+
+/** The rules that all steps of an alternative depend on; null where one of them never holds. */
+function needsOf(
+  line: readonly Instruction[],
+  holds: (step: Instruction) => boolean | number,
+): readonly number[] | null {
+  let needs: number[] | null = null;
+  for (const step of line) {
+    const held = holds(step);
+    if (held === false) return null;
+    if (held === true) continue;
+    if (needs === null) needs = [held];
+    else needs.push(held);
+  }
+  return needs ?? NOTHING;
 }
 
 /** Left recursion, and how many ways a rule may begin: both follow what can stand first. */
@@ -170,9 +188,12 @@ function leavesFirst(rules: readonly FlatRule[], first: readonly number[][]): nu
 }
 
 function checkCounts(rules: readonly FlatRule[]): void {
-  const calls = rules.map(({ alternatives }) =>
-    alternatives.flat().filter((step) => step.kind === 'call'),
-  );
+  const calls = rules.map(({ alternatives }) => {
+    const own: Extract<Instruction, { kind: 'call' }>[] = [];
+    for (const line of alternatives)
+      for (const step of line) if (step.kind === 'call') own.push(step);
+    return own;
+  });
   const { group, groups } = circles(calls.map((own) => own.map(({ rule }) => rule)));
   const counts: number[] = [];
   // Groups come with whatever they call before them.

@@ -8,7 +8,7 @@ import type { Facts, Group, Place } from './schema-facts.js';
 import { collectFacts, type Source, spend } from './schema-merge.js';
 
 /** Every pair is compared. */
-const MAX_BRANCHES = 256;
+const MAX_BRANCHES = 128;
 
 /** What tells values apart: their types and texts, and those of required properties. */
 interface Mark {
@@ -85,12 +85,12 @@ function areDisjoint(a: Mark, b: Mark): boolean {
     const other = b.properties.get(name);
     if (other !== undefined && areDisjoint(mark, other)) return true;
   }
-  return (
-    [...a.required].some((name) => !b.mayHave(name)) ||
-    [...b.required].some((name) => !a.mayHave(name))
-  );
+  for (const name of a.required) if (!b.mayHave(name)) return true;
+  for (const name of b.required) if (!a.mayHave(name)) return true;
+  return false;
 }
 
 function meet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
-  return [...a].some((value) => b.has(value));
+  for (const value of a) if (b.has(value)) return true;
+  return false;
 }

@@ -28,7 +28,7 @@ import { measureSchema } from './schema-size.js';
 import { stringExpression } from './schema-string.js';
 
 /** How many schemas are made grammars, those behind references and in each branch included. */
-const MAX_BUILT = 10_000;
+const MAX_BUILT = 5_000;
 /** How deep values may stand in one another before a reference leads back. */
 const MAX_DEPTH = 64;
 /** The deepest indentation, for values that references put at any depth. */
