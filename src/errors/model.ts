@@ -14,6 +14,11 @@ export const MODEL_ERRORS = {
     ja: 'このモデルでは埋め込みを作れません: {reason}',
     en: 'This model cannot make embeddings: {reason}',
   },
+  model_not_reranking: {
+    ...bad,
+    ja: 'このモデルは再順位付けができません(再順位付け用のモデルを指定してください): {model}',
+    en: 'This model cannot rerank: {model}; name one that was made for it',
+  },
   model_not_found: {
     status: 404,
     type: 'invalid_request_error',

@@ -39,7 +39,10 @@ const FRONT: readonly Route<AppFront>[] = [
 
 // A request brings what only it needs (zod is most of it): a server nobody asks stays small.
 const chat = once(() => import('./chat.js'));
+const completions = once(() => import('./completions.js'));
+const infill = once(() => import('./infill.js'));
 const embeddings = once(() => import('./embeddings.js'));
+const rerank = once(() => import('./rerank.js'));
 const tokens = once(() => import('./tokens.js'));
 const admin = once(() => import('./admin.js'));
 
@@ -63,8 +66,23 @@ const TABLE: readonly Route<AppDeps>[] = [
   },
   {
     method: 'POST',
+    path: '/v1/completions',
+    handle: async (c, deps) => (await completions()).handleCompletions(c, deps),
+  },
+  {
+    method: 'POST',
+    path: '/infill',
+    handle: async (c, deps) => (await infill()).handleInfill(c, deps),
+  },
+  {
+    method: 'POST',
     path: '/v1/embeddings',
     handle: async (c, deps) => (await embeddings()).handleEmbeddings(c, deps),
+  },
+  {
+    method: 'POST',
+    path: '/v1/rerank',
+    handle: async (c, deps) => (await rerank()).handleRerank(c, deps),
   },
   {
     method: 'POST',

@@ -4,7 +4,7 @@
  */
 import type { Context } from 'hono';
 import { detokenize, tokenize } from '../embed/tokens.js';
-import { HoshikageError } from '../errors.js';
+import { askedModel } from './asked-model.js';
 import { readJson } from './body.js';
 import type { AppDeps, AppEnv } from './deps.js';
 import { ignoredHeader } from './note-headers.js';
@@ -17,7 +17,7 @@ export async function handleTokenize(c: Context<AppEnv>, deps: AppDeps): Promise
   const { strictFields, maxBodyBytes } = deps.config;
   const { signal, headers } = c.req.raw;
   const call = parseTokenize(await readJson(c.req.raw, maxBodyBytes), strictFields);
-  const model = modelOf(deps, call.model);
+  const model = askedModel(deps, call.model);
   c.set('model', model);
   const { content: text, addSpecial, parseSpecial: special, withPieces } = call;
   const run = { ...turnOf(headers, call.keepAliveMs), signal };
@@ -49,7 +49,7 @@ export async function handleDetokenize(c: Context<AppEnv>, deps: AppDeps): Promi
   const { strictFields, maxBodyBytes } = deps.config;
   const { signal, headers } = c.req.raw;
   const call = parseDetokenize(await readJson(c.req.raw, maxBodyBytes), strictFields);
-  const model = modelOf(deps, call.model);
+  const model = askedModel(deps, call.model);
   c.set('model', model);
   const run = { ...turnOf(headers, call.keepAliveMs), signal };
   const bytes = await detokenize(deps, { model, tokens: call.tokens }, run);
@@ -57,20 +57,6 @@ export async function handleDetokenize(c: Context<AppEnv>, deps: AppDeps): Promi
     { content: new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes) },
     ignoredHeader(call.ignored),
   );
-}
-
-/**
- * The model that is meant: the one named, else the one in memory, else the only one there is.
- * Code: missing_required_parameter.
- */
-function modelOf({ pool, catalog }: AppDeps, asked: string | null): string {
-  if (asked !== null) return asked;
-  const { residents } = pool.status();
-  const resident = residents.find(({ purpose }) => purpose === 'generate') ?? residents[0];
-  if (resident) return resident.id;
-  const [only, ...others] = catalog.list();
-  if (only && others.length === 0) return only.id;
-  throw new HoshikageError('missing_required_parameter', { param: 'model' });
 }
 
 /** A piece as text, or as its bytes where it is only part of a character. */

@@ -27,7 +27,10 @@ export interface TextDeps extends ServeDeps {
   readonly config: ServeDeps['config'] & EngineSettings & SamplingSettings;
 }
 
-type TextEvents<R = void> = AsyncGenerator<TextEvent, R, undefined>;
+type TextEvents = AsyncGenerator<TextEvent, void, undefined>;
+/** What is said of one choice. */
+type ChoiceEvent = Extract<TextEvent, { readonly choice: number }>;
+type ChoiceEvents<R = void> = AsyncGenerator<ChoiceEvent, R, undefined>;
 
 /**
  * Continues the prompts; cancelled by the run's signal in every phase. Codes: model_not_found, those of
@@ -92,7 +95,7 @@ interface WriterOptions extends Turn {
 
 /** One answer that was held back, to be compared with others. */
 interface Draft {
-  readonly events: readonly TextEvent[];
+  readonly events: readonly ChoiceEvent[];
   readonly likelihood: number;
 }
 
@@ -109,7 +112,7 @@ class Writer {
   }
 
   /** The answers that are given; the first of them is choice `first`. */
-  async *answers(first: number): TextEvents {
+  async *answers(first: number): ChoiceEvents {
     const { choices, bestOf } = this.#request;
     if (bestOf <= choices) {
       for (let index = 0; index < choices; index++) yield* this.#answer(first + index, index);
@@ -120,12 +123,12 @@ class Writer {
     // Stable: of two that are equally likely, the one that was made first.
     const best = drafts.sort((one, other) => other.likelihood - one.likelihood).slice(0, choices);
     for (const [index, { events }] of best.entries()) {
-      for (const event of events) yield { ...event, choice: first + index } as TextEvent;
+      for (const event of events) yield { ...event, choice: first + index };
     }
   }
 
   async #draft(index: number): Promise<Draft> {
-    const events: TextEvent[] = [];
+    const events: ChoiceEvent[] = [];
     const answer = this.#answer(index, index);
     for (;;) {
       const { done, value } = await answer.next();
@@ -135,7 +138,7 @@ class Writer {
   }
 
   /** One answer; gives the mean log-probability of its tokens, as far as it is known. */
-  async *#answer(choice: number, index: number): TextEvents<number> {
+  async *#answer(choice: number, index: number): ChoiceEvents<number> {
     const { prompt, tally } = this.#options;
     const isShared = index > 0;
     let { echoed } = prompt;

@@ -13,7 +13,7 @@ export const MAX_INPUTS = 2048;
 /** More than any context holds. */
 const MAX_TOKENS = 1 << 20;
 /** Characters of one text: some tokenizers take a time that grows with the square of it. */
-const MAX_TEXT = 1 << 20;
+export const MAX_TEXT = 1 << 20;
 /** No model's name is longer in any Unicode spelling; what is asked for goes into the log. */
 const MAX_MODEL_LENGTH = 1024;
 
@@ -74,14 +74,15 @@ export interface DetokenizeCall extends Call {
   readonly tokens: Int32Array;
 }
 
-const model = z.string().min(1).max(MAX_MODEL_LENGTH);
+/** A model's name as a body may have it. */
+export const modelName = z.string().min(1).max(MAX_MODEL_LENGTH);
 
 /** Ids are 32-bit and not negative; whether the vocabulary has them is the model's to say. */
 const isTokenId = (value: unknown): value is number =>
   Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31;
 
 /** An array of token ids; only the first that is none is reported. */
-const tokens = z
+export const tokens = z
   .array(z.unknown())
   .max(MAX_TOKENS)
   .transform((values, context) => {
@@ -95,14 +96,16 @@ const tokens = z
     return z.NEVER;
   });
 
-const text = z.string().min(1).max(MAX_TEXT);
-const someTokens = tokens.refine(
+/** A text that is not empty. */
+export const someText = z.string().min(1).max(MAX_TEXT);
+/** Token ids, one at least. */
+export const someTokens = tokens.refine(
   (list) => list.length > 0,
   because('空にはできません', 'must not be empty'),
 );
 
 const embeddingBody = z.looseObject({
-  model,
+  model: modelName,
   input: z.unknown().optional(),
   encoding_format: z.enum(['float', 'base64']).nullish(),
   dimensions: z
@@ -114,9 +117,9 @@ const embeddingBody = z.looseObject({
 });
 /** The form of `input` is told by its first item, so that an error is about the form that was meant. */
 const inputForms = {
-  text: z.looseObject({ input: text }),
+  text: z.looseObject({ input: someText }),
   tokens: z.looseObject({ input: someTokens }),
-  texts: z.looseObject({ input: limited(text) }),
+  texts: z.looseObject({ input: limited(someText) }),
   tokenLists: z.looseObject({ input: limited(someTokens) }),
 };
 
@@ -152,7 +155,7 @@ function inputsOf(input: unknown, body: unknown): Pick<EmbeddingCall, 'inputs' |
 }
 
 const tokenizeBody = z.looseObject({
-  model: model.nullish(),
+  model: modelName.nullish(),
   content: z.string().max(MAX_TEXT),
   add_special: z.boolean().nullish(),
   parse_special: z.boolean().nullish(),
@@ -176,7 +179,7 @@ export function parseTokenize(body: unknown, strict: boolean): TokenizeCall {
   };
 }
 
-const detokenizeBody = z.looseObject({ model: model.nullish(), tokens, keep_alive: keepAlive });
+const detokenizeBody = z.looseObject({ model: modelName.nullish(), tokens, keep_alive: keepAlive });
 
 /** Reads the body. Codes: missing_required_parameter, invalid_value, unknown_parameter. */
 export function parseDetokenize(body: unknown, strict: boolean): DetokenizeCall {
