@@ -5,8 +5,8 @@
 import type { SamplingOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import { GrammarCache } from '../grammar/cache.js';
-import { parseGbnf } from '../grammar/gbnf.js';
 import { compileProgram } from '../grammar/compile.js';
+import { parseGbnf } from '../grammar/gbnf.js';
 
 const cache = new GrammarCache();
 

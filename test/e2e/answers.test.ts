@@ -23,7 +23,6 @@ const ANSWERS = [
   { when: '天気', say: CALL },
   { when: '考えて', say: '<think>\n空を見る。\n</think>\n\n晴れです。' },
   { when: '両方', say: `<think>調べよう。</think>${CALL}` },
-  { when: '壊れ', say: '<tool_call>\n{"name": "weather", "argu' },
 ];
 const tools = [
   {
