@@ -123,7 +123,6 @@ const PLACES: readonly (readonly [packages: RegExp, place: RegExp])[] = [
   [/^fs-ext$/, /^src\/models\/lock\.ts$/],
   [/^(@hono\/.*|hono(\/.*)?)$/, /^src\/(http\/.*|start)\.ts$/],
   [/^zod(\/.*)?$/, /^src\/(http\/schema\/.*|models\/(registry|model-settings)|config)\.ts$/],
-  [/^@huggingface\/jinja$/, /^src\/chat\//],
   [/^winston/, /^src\/log\.ts$/],
   [/^dotenv$/, /^src\/config\.ts$/],
   [/^(undici|ini|tar)$/, /^src\/install\//],
