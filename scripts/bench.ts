@@ -1,10 +1,12 @@
 /**
  * `npm run bench`: measures speed and latencies with models it makes itself, prints a table and leaves
- * it with its CSV in bench-out/. Arguments choose groups: speed status leaving start idle switch wake.
+ * it with its CSV in bench-out/. Arguments choose groups: speed bound status
+ * leaving start idle switch wake ramdisk.
  * Not a test: nothing here passes or fails. Targets are shown beside the values.
  */
 import { fileURLToPath } from 'node:url';
 import { randomModel } from '../test/helpers/models.js';
+import { measureBound } from './bench/bound.js';
 import { measureRamDisk } from './bench/ramdisk.js';
 import { machine, type Row, saveReport, tableOf } from './bench/report.js';
 import { measureIdle, measureLeaving, measureStart, measureStatus } from './bench/service.js';
@@ -45,6 +47,7 @@ const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
     for (const wanted of await speedCases()) rows.push(...(await measureSpeed(wanted)));
     return rows;
   },
+  bound: async () => measureBound(await large()),
   status: () => measureStatus(5),
   leaving: () => measureLeaving(REPEATS),
   start: () => measureStart(REPEATS),

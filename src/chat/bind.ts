@@ -8,8 +8,9 @@ import { HoshikageError } from '../errors.js';
 import { GrammarCache } from '../grammar/cache.js';
 import { choice, type Expression, RuleSet } from '../grammar/expression.js';
 import { parseGbnf } from '../grammar/gbnf.js';
-import { compileProgram } from '../grammar/program.js';
-import { jsonObject, schemaExpression } from '../grammar/schema.js';
+import { compileProgram } from '../grammar/compile.js';
+import { jsonObject } from '../grammar/json.js';
+import { schemaExpression } from '../grammar/schema.js';
 import type { AnswerForm, ChatRequest } from './message.js';
 
 const cache = new GrammarCache();

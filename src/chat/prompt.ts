@@ -155,7 +155,7 @@ function mapTexts(
     Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, 0)]));
   return {
     messages: messages.map(({ role, ...message }) => ({ role, ...members(message) })),
-    tools: tools && tools.map(members),
+    tools: tools?.map(members) ?? null,
   };
 }
 

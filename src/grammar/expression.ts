@@ -15,12 +15,17 @@ export type Expression =
   | { readonly kind: 'sequence'; readonly parts: readonly Expression[] }
   /** One of them; at least one. */
   | { readonly kind: 'choice'; readonly options: readonly Expression[] }
-  /** `min` to `max` times; max may be Infinity. Costs the same whatever the numbers are. */
+  /**
+   * `min` to `max` times; max may be Infinity. Costs the same whatever the numbers are. `counted`: any
+   * text is read with one count only, as the items of a JSON array are, so that it never adds to what
+   * the engine must hold at once (check.ts).
+   */
   | {
       readonly kind: 'repeat';
       readonly part: Expression;
       readonly min: number;
       readonly max: number;
+      readonly counted?: true;
     }
   /** Any text up to and with the first occurrence of one of these (none of them empty). */
   | { readonly kind: 'until'; readonly texts: readonly string[] }
@@ -55,6 +60,14 @@ export const repeat = (
   min,
   max,
 });
+/** `min` to `max` times, where no text can be counted in two ways. */
+export const counted = (part: Expression, min: number, max: number): Expression => ({
+  kind: 'repeat',
+  part,
+  min,
+  max,
+  counted: true,
+});
 /** Once or not at all. */
 export const optional = (part: Expression): Expression => repeat(part, 0, 1);
 /** Any text up to and with the first of these. */
@@ -62,9 +75,69 @@ export const until = (...texts: readonly string[]): Expression => ({ kind: 'unti
 /** Any text without these. */
 export const free = (...texts: readonly string[]): Expression => ({ kind: 'free', texts });
 
+/** Every code point that UTF-8 can write: all but the surrogates. */
+const CODE_POINTS: readonly CodePointRange[] = [
+  [0, 0xd7ff],
+  [0xe000, 0x10ffff],
+];
+
+/** The same code points, sorted, none twice and no two ranges touching. */
+export function joinRanges(ranges: readonly CodePointRange[]): CodePointRange[] {
+  const joined: [number, number][] = [];
+  for (const [first, last] of [...ranges].sort((a, b) => a[0] - b[0])) {
+    const before = joined.at(-1);
+    if (before !== undefined && first <= before[1] + 1) before[1] = Math.max(before[1], last);
+    else joined.push([first, last]);
+  }
+  return joined;
+}
+
+/** What is in both. */
+export function commonRanges(
+  a: readonly CodePointRange[],
+  b: readonly CodePointRange[],
+): CodePointRange[] {
+  const common: CodePointRange[] = [];
+  const right = joinRanges(b);
+  let from = 0;
+  for (const [first, last] of joinRanges(a)) {
+    while ((right[from]?.[1] ?? Number.POSITIVE_INFINITY) < first) from++;
+    for (let index = from; (right[index]?.[0] ?? Number.POSITIVE_INFINITY) <= last; index++) {
+      const [start, end] = right[index] ?? [0, 0];
+      common.push([Math.max(first, start), Math.min(last, end)]);
+    }
+  }
+  return common;
+}
+
+/** Every code point but these; surrogates are never among them. */
+export function otherRanges(ranges: readonly CodePointRange[]): CodePointRange[] {
+  const others: CodePointRange[] = [];
+  let next = 0;
+  for (const [first, last] of joinRanges(ranges)) {
+    if (first > next) others.push([next, first - 1]);
+    next = Math.max(next, last + 1);
+  }
+  if (next <= 0x10ffff) others.push([next, 0x10ffff]);
+  return commonRanges(others, CODE_POINTS);
+}
+
+/** One code point of these ranges, in any order. */
+export const oneOf = (...ranges: readonly CodePointRange[]): Expression => ({
+  kind: 'class',
+  ranges: joinRanges(ranges),
+});
+/** One code point that is in none of these ranges. */
+export const noneOf = (...ranges: readonly CodePointRange[]): Expression => ({
+  kind: 'class',
+  ranges: otherRanges(ranges),
+});
+
 /** Named rules under construction; the names are the grammar's own and never shown to a model. */
 export class RuleSet {
   readonly #rules = new Map<string, Expression>();
+  /** The number that a name is given next. */
+  readonly #taken = new Map<string, number>();
 
   /** All rules by name. */
   get rules(): ReadonlyMap<string, Expression> {
@@ -76,8 +149,10 @@ export class RuleSet {
    * reference before the rule exists.
    */
   add(name: string, make: (self: Expression) => Expression): Expression {
-    let free = name;
-    for (let count = 2; this.#rules.has(free); count++) free = `${name}-${count}`;
+    let count = this.#taken.get(name) ?? 1;
+    let free = count === 1 ? name : `${name}-${count}`;
+    while (this.#rules.has(free)) free = `${name}-${++count}`;
+    this.#taken.set(name, count + 1);
     const self = rule(free);
     // Reserved first: what `make` adds must not take the name.
     this.#rules.set(free, text(''));

@@ -61,6 +61,11 @@ const TABLE: readonly Route<AppDeps>[] = [
   },
   {
     method: 'POST',
+    path: '/v1/chat/completions/input_tokens',
+    handle: async (c, deps) => (await chat()).handleInputTokens(c, deps),
+  },
+  {
+    method: 'POST',
     path: '/v1/completions',
     handle: async (c, deps) => (await completions()).handleCompletions(c, deps),
   },

@@ -5,6 +5,7 @@
 import type { ChatEvent } from '../chat/complete.js';
 import type { EndEvent } from '../generate/events.js';
 import type { ChosenLogprob, PieceLogprob } from '../generate/logprobs.js';
+import type { AnswerWriter } from './answer-stream.js';
 import { timingsOf, usageOf } from './usage.js';
 
 /** The first event of a completion. */
@@ -101,47 +102,33 @@ function isJson(text: string): boolean {
   }
 }
 
-/** Gathers the events of one request into the answer that goes out whole. */
-export class ChatCollector {
-  readonly #answer: ChatAnswer;
-  readonly #withLogprobs: boolean;
-  #start: StartEvent | null = null;
-  #choices: Choice[] = [];
-
-  constructor(answer: ChatAnswer, options: { readonly withLogprobs: boolean }) {
-    this.#answer = answer;
-    this.#withLogprobs = options.withLogprobs;
-  }
-
-  /** The last first event. */
-  get start(): StartEvent | null {
-    return this.#start;
-  }
-
-  /** Takes one event; with the last one it gives the answer. */
-  take(event: ChatEvent): object | null {
-    if (event.type === 'end') return this.#whole(event);
-    if (event.type === 'start') [this.#start, this.#choices] = [event, []];
-    else {
-      this.#choices[event.choice] ??= new Choice();
-      this.#choices[event.choice]?.take(event);
+/** The whole answer: of all events after the last `start`. */
+export function chatBodyOf(
+  { id, created, model }: ChatAnswer,
+  start: StartEvent,
+  {
+    events,
+    withLogprobs,
+  }: { readonly events: readonly ChatEvent[]; readonly withLogprobs: boolean },
+): object {
+  const choices: Choice[] = [];
+  let last: EndEvent | null = null;
+  for (const event of events) {
+    if (event.type === 'end') last = event;
+    else if (event.type !== 'start') {
+      choices[event.choice] ??= new Choice();
+      choices[event.choice]?.take(event);
     }
-    return null;
   }
-
-  #whole({ usage, timings }: EndEvent): object {
-    const { id, created, model } = this.#answer;
-    return {
-      id,
-      object: 'chat.completion',
-      created,
-      model,
-      system_fingerprint: this.#start?.fingerprint ?? null,
-      choices: this.#choices.map((choice, index) => choice.toJson(index, this.#withLogprobs)),
-      usage: usageOf(usage),
-      timings: timingsOf(timings, usage),
-    };
-  }
+  return {
+    id,
+    object: 'chat.completion',
+    created,
+    model,
+    system_fingerprint: start.fingerprint,
+    choices: choices.map((choice, index) => choice.toJson(index, withLogprobs)),
+    ...(last && { usage: usageOf(last.usage), timings: timingsOf(last.timings, last.usage) }),
+  };
 }
 
 /** OpenAI's rows of `logprobs.content`. A token's text may be a part of a character; its bytes are exact. */
@@ -153,64 +140,119 @@ function row({ bytes, logprob }: PieceLogprob): object {
   return { token: new TextDecoder().decode(bytes), logprob, bytes: [...bytes] };
 }
 
-/** Writes the chunks of one streamed answer; what they have in common is made once. */
-export class ChunkWriter {
-  readonly #head: string;
-  readonly #usage: string;
-  readonly #withLogprobs: boolean;
+/** How a streamed answer is written. */
+export interface ChunkOptions {
+  readonly includeUsage: boolean;
+  readonly withLogprobs: boolean;
+}
 
-  constructor(
-    { id, created, model }: ChatAnswer,
-    fingerprint: string,
-    options: { readonly includeUsage: boolean; readonly withLogprobs: boolean },
-  ) {
+/** Writes the chunks of one streamed answer; what they have in common is made once. */
+export class ChatWriter implements AnswerWriter<ChatEvent> {
+  readonly #answer: ChatAnswer;
+  readonly #options: ChunkOptions;
+  #head = '';
+  /** The choice whose role has been told. */
+  #choice = -1;
+  /** Told with what comes behind it: the last one brings the times. */
+  #finish: Extract<ChatEvent, { type: 'finish' }> | null = null;
+
+  constructor(answer: ChatAnswer, options: ChunkOptions) {
+    this.#answer = answer;
+    this.#options = options;
+  }
+
+  join(last: ChatEvent, next: ChatEvent): ChatEvent | null {
+    if (last.type === 'content' && next.type === 'content' && last.choice === next.choice) {
+      const logprobs = next.logprobs && [...(last.logprobs ?? []), ...next.logprobs];
+      return { ...last, text: last.text + next.text, logprobs };
+    }
+    if (last.type === 'reasoning' && next.type === 'reasoning' && last.choice === next.choice) {
+      return { ...last, text: last.text + next.text };
+    }
+    if (last.type === 'arguments' && next.type === 'arguments' && last.index === next.index) {
+      return last.choice === next.choice ? { ...last, text: last.text + next.text } : null;
+    }
+    return null;
+  }
+
+  lines(event: ChatEvent): readonly string[] {
+    if (event.type === 'start') return this.#begin(event);
+    if (event.type === 'end') return [...this.#ended(event), ...this.#usageLine(event), '[DONE]'];
+    if (event.type === 'finish') {
+      // The role first, also of a choice that says nothing.
+      const role = this.#role(event.choice);
+      this.#finish = event;
+      return role;
+    }
+    const delta = this.#delta(event);
+    return delta === null ? [] : [...this.#role(event.choice), delta];
+  }
+
+  /** The first chunk goes with the headers, so that a reader knows that it was heard. */
+  #begin({ fingerprint }: StartEvent): readonly string[] {
+    const { id, created, model } = this.#answer;
     const object = 'chat.completion.chunk';
     const common = { id, object, created, model, system_fingerprint: fingerprint };
+    const isAgain = this.#head !== '';
     this.#head = JSON.stringify(common).slice(0, -1);
-    this.#usage = options.includeUsage ? ',"usage":null' : '';
-    this.#withLogprobs = options.withLogprobs;
+    return isAgain ? [] : this.#role(0);
   }
 
-  role(choice: number): string {
-    return this.#choice(choice, '{"role":"assistant","content":"","refusal":null}');
+  #role(choice: number): readonly string[] {
+    if (choice === this.#choice) return [];
+    const finished = this.#ended(null);
+    this.#choice = choice;
+    return [...finished, this.#chunk(choice, '{"role":"assistant","content":"","refusal":null}')];
   }
 
-  content(choice: number, text: string, logprobs: readonly ChosenLogprob[]): string {
-    const rows = this.#withLogprobs
-      ? JSON.stringify({ content: logprobRows(logprobs), refusal: null })
-      : 'null';
-    return this.#choice(choice, `{"content":${JSON.stringify(text)}}`, { logprobs: rows });
+  #delta(event: Exclude<ChatEvent, { type: 'start' | 'end' | 'finish' }>): string | null {
+    const { choice } = event;
+    switch (event.type) {
+      case 'content': {
+        const rows = this.#options.withLogprobs
+          ? JSON.stringify({ content: logprobRows(event.logprobs ?? []), refusal: null })
+          : 'null';
+        const delta = `{"content":${JSON.stringify(event.text)}}`;
+        return this.#chunk(choice, delta, { logprobs: rows });
+      }
+      case 'reasoning':
+        return this.#chunk(choice, `{"reasoning_content":${JSON.stringify(event.text)}}`);
+      case 'call': {
+        const { index, id, name } = event;
+        const call = { index, id, type: 'function', function: { name, arguments: '' } };
+        return this.#chunk(choice, `{"tool_calls":[${JSON.stringify(call)}]}`);
+      }
+      case 'arguments': {
+        const text = JSON.stringify(event.text);
+        const part = `{"index":${event.index},"function":{"arguments":${text}}}`;
+        return this.#chunk(choice, `{"tool_calls":[${part}]}`);
+      }
+      case 'called':
+        return null;
+    }
   }
 
-  reasoning(choice: number, text: string): string {
-    return this.#choice(choice, `{"reasoning_content":${JSON.stringify(text)}}`);
-  }
-
-  call({ choice, index, id, name }: Extract<ChatEvent, { type: 'call' }>): string {
-    const call = { index, id, type: 'function', function: { name, arguments: '' } };
-    return this.#choice(choice, `{"tool_calls":[${JSON.stringify(call)}]}`);
-  }
-
-  arguments(choice: number, index: number, text: string): string {
-    const part = `{"index":${index},"function":{"arguments":${JSON.stringify(text)}}}`;
-    return this.#choice(choice, `{"tool_calls":[${part}]}`);
-  }
-
-  finish({ choice, finishReason }: Extract<ChatEvent, { type: 'finish' }>, end?: EndEvent): string {
+  /** The last chunk of a choice. */
+  #ended(end: EndEvent | null): readonly string[] {
+    if (!this.#finish) return [];
+    const { choice, finishReason } = this.#finish;
+    this.#finish = null;
     const more = end ? `,"timings":${JSON.stringify(timingsOf(end.timings, end.usage))}` : '';
-    return this.#choice(choice, '{}', { finish: `"${finishReason}"`, more });
+    return [this.#chunk(choice, '{}', { finish: `"${finishReason}"`, more })];
   }
 
-  usage({ usage }: EndEvent): string {
-    return `${this.#head},"choices":[],"usage":${JSON.stringify(usageOf(usage))}}`;
+  #usageLine({ usage }: EndEvent): readonly string[] {
+    if (!this.#options.includeUsage) return [];
+    return [`${this.#head},"choices":[],"usage":${JSON.stringify(usageOf(usage))}}`];
   }
 
-  #choice(
+  #chunk(
     index: number,
     delta: string,
     { logprobs = 'null', finish = 'null', more = '' } = {},
   ): string {
+    const usage = this.#options.includeUsage ? ',"usage":null' : '';
     const choice = `{"index":${index},"delta":${delta},"logprobs":${logprobs},"finish_reason":${finish}}`;
-    return `${this.#head},"choices":[${choice}]${this.#usage}${more}}`;
+    return `${this.#head},"choices":[${choice}]${usage}${more}}`;
   }
 }

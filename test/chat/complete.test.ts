@@ -37,6 +37,11 @@ function ask(more: Partial<ChatRequest> = {}): ChatRequest {
     model: 'm',
     messages: [{ role: 'user', content: 'Hi' }],
     sampling: {},
+    choices: 1,
+    tools: [],
+    toolChoice: { kind: 'auto' },
+    parallelToolCalls: true,
+    truncates: false,
     stop: [],
     cachePrompt: true,
     templateVariables: {},
@@ -50,22 +55,22 @@ const never = () => new AbortController().signal;
 async function run(set: ReturnType<typeof setUp>, request = ask(), signal = never()) {
   const events: ChatEvent[] = [];
   for await (const event of completeChat(set.deps, request, { signal })) events.push(event);
-  const text = events.map((event) => (event.type === 'text' ? event.text : '')).join('');
-  const end = events.at(-1);
-  assert.ok(end?.type === 'end');
-  return { events, text, end };
+  const text = events.map((event) => (event.type === 'content' ? event.text : '')).join('');
+  const [finish, end] = events.slice(-2);
+  assert.ok(finish?.type === 'finish' && end?.type === 'end');
+  return { events, text, end, finishReason: finish.finishReason };
 }
 
 describe('complete: from messages to events', () => {
   it('starts once, gives text, ends once, and gives the lease back', async () => {
     const set = setUp();
-    const { events, text, end } = await run(set);
+    const { events, text, finishReason } = await run(set);
     assert.deepEqual(
       events.map(({ type }) => type),
-      ['start', 'text', 'text', 'end'],
+      ['start', 'content', 'content', 'finish', 'end'],
     );
     assert.equal(text, 'Hello world');
-    assert.equal(end.finishReason, 'stop');
+    assert.equal(finishReason, 'stop');
     assert.deepEqual([set.pool.given, set.pool.released], [1, 1]);
   });
 
@@ -140,16 +145,16 @@ describe('complete: from messages to events', () => {
 describe('complete: how it ends', () => {
   it('`length` where maxTokens or the context is used up', async () => {
     const limited = await run(setUp({ script: ['a', 'b', 'c'] }), ask({ maxTokens: 2 }));
-    assert.equal(limited.end.finishReason, 'length');
+    assert.equal(limited.finishReason, 'length');
     assert.equal(limited.end.usage.completionTokens, 2);
-    assert.equal((await run(setUp({ script: ['a'] }))).end.finishReason, 'length');
+    assert.equal((await run(setUp({ script: ['a'] }))).finishReason, 'length');
   });
 
   it('at a stop string: nothing of it is shown, the tokens behind it are neither shown nor counted', async () => {
     const set = setUp({ script: ['one', ' E', 'N', 'D', ' two', ' three'] });
-    const { text, end } = await run(set, ask({ stop: ['END'] }));
+    const { text, end, finishReason } = await run(set, ask({ stop: ['END'] }));
     assert.equal(text, 'one ');
-    assert.equal(end.finishReason, 'stop');
+    assert.equal(finishReason, 'stop');
     assert.equal(end.usage.completionTokens, 4);
     assert.equal(set.engine.started[0]?.keepTokens, 4);
   });
@@ -258,7 +263,7 @@ describe('complete: an engine that is lost, with RETRY_ON_CRASH', () => {
     const { events, text, end } = await run(set);
     assert.deepEqual(
       events.map(({ type }) => type),
-      ['start', 'start', 'text', 'end'],
+      ['start', 'start', 'content', 'finish', 'end'],
     );
     assert.equal(text, 'ok');
     assert.deepEqual([end.timings.queueMs, end.timings.loadMs], [2, 4]);
@@ -279,7 +284,7 @@ describe('complete: an engine that is lost, with RETRY_ON_CRASH', () => {
     const all = completeChat(whole.deps, ask(), { signal: never(), whole: true });
     for await (const event of all) {
       if (event.type === 'start') said.length = 0;
-      else if (event.type === 'text') said.push(event.text);
+      else if (event.type === 'content') said.push(event.text);
     }
     assert.deepEqual(said, ['ok']);
   });
@@ -366,7 +371,7 @@ describe('complete: cancelled', () => {
   it('when its reader stops reading', async () => {
     const set = setUp({ script: ['a', { waitMs: 60_000 }, 'b'] });
     for await (const event of completeChat(set.deps, ask(), { signal: never() })) {
-      if (event.type === 'text') break;
+      if (event.type === 'content') break;
     }
     assert.equal(set.engine.started[0]?.cancelled, true);
     assert.equal(set.pool.released, 1);

@@ -7,6 +7,8 @@ import { CHAT_FIELDS } from '../../../src/http/schema/fields.js';
 const messages = [{ role: 'user', content: 'Hi' }];
 const body = (more: object = {}) => ({ model: 'm', messages, ...more });
 
+const tool = (name: string) => ({ type: 'function', function: { name } });
+
 /** The error a body gives, as `code param`, and its words. */
 function refusal(
   sent: unknown,
@@ -45,7 +47,29 @@ describe('chat body: what is honoured', () => {
         dry_sequence_breakers: ['\n', '。'],
         logit_bias: { '12': -100 },
         ignore_eos: true,
+        typical_p: 0.9,
+        top_n_sigma: -1,
+        xtc_probability: 0.5,
+        xtc_threshold: 0.2,
+        mirostat: 2,
+        mirostat_tau: 4,
+        mirostat_eta: 0.2,
+        dynatemp_range: 0.5,
+        dynatemp_exponent: 2,
+        samplers: ['top_k', 'typ_p', 'temperature'],
         cache_prompt: false,
+        n: 2,
+        logprobs: true,
+        top_logprobs: 3,
+        response_format: {
+          type: 'json_schema',
+          json_schema: { name: 'x', schema: { type: 'null' } },
+        },
+        tools: [{ type: 'function', function: { name: 'f', strict: true } }],
+        tool_choice: 'required',
+        parallel_tool_calls: false,
+        truncation: 'auto',
+        reasoning_budget: 9,
         reasoning_effort: 'low',
         chat_template_kwargs: { enable_thinking: false },
       }),
@@ -57,6 +81,14 @@ describe('chat body: what is honoured', () => {
       maxTokens: 5,
       stop: ['END'],
       cachePrompt: false,
+      choices: 2,
+      topLogprobs: 3,
+      form: { kind: 'json_schema', schema: { type: 'null' } },
+      tools: [{ name: 'f', description: null, parameters: null, strict: true }],
+      toolChoice: { kind: 'required' },
+      parallelToolCalls: false,
+      truncates: true,
+      reasoningBudget: 9,
       templateVariables: { reasoning_effort: 'low', enable_thinking: false },
       sampling: {
         temperature: 0,
@@ -75,6 +107,16 @@ describe('chat body: what is honoured', () => {
         drySequenceBreakers: ['\n', '。'],
         logitBias: [[12, -100]],
         ignoreEos: true,
+        typicalP: 0.9,
+        topNSigma: 0,
+        xtcProbability: 0.5,
+        xtcThreshold: 0.2,
+        mirostat: 2,
+        mirostatTau: 4,
+        mirostatEta: 0.2,
+        dynatempRange: 0.5,
+        dynatempExponent: 2,
+        samplers: ['top_k', 'typical_p', 'temperature'],
       },
     });
     assert.deepEqual([stream, includeUsage, ignored], [true, true, []]);
@@ -233,15 +275,6 @@ describe('chat body: what is refused, by the name of the field', () => {
 
 describe('chat body: what is not there yet', () => {
   const refused: Readonly<Record<string, unknown>> = {
-    tools: [{ type: 'function' }],
-    tool_choice: 'required',
-    response_format: { type: 'json_object' },
-    grammar: 'root ::= "a"',
-    logprobs: true,
-    top_logprobs: 3,
-    n: 2,
-    typical_p: 0.5,
-    xtc_probability: 0.1,
     audio: { voice: 'x' },
     modalities: ['text', 'audio'],
     functions: [{}],
@@ -276,6 +309,94 @@ describe('chat body: what is not there yet', () => {
     for (const [name, rule] of Object.entries(CHAT_FIELDS)) {
       assert.equal(typeof rule === 'function', known.has(name), name);
     }
+  });
+});
+
+describe('chat body: tools and forms', () => {
+  const refused = (more: object) => refusal(body(more)).what;
+
+  it('tools have names of their own, in letters that every template can write', () => {
+    const at = 'invalid_value tools[0].function.name';
+    for (const name of ['', 'a b', 'あ', 'x'.repeat(65)]) {
+      assert.equal(refused({ tools: [tool(name)] }), at, name);
+    }
+    const twice = refused({ tools: [tool('f'), tool('f')] });
+    assert.equal(twice, 'invalid_value tools[1].function.name');
+    assert.equal(
+      refused({ tools: Array.from({ length: 129 }, (_, i) => tool(`f${i}`)) }),
+      'invalid_value tools',
+    );
+  });
+
+  it('tools of another kind are refused by name', () => {
+    const custom = { tools: [tool('f'), { type: 'custom', custom: { name: 'c' } }] };
+    assert.equal(refused(custom), 'unsupported_parameter tools[1].type');
+    const allowed = { tools: [tool('f')], tool_choice: { type: 'allowed_tools' } };
+    assert.equal(refused(allowed), 'unsupported_parameter tool_choice.type');
+  });
+
+  it('only a tool that is there can be asked for', () => {
+    const named = { type: 'function', function: { name: 'g' } };
+    const missing = refused({ tools: [tool('f')], tool_choice: named });
+    assert.equal(missing, 'invalid_value tool_choice.function.name');
+    assert.equal(refused({ tool_choice: 'required' }), 'invalid_value tool_choice');
+    assert.equal(
+      refused({ tools: [tool('f')], tool_choice: 'often' }),
+      'invalid_value tool_choice',
+    );
+    const found = parseChat(body({ tools: [tool('g')], tool_choice: named }), true);
+    assert.deepEqual(found.request.toolChoice, { kind: 'named', name: 'g' });
+  });
+
+  it('what is not known inside a tool or a format is named', () => {
+    const sent = body({
+      tools: [{ ...tool('f'), cache_control: {} }],
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema: {}, mood: 1 } },
+    });
+    assert.deepEqual(parseChat(sent, false).ignored, [
+      'response_format.json_schema.mood',
+      'tools.cache_control',
+    ]);
+  });
+
+  it('a form is an object, a schema or a grammar, and not two of them', () => {
+    const formOf = (more: object) => parseChat(body(more), true).request.form;
+    assert.deepEqual(formOf({ response_format: { type: 'json_object' } }), { kind: 'json_object' });
+    const own = { type: 'json_object', schema: { type: 'array' } };
+    assert.deepEqual(formOf({ response_format: own }), {
+      kind: 'json_schema',
+      schema: { type: 'array' },
+    });
+    assert.deepEqual(formOf({ grammar: 'root ::= "a"' }), {
+      kind: 'grammar',
+      text: 'root ::= "a"',
+    });
+    assert.equal(formOf({ grammar: '', response_format: { type: 'text' } }), undefined);
+    const both = { grammar: 'root ::= "a"', response_format: { type: 'json_object' } };
+    assert.equal(refused(both), 'invalid_value grammar');
+    const empty = { response_format: { type: 'json_schema' } };
+    assert.equal(refused(empty), 'invalid_value response_format.json_schema');
+    const wrong = { response_format: { type: 'yaml' } };
+    assert.equal(refused(wrong), 'invalid_value response_format.type');
+  });
+
+  it('top_logprobs need logprobs', () => {
+    assert.equal(refused({ top_logprobs: 2 }), 'invalid_value top_logprobs');
+    assert.equal(refused({ logprobs: true, top_logprobs: 21 }), 'invalid_value top_logprobs');
+    assert.equal(parseChat(body({ logprobs: true }), true).request.topLogprobs, 0);
+  });
+
+  it('samplers are known ones, each once', () => {
+    assert.equal(refused({ samplers: ['top_k', 'top_q'] }), 'invalid_value samplers[1]');
+    assert.equal(refused({ samplers: ['top_k', 'top-k'] }), 'invalid_value samplers');
+    assert.deepEqual(parseChat(body({ samplers: [] }), true).request.sampling.samplers, []);
+  });
+
+  it('no reasoning is a budget of nothing, no limit is none', () => {
+    const budget = (more: object) => parseChat(body(more), true).request.reasoningBudget;
+    assert.equal(budget({ reasoning_effort: 'none' }), 0);
+    assert.equal(budget({ reasoning_effort: 'none', reasoning_budget: 4 }), 4);
+    assert.equal(budget({ reasoning_budget: -1 }), undefined);
   });
 });
 

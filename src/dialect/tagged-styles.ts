@@ -1,0 +1,237 @@
+/**
+ * The call styles whose parameters stand between tags, as data, and their grammar. Pure, any thread;
+ * it must never hold more of a template than its marks.
+ */
+import { HoshikageError } from '../errors.js';
+import {
+  choice,
+  type Expression,
+  optional,
+  type RuleSet,
+  sequence,
+  text,
+  until,
+} from '../grammar/expression.js';
+import { anyJson } from '../grammar/json.js';
+import { looseSchema, schemaExpression } from '../grammar/schema.js';
+import { type CallStyle, listOf } from './binding.js';
+import type { Tool } from './dialect.js';
+import { isText, type Parameter, parametersOf } from './parameters.js';
+import { type TaggedMarks, taggedCalls } from './tagged-calls.js';
+
+/** How such calls are laid out. */
+interface Layout {
+  /** All calls stand in one section; else each has its own. */
+  readonly isShared: boolean;
+  /** Between elements: a line break, or nothing. */
+  readonly line: string;
+  /** Between the name of a parameter and what stands before its value. */
+  readonly beforeValue: string;
+}
+
+/** A style by its marks. */
+function taggedStyle(marks: TaggedMarks, layout: Layout): CallStyle {
+  const { line, isShared } = layout;
+  const open = marks.section === null ? '' : `${marks.section.open}${line}`;
+  const close = marks.section === null ? '' : `${line}${marks.section.close}`;
+  return {
+    syntax: taggedCalls(marks),
+    bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
+      const calls = choice(...tools.map((tool) => bindCall(rules, marks, layout, tool)));
+      if (isShared) return sequence(text(open), listOf(calls, line, parallel), text(close));
+      return listOf(sequence(text(open), calls, text(close)), line, parallel);
+    },
+  };
+}
+
+function bindCall(rules: RuleSet, marks: TaggedMarks, layout: Layout, tool: Tool): Expression {
+  const parameters = writable(marks, tool).map((parameter) => {
+    const written = rules.add(`parameter-${tool.name}`, () =>
+      bindParameter(rules, marks, layout, tool, parameter),
+    );
+    return parameter.isRequired ? written : optional(written);
+  });
+  const head = `${marks.open}${tool.name}${marks.nameEnd ?? ''}${layout.line}`;
+  return sequence(text(head), ...parameters, text(marks.close));
+}
+
+/** The parameters whose names can stand between tags; a strict tool must have no other. */
+function writable(marks: TaggedMarks, tool: Tool): readonly Parameter[] {
+  const ends = marks.keyEnds.map((end) => end.text);
+  return parametersOf(tool).filter(({ name }) => {
+    const isRead = name.trim() === name && name !== '' && !ends.some((end) => name.includes(end));
+    if (isRead || !tool.strict) return isRead;
+    throw new HoshikageError('schema_unsupported', {
+      pointer: `/properties/${name}`,
+      reason: 'this model cannot write a parameter of this name',
+      reason_ja: 'このモデルはこの名前の引数を書けません',
+    });
+  });
+}
+
+function bindParameter(
+  rules: RuleSet,
+  marks: TaggedMarks,
+  layout: Layout,
+  tool: Tool,
+  parameter: Parameter,
+): Expression {
+  const isBare = isText(parameter.kinds);
+  const keyEnd = marks.keyEnds.find((end) => end.isText === null || end.isText === isBare);
+  const pad = marks.isPadded ? '\n' : '';
+  const between = marks.value === '' ? '' : `${layout.beforeValue}${marks.value}`;
+  const head = `${marks.key}${parameter.name}${keyEnd?.text ?? ''}${between}${pad}`;
+  const end = text(`${pad}${marks.valueEnd}${layout.line}`);
+  if (!isBare) return sequence(text(head), jsonOf(parameter, tool, rules), end);
+  const values = valuesOf(parameter, marks.valueEnd);
+  if (values !== null) return sequence(text(head), choice(...values.map(text)), end);
+  if (tool.strict) refuseLimits(parameter);
+  const { quotes } = marks;
+  const open = quotes === null ? text('') : text(quotes.open);
+  const close = quotes === null ? marks.valueEnd : quotes.close + marks.valueEnd;
+  return sequence(text(head), open, until(close), text(layout.line));
+}
+
+/** A value of JSON, by its schema. */
+export function jsonOf({ schema }: Parameter, tool: Tool, rules: RuleSet): Expression {
+  if (schema === true) return anyJson(rules);
+  return tool.strict ? schemaExpression(schema, rules) : looseSchema(schema, rules);
+}
+
+/** The texts that a text parameter is limited to; null where it is not, or they cannot be written. */
+export function valuesOf({ schema }: Parameter, end: string): readonly string[] | null {
+  if (typeof schema !== 'object' || schema === null) return null;
+  let values: readonly unknown[] | null = null;
+  if ('enum' in schema && Array.isArray(schema.enum)) values = schema.enum;
+  if ('const' in schema) values = [schema.const];
+  const texts = values?.filter((value) => typeof value === 'string' && !value.includes(end));
+  if (texts === undefined || texts.length === 0 || texts.length !== values?.length) return null;
+  return texts.map(String);
+}
+
+const LIMITS = ['pattern', 'format', 'minLength', 'maxLength', 'enum', 'const', '$ref', 'allOf'];
+
+/** A text that stands bare cannot be held to more than its end. Codes: schema_unsupported. */
+export function refuseLimits({ name, schema }: Parameter): void {
+  if (typeof schema !== 'object' || schema === null) return;
+  const limit = LIMITS.find((key) => key in schema);
+  if (limit === undefined) return;
+  throw new HoshikageError('schema_unsupported', {
+    pointer: `/properties/${name}/${limit}`,
+    reason: `this model writes text arguments without quotes, where ${limit} cannot be held`,
+    reason_ja: `このモデルは文字列の引数を引用符なしで書くため、${limit} を守らせられません`,
+  });
+}
+
+const TAG_END = [{ text: '>', isText: null }];
+const QUOTED_END = [{ text: '">', isText: null }];
+const LINES: Layout = { isShared: false, line: '\n', beforeValue: '\n' };
+
+/** Qwen3-Coder, Qwen3.5, Nemotron 3, Step 3.5: values on lines of their own. */
+export const QWEN_CODER = taggedStyle(
+  {
+    section: { open: '<tool_call>', close: '</tool_call>' },
+    open: '<function=',
+    nameEnd: '>',
+    close: '</function>',
+    key: '<parameter=',
+    keyEnds: TAG_END,
+    value: '',
+    valueEnd: '</parameter>',
+    quotes: null,
+    isPadded: true,
+  },
+  LINES,
+);
+
+/** Seed-OSS: the same with other tags around, and values within their line. */
+export const SEED = taggedStyle(
+  {
+    section: { open: '<seed:tool_call>', close: '</seed:tool_call>' },
+    open: '<function=',
+    nameEnd: '>',
+    close: '</function>',
+    key: '<parameter=',
+    keyEnds: TAG_END,
+    value: '',
+    valueEnd: '</parameter>',
+    quotes: null,
+    isPadded: false,
+  },
+  LINES,
+);
+
+const GLM_MARKS: TaggedMarks = {
+  section: null,
+  open: '<tool_call>',
+  nameEnd: null,
+  close: '</tool_call>',
+  key: '<arg_key>',
+  keyEnds: [{ text: '</arg_key>', isText: null }],
+  value: '<arg_value>',
+  valueEnd: '</arg_value>',
+  quotes: null,
+  isPadded: false,
+};
+/** GLM 4.5 and 4.6: names and values each between tags. */
+export const GLM = taggedStyle(GLM_MARKS, LINES);
+/** GLM 4.7, Spark, Laguna: the same on one line. */
+export const GLM_LINE = taggedStyle(GLM_MARKS, { isShared: false, line: '', beforeValue: '' });
+
+/** MiniMax M2: all calls in one section, names as attributes. */
+export const MINIMAX = taggedStyle(
+  {
+    section: { open: '<minimax:tool_call>', close: '</minimax:tool_call>' },
+    open: '<invoke name="',
+    nameEnd: '">',
+    close: '</invoke>',
+    key: '<parameter name="',
+    keyEnds: QUOTED_END,
+    value: '',
+    valueEnd: '</parameter>',
+    quotes: null,
+    isPadded: false,
+  },
+  { ...LINES, isShared: true },
+);
+
+/** DeepSeek from V3.2 on: as MiniMax, each tag with a prefix, and whether a value is text. */
+function dsmlStyle(section: string): CallStyle {
+  return taggedStyle(
+    {
+      section: { open: `<｜DSML｜${section}>`, close: `</｜DSML｜${section}>` },
+      open: '<｜DSML｜invoke name="',
+      nameEnd: '">',
+      close: '</｜DSML｜invoke>',
+      key: '<｜DSML｜parameter name="',
+      keyEnds: [
+        { text: '" string="true">', isText: true },
+        { text: '" string="false">', isText: false },
+      ],
+      value: '',
+      valueEnd: '</｜DSML｜parameter>',
+      quotes: null,
+      isPadded: false,
+    },
+    { ...LINES, isShared: true },
+  );
+}
+export const DEEPSEEK_V32 = dsmlStyle('function_calls');
+export const DEEPSEEK_V4 = dsmlStyle('tool_calls');
+
+/** MiniCPM5: names as attributes, nothing around. */
+export const MINICPM = taggedStyle(
+  {
+    section: null,
+    open: '<function name="',
+    nameEnd: '">',
+    close: '</function>',
+    key: '<param name="',
+    keyEnds: QUOTED_END,
+    value: '',
+    valueEnd: '</param>',
+    quotes: { open: '<![CDATA[', close: ']]>' },
+    isPadded: false,
+  },
+  { isShared: false, line: '', beforeValue: '' },
+);

@@ -1,0 +1,142 @@
+/**
+ * A regular expression of ECMAScript as a grammar of the string's characters, as they stand inside a
+ * JSON string. Pure, any thread. Nothing is ever matched with it here, so no pattern can hold a thread;
+ * what a grammar cannot express is refused.
+ */
+
+import { MAX_OPEN_COUNTS } from './check.js';
+import {
+  type CodePointRange,
+  choice,
+  commonRanges,
+  type Expression,
+  joinRanges,
+  oneOf,
+  otherRanges,
+  repeat,
+  sequence,
+  text,
+} from './expression.js';
+import { PLAIN_CHARACTER } from './json.js';
+import { type Part, parsePattern } from './pattern-parse.js';
+import { unsupportedSchema } from './refusal.js';
+import type { Located } from './schema-facts.js';
+
+/** How many code points a text may have. */
+interface Lengths {
+  readonly min: number;
+  readonly max: number;
+}
+
+/**
+ * The inside of a JSON string that has a match of the pattern and `min` to `max` code points.
+ * Characters are escaped only where they must be. Codes: schema_unsupported at the pattern.
+ */
+export function patternExpression(pattern: Located<string>, lengths: Lengths): Expression {
+  const parts = parsePattern(pattern).map((part) => withLengths(part, lengths, pattern.pointer));
+  for (const part of parts) {
+    if (openCounts(part) > MAX_OPEN_COUNTS) {
+      throw unsupportedSchema(
+        pattern.pointer,
+        `its bounded repeats multiply to more than ${MAX_OPEN_COUNTS}`,
+        `回数つきの繰り返しを掛け合わせると ${MAX_OPEN_COUNTS} を超えます`,
+      );
+    }
+  }
+  return choice(...parts.map(expressionOf));
+}
+
+/** The part with its lengths bound as well, where that can be said. */
+function withLengths(part: Part, lengths: Lengths, pointer: string): Part {
+  const own = lengthsOf(part);
+  if (own.min >= lengths.min && own.max <= lengths.max) return part;
+  const parts = part.kind === 'sequence' ? part.parts : [part];
+  const open = parts.filter((one) => lengthsOf(one).min !== lengthsOf(one).max);
+  const [only] = open;
+  // One run of single characters among parts of fixed length: its count takes up the rest.
+  if (open.length === 1 && only?.kind === 'repeat' && only.part.kind === 'class') {
+    const fixed = own.min - only.min;
+    const min = Math.max(only.min, lengths.min - fixed);
+    const max = Math.min(only.max, lengths.max - fixed);
+    if (min <= max) {
+      return {
+        kind: 'sequence',
+        parts: parts.map((one) => (one === only ? { ...only, min, max } : one)),
+      };
+    }
+  }
+  throw unsupportedSchema(
+    pointer,
+    'minLength and maxLength cannot be combined with this pattern; write the lengths into it',
+    'この pattern は minLength・maxLength と組み合わせられません。長さを pattern の中に書いてください',
+  );
+}
+
+function lengthsOf(part: Part): Lengths {
+  switch (part.kind) {
+    case 'class':
+      return { min: 1, max: 1 };
+    case 'repeat': {
+      const { min, max } = lengthsOf(part.part);
+      return { min: min * part.min, max: max === 0 ? 0 : max * part.max };
+    }
+    case 'sequence': {
+      const all = part.parts.map(lengthsOf);
+      return {
+        min: all.reduce((sum, { min }) => sum + min, 0),
+        max: all.reduce((sum, { max }) => sum + max, 0),
+      };
+    }
+    case 'choice': {
+      const all = part.options.map(lengthsOf);
+      return {
+        min: Math.min(...all.map(({ min }) => min)),
+        max: Math.max(...all.map(({ max }) => max)),
+      };
+    }
+  }
+}
+
+/** The counts that can be open at once, as check.ts reckons them. */
+function openCounts(part: Part): number {
+  switch (part.kind) {
+    case 'class':
+      return 1;
+    case 'repeat':
+      return Math.max(1, Number.isFinite(part.max) ? part.max : part.min) * openCounts(part.part);
+    case 'sequence':
+      return Math.max(1, ...part.parts.map(openCounts));
+    case 'choice':
+      return Math.max(1, ...part.options.map(openCounts));
+  }
+}
+
+function expressionOf(part: Part): Expression {
+  switch (part.kind) {
+    case 'class':
+      return written(part.ranges);
+    case 'repeat':
+      return repeat(expressionOf(part.part), part.min, part.max);
+    case 'sequence':
+      return sequence(...part.parts.map(expressionOf));
+    case 'choice':
+      return choice(...part.options.map(expressionOf));
+  }
+}
+
+const PLAIN: readonly CodePointRange[] =
+  PLAIN_CHARACTER.kind === 'class' ? PLAIN_CHARACTER.ranges : [];
+const ESCAPED: readonly CodePointRange[] = joinRanges(otherRanges(PLAIN));
+
+/** One of these code points as JSON.stringify writes it. */
+function written(ranges: readonly CodePointRange[]): Expression {
+  const options: Expression[] = [];
+  const plain = commonRanges(ranges, PLAIN);
+  if (plain.length > 0) options.push(oneOf(...plain));
+  for (const [first, last] of commonRanges(ranges, ESCAPED)) {
+    for (let point = first; point <= last; point++) {
+      options.push(text(JSON.stringify(String.fromCodePoint(point)).slice(1, -1)));
+    }
+  }
+  return choice(...options);
+}

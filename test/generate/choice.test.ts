@@ -1,0 +1,149 @@
+/** One answer to a prompt, over an engine that plays a script. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { HoshikageError } from '../../src/errors.js';
+import {
+  type ChoiceEnd,
+  type ChoicePlan,
+  type Interjection,
+  runChoice,
+} from '../../src/generate/choice.js';
+import { visibleText } from '../../src/generate/text.js';
+import { FakeEngine, type Step } from '../helpers/fake-engine.js';
+
+const EOG: Step = { text: '<|im_end|>', control: true, eog: true };
+const sampling = {
+  ...{ temperature: 0, topK: 0, topP: 1, minP: 0, seed: 1, repeatPenalty: 1, repeatLastN: 0 },
+  ...{ presencePenalty: 0, frequencyPenalty: 0, logitBias: [], ignoreEos: false },
+};
+const prompt = Int32Array.of(65, 66);
+
+function plan(more: Partial<ChoicePlan> = {}): ChoicePlan {
+  return { prompt, maxTokens: -1, sampling, cachePrompt: false, stops: [], ...more };
+}
+
+async function run(engine: FakeEngine, what: ChoicePlan, signal = new AbortController().signal) {
+  let text = '';
+  let tokens = 0;
+  let end: ChoiceEnd | null = null;
+  for await (const news of runChoice(engine, what, signal)) {
+    if ('end' in news) end = news.end;
+    else {
+      text += visibleText(news.spoken.runs);
+      tokens += news.spoken.tokens.length;
+    }
+  }
+  assert.ok(end);
+  return { text, tokens, end };
+}
+
+describe('A choice', () => {
+  test('is what the model says up to its end, with every token of it', async () => {
+    const engine = new FakeEngine({ script: ['星', '影', EOG], cachedTokens: 1 });
+    const { text, tokens, end } = await run(engine, plan());
+    assert.equal(text, '星影');
+    assert.equal(tokens, 3);
+    assert.deepEqual(end, {
+      ...{
+        finishReason: 'stop',
+        ending: 'eog',
+        promptTokens: 2,
+        cachedTokens: 1,
+        completionTokens: 3,
+      },
+      ...{ prefillMs: 10, generationMs: 20 },
+    });
+  });
+
+  test('ends by `length` where its tokens are used up, by `stop` at a stop string', async () => {
+    const cut = await run(new FakeEngine({ script: ['a', 'b', 'c'] }), plan({ maxTokens: 2 }));
+    assert.deepEqual([cut.text, cut.end.finishReason], ['ab', 'length']);
+    const engine = new FakeEngine({ script: ['a', 'x', 'b'] });
+    const stopped = await run(engine, plan({ stops: ['x'] }));
+    assert.deepEqual([stopped.text, stopped.end.finishReason], ['a', 'stop']);
+    assert.equal(stopped.end.completionTokens, 2);
+    assert.equal(engine.started[0]?.keepTokens, 2);
+  });
+
+  test('that is left early leaves nothing running', async () => {
+    const engine = new FakeEngine({ script: ['a', { waitMs: 60_000 }, 'b'] });
+    for await (const _ of runChoice(engine, plan(), new AbortController().signal)) break;
+    assert.equal(engine.started[0]?.cancelled, true);
+  });
+
+  test('ends with the error that the engine ends with, or as cancelled', async () => {
+    const gone = new AbortController();
+    gone.abort();
+    await assert.rejects(run(new FakeEngine(), plan(), gone.signal), { code: 'cancelled' });
+  });
+
+  test('is told of a server that ends under it', async () => {
+    const engine = new FakeEngine({ script: ['a', { waitMs: 60_000 }] });
+    const start = engine.start.bind(engine);
+    engine.start = (request) => {
+      const completion = start(request);
+      setImmediate(() => setImmediate(() => completion.cancel()));
+      return completion;
+    };
+    await assert.rejects(run(engine, plan()), (error: HoshikageError) => {
+      assert.equal(error.code, 'shutting_down');
+      return true;
+    });
+  });
+});
+
+describe('Words put in between', () => {
+  /** Says `words` once, after the token that makes the text `after`. */
+  function after(text: () => string, at: string, words: Interjection) {
+    let isDone = false;
+    return (): Interjection | null => {
+      if (isDone || text() !== at) return null;
+      isDone = true;
+      return words;
+    };
+  }
+
+  async function interjected(maxTokens = -1) {
+    const scripts: readonly (readonly Step[])[] = [
+      ['think', ' on', ' and on'],
+      ['so', EOG],
+    ];
+    const engine = new FakeEngine();
+    const start = engine.start.bind(engine);
+    engine.start = (request) => {
+      engine.script = scripts[engine.started.length] ?? [];
+      return start(request);
+    };
+    let heard = '';
+    const interject = after(() => heard, 'think on', {
+      text: '!',
+      sampling: { ...sampling, topK: 9 },
+    });
+    let end: ChoiceEnd | null = null;
+    const all = runChoice(engine, plan({ interject, maxTokens }), new AbortController().signal);
+    for await (const news of all) {
+      if ('end' in news) end = news.end;
+      else heard += visibleText(news.spoken.runs);
+    }
+    return { engine, heard, end };
+  }
+
+  test('break the completion off, are heard, and the model goes on behind them', async () => {
+    const { engine, heard, end } = await interjected();
+    assert.equal(heard, 'think on!so');
+    assert.equal(engine.started.length, 2);
+    assert.equal(engine.started[0]?.keepTokens, 2);
+    const second = engine.started[1]?.request;
+    // The prompt, what was generated, and the words.
+    assert.deepEqual(second?.prompt, Int32Array.of(65, 66, 1000, 1000, 33));
+    assert.deepEqual([second?.sampling.topK, second?.cachePrompt], [9, true]);
+    assert.equal(end?.finishReason, 'stop');
+    assert.deepEqual([end?.promptTokens, end?.completionTokens], [2, 5]);
+  });
+
+  test('count as tokens of the answer: where there are no more, it ends', async () => {
+    const { engine, heard, end } = await interjected(3);
+    assert.equal(engine.started.length, 1);
+    assert.deepEqual([heard, end?.finishReason, end?.completionTokens], ['think on!', 'length', 3]);
+  });
+});
