@@ -6,9 +6,9 @@
 import type { Dialect, Thinking, Tool } from '../dialect/dialect.js';
 import { HoshikageError } from '../errors.js';
 import { GrammarCache } from '../grammar/cache.js';
+import { compileProgram } from '../grammar/compile.js';
 import { choice, type Expression, RuleSet } from '../grammar/expression.js';
 import { parseGbnf } from '../grammar/gbnf.js';
-import { compileProgram } from '../grammar/compile.js';
 import { jsonObject } from '../grammar/json.js';
 import { schemaExpression } from '../grammar/schema.js';
 import type { AnswerForm, ChatRequest } from './message.js';

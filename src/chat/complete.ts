@@ -25,7 +25,7 @@ import type { Lease } from '../resources/lease.js';
 import { type EngineSettings, engineOptionsOf } from '../resources/options.js';
 import { Answer, type AnswerEvent } from './answer.js';
 import { bindingOf, toolsFor } from './bind.js';
-import { wantsShortIds } from './conversation.js';
+import { wantsShortIds, withoutThinking } from './conversation.js';
 import { type FittingPrompt, fitPrompt } from './fit.js';
 import type { ChatRequest } from './message.js';
 import { CHATML } from './prompt.js';
@@ -120,7 +120,9 @@ export async function prepareChat(
   const { model } = engine.info;
   const template = entry.settings.chatTemplate ?? model.chatTemplate ?? CHATML;
   const dialect = dialectOf(template);
-  const { messages, templateVariables: variables, reasoningBudget } = request;
+  const { messages, reasoningBudget } = request;
+  const quiet = reasoningBudget === 0 ? withoutThinking(template) : {};
+  const variables = { ...quiet, ...request.templateVariables };
   const { renderer } = deps;
   const tools = request.toolChoice.kind === 'none' ? [] : request.tools;
   // A model that is not to think does not, where the prompt would have had it begin.
@@ -149,8 +151,8 @@ async function* answerAll(
   const fingerprint = await fingerprintOf(engine, engineOptionsOf(deps.config, entry));
   const recallMs = request.cachePrompt ? await recall(lease, prompt.tokens, signal) : 0;
   throwIfGone(signal);
-  const unused = Object.keys(request.templateVariables).filter((name) => !template.includes(name));
   const { truncatedTokens } = prompt;
+  const unused = unusedOf(request, template);
   yield { type: 'start', fingerprint, unused, altered: prompt.text.altered, truncatedTokens };
 
   const base = samplingOf(deps.config, entry, request.sampling);
@@ -180,6 +182,14 @@ async function* answerAll(
     reasoningTokens += answer.reasoningTokens;
   }
   yield tally.end(lease, { recallMs, reasoningTokens, truncatedTokens });
+}
+
+/** Variables that the template does not look at, and that have no effect here either. */
+function unusedOf({ templateVariables }: ChatRequest, template: string): readonly string[] {
+  return Object.entries(templateVariables).flatMap(([name, value]) => {
+    const isOurs = name === 'reasoning_effort' && value === 'none';
+    return isOurs || template.includes(name) ? [] : [name];
+  });
 }
 
 /** Ends reasoning that has used up its tokens, once. */

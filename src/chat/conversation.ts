@@ -104,6 +104,14 @@ function idsFor(template: string): (id: string) => string {
   };
 }
 
+/** The variables by which families are told not to think, as far as this template looks at them. */
+export function withoutThinking(template: string): Readonly<Record<string, boolean>> {
+  const names = ['enable_thinking', 'thinking'].filter((name) =>
+    new RegExp(`(if|and|or|not|\\() *${name}\\b(?! *=[^=])`).test(template),
+  );
+  return Object.fromEntries(names.map((name) => [name, false]));
+}
+
 function toOpenAi({ name, description, parameters }: Tool): Readonly<Record<string, unknown>> {
   return {
     type: 'function',

@@ -6,6 +6,8 @@
 import type { Tool } from '../dialect/dialect.js';
 import type { SamplingRequest } from '../generate/sampling.js';
 
+export type { Tool } from '../dialect/dialect.js';
+
 /** Who speaks. */
 export type Role = 'system' | 'developer' | 'user' | 'assistant' | 'tool';
 

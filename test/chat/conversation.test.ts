@@ -1,7 +1,12 @@
 /** A conversation in the form that a template reads. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { argumentsFormOf, type TemplateMessage, toTemplate } from '../../src/chat/conversation.js';
+import {
+  argumentsFormOf,
+  type TemplateMessage,
+  toTemplate,
+  withoutThinking,
+} from '../../src/chat/conversation.js';
 import type { ChatMessage } from '../../src/chat/message.js';
 import type { Tool } from '../../src/dialect/dialect.js';
 
@@ -100,4 +105,13 @@ describe('A template that does not know tools', () => {
     });
     assert.deepEqual(messages[2], { role: 'user', content: 'Result of look:\n星' });
   });
+});
+
+test('a model that is not to think is told so in the words that its template knows', () => {
+  assert.deepEqual(withoutThinking('{% if enable_thinking %}<think>{% endif %}'), {
+    enable_thinking: false,
+  });
+  const both = '{% if not thinking %}{% elif x and enable_thinking is false %}{% endif %}';
+  assert.deepEqual(withoutThinking(both), { enable_thinking: false, thinking: false });
+  assert.deepEqual(withoutThinking('{% set thinking = 1 %}'), {});
 });

@@ -65,7 +65,7 @@ describe('A raw prompt', () => {
     const characters = [...TEXT.greeting];
     let bytes = 0;
     for (const [index, token] of columns.tokens.entries()) {
-      const offset = columns.text_offset[index] ?? -1;
+      const offset: number = columns.text_offset[index] ?? -1;
       const before = Buffer.byteLength(characters.slice(0, offset).join(''));
       if (token.startsWith('bytes:')) {
         // A part of the character at that place.
@@ -76,7 +76,7 @@ describe('A raw prompt', () => {
         assert.equal(characters.slice(offset, offset + [...token].length).join(''), token);
         bytes += Buffer.byteLength(token);
       }
-      const own = columns.token_logprobs[index] ?? Number.NaN;
+      const own: number = columns.token_logprobs[index] ?? Number.NaN;
       assert.ok(own <= 0 && own > -0.1, `${token}: ${own}`);
       assert.equal(columns.top_logprobs[index]?.[token], own);
     }

@@ -16,7 +16,7 @@ import { type Ask, ask, chatBody, eventsOf, getJson, textOf } from '../helpers/w
 const TEMPLATE = [
   '{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}',
   '{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}<tool_call></tool_call>{% endif %}',
-  '{{ reasoning_effort }}{{ extra }}<|im_start|>assistant\n{% if thinks %}<think>\n{% endif %}',
+  '{{ reasoning_effort }}{{ extra }}<|im_start|>assistant\n{% if thinks %}<think>\n{% elif false %}</think>{% endif %}',
 ].join('');
 
 const CITY = {

@@ -50,7 +50,7 @@ describe('app: routes', () => {
     assert.equal(await response.text(), '');
   });
 
-  it('an unknown route is 404, for every method', async () => {
+  it('an unknown route is 404', async () => {
     const { ask, post } = fakeApp();
     for (const response of [await ask('/v1/nothing'), await post('/v1/nothing', {})]) {
       assert.equal(response.status, 404);

@@ -2,8 +2,7 @@
  * The tools that a chat request offers, and whether they must be called. Runs in the server; pure.
  */
 import { z } from 'zod';
-import type { ToolChoice } from '../../chat/message.js';
-import type { Tool } from '../../dialect/dialect.js';
+import type { Tool, ToolChoice } from '../../chat/message.js';
 import { HoshikageError } from '../../errors.js';
 import { isRecord } from './fields.js';
 import { because, invalidValue } from './issue.js';
