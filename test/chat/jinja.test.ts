@@ -33,14 +33,14 @@ describe('jinja: what templates may use', () => {
   });
 
   it('lets no variable take the place of a global', () => {
-    assert.equal(run('{{ true }}{{ range(2)|length }}', { true: 'no', range: 'no' }), 'true2');
+    assert.equal(run('{{ true }}{{ range(2)|length }}', { true: 'no', range: 'no' }), 'True2');
   });
 });
 
 describe('jinja: limits around a template', () => {
   const cases: readonly (readonly [string, string, RegExp])[] = [
     ['a range that is too long', '{{ range(100000000)|length }}', /range\(\) is limited/],
-    ['a range that never ends', '{{ range(0, 5, 0)|length }}', /range\(\) is limited/],
+    ['a range that never ends', '{{ range(0, 5, 0)|length }}', /range\(\) arg 3/],
     [
       'too many steps',
       '{% for i in range(9000) %}{{ 1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1 }}{% endfor %}',

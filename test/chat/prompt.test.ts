@@ -44,7 +44,7 @@ describe('prompt: rendering', () => {
   it('hands the variables of the request to the template, but never its own names', async () => {
     const template = '{{ enable_thinking }} {{ bos_token }} {{ messages|length }}';
     const variables = { enable_thinking: false, bos_token: 'x', messages: [] };
-    assert.equal(joined((await build([user('a')], template, variables)).segments), 'false <s> 1');
+    assert.equal(joined((await build([user('a')], template, variables)).segments), 'False <s> 1');
   });
 
   it('gives `developer` as `system` to a template that does not know it', async () => {
