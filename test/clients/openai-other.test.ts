@@ -92,13 +92,13 @@ describe('The openai library, beside chats', () => {
       }
     });
 
-    test('with echo and log probabilities, where the first token has none', async () => {
-      const { choices } = await client.completions.create({ ...asked, echo: true, logprobs: 1 });
-      const found = choices[0]?.logprobs;
-      assert.deepEqual(found?.tokens?.slice(-REST.length), REST);
-      assert.equal(found.token_logprobs?.[0], null);
-      assert.equal(found.token_logprobs?.length, found.tokens.length);
-      assert.equal(found.tokens.join('').endsWith(HELLO), true);
+    test('and learns that those of the prompt itself are not computed', async () => {
+      const asking = client.completions.create({ ...asked, echo: true, logprobs: 1 });
+      await assert.rejects(asking, (error) => {
+        assert.ok(error instanceof OpenAI.BadRequestError);
+        assert.deepEqual([error.param, error.code], ['echo', 'invalid_value']);
+        return true;
+      });
     });
 
     test('given as tokens, or several at once, each with its index', async () => {

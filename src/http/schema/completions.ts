@@ -91,6 +91,11 @@ function limited<S extends z.ZodType>(item: S) {
   return z.array(z.unknown()).min(1).max(MAX_PROMPTS).pipe(listOf(item));
 }
 
+/** The body with all forms of `prompt` at once, for the document of the API. */
+export const completionForm = completionBody.extend({
+  prompt: z.union([promptText, someTokens, limited(promptText), limited(someTokens)]),
+});
+
 /**
  * Reads the body. `strict`: fields without effect are refused. Codes: missing_required_parameter,
  * invalid_value, unsupported_parameter, unknown_parameter.

@@ -59,7 +59,8 @@ export interface InfillCall {
 const text = z.string().max(MAX_TEXT);
 const extra = z.looseObject({ filename: z.string().max(4096).nullish(), text });
 
-const infillBody = z.looseObject({
+/** The body of POST /infill. */
+export const infillBody = z.looseObject({
   model: modelName.nullish(),
   input_prefix: text,
   input_suffix: text,

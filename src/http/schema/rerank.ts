@@ -36,7 +36,8 @@ export interface RerankCall {
 
 const document = z.union([someText, z.looseObject({ text: someText })]);
 
-const rerankBody = z.looseObject({
+/** The body of POST /v1/rerank. */
+export const rerankBody = z.looseObject({
   model: modelName,
   query: someText,
   documents: z.array(z.unknown()).min(1).max(MAX_INPUTS).pipe(listOf(document)),
