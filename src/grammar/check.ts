@@ -66,7 +66,16 @@ export function endlessRule(rules: readonly FlatRule[]): string | null {
     if (step.kind === 'call') return step.min === 0 ? true : step.rule;
     return step.kind !== 'class' || step.ranges.length > 0;
   });
-  return rules.find((_, index) => !ends[index])?.name ?? null;
+  let rule = ends.indexOf(false);
+  if (rule < 0) return null;
+  // From whoever only leads to it, to the one that is in the way.
+  for (const seen = new Set<number>(); !seen.has(rule); ) {
+    seen.add(rule);
+    const steps = (rules[rule]?.alternatives ?? []).flat();
+    const next = steps.find((step) => step.kind === 'call' && step.min > 0 && !ends[step.rule]);
+    if (next?.kind === 'call') rule = next.rule;
+  }
+  return rules[rule]?.name ?? null;
 }
 
 /**

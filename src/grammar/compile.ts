@@ -52,7 +52,7 @@ class Flattener {
   }
 
   begin(root: Expression): void {
-    this.#add(root, 'root');
+    this.#partOf(root, 'root');
     for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
       const options: Instruction[][] = [];
       this.#alternatives(next.expression, next.into.name, options, 0);
@@ -97,6 +97,11 @@ class Flattener {
     this.#visit(depth);
     if (from.kind === 'choice') {
       for (const option of from.options) this.#alternatives(option, owner, into, depth + 1);
+      return;
+    }
+    const [only] = from.kind === 'sequence' ? from.parts : [];
+    if (from.kind === 'sequence' && from.parts.length === 1 && only !== undefined) {
+      this.#alternatives(only, owner, into, depth + 1);
       return;
     }
     const line: Instruction[] = [];

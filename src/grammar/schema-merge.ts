@@ -19,7 +19,7 @@ export interface Source {
 }
 
 /** How many steps of merging and comparing a schema may take: some ten milliseconds. */
-const MAX_WORK = 20_000;
+const MAX_WORK = 15_000;
 
 /** Counts work; refuses a schema that takes too much of it. Codes: schema_unsupported. */
 export function spend(source: Source, pointer: string): void {

@@ -5,7 +5,7 @@
 import { SchemaTooLarge } from './refusal.js';
 
 /** The most values in a schema, all keywords and enum entries counted. */
-export const MAX_SCHEMA_VALUES = 8_000;
+export const MAX_SCHEMA_VALUES = 5_000;
 /** The most characters of all names and texts of a schema. */
 export const MAX_SCHEMA_CHARACTERS = 256 * 1024;
 /** The deepest nesting of its JSON. */
