@@ -18,6 +18,9 @@ import {
   MESSAGE_FIELDS,
   STREAM_OPTION_FIELDS,
 } from '../src/http/schema/fields.js';
+import { COMPLETION_FIELDS } from '../src/http/schema/completions.js';
+import { INFILL_FIELDS } from '../src/http/schema/infill.js';
+import { RERANK_FIELDS } from '../src/http/schema/rerank.js';
 import { DETOKENIZE_FIELDS, EMBEDDING_FIELDS, TOKENIZE_FIELDS } from '../src/http/schema/tokens.js';
 import { MODEL_SETTING_NAMES } from '../src/models/model-settings.js';
 import { FORMER_NAMES, SETTINGS } from '../src/settings.js';
@@ -139,6 +142,20 @@ test('docs/API.md sorts the fields of a chat request as the code does', () => {
   assert.deepEqual(listed('### 使う項目'), known('honoured'));
   assert.deepEqual(listed('### 名指しで断る項目'), known('refused'));
   assert.deepEqual(listed('### 無視して知らせる項目'), known('ignored'));
+});
+
+test('docs/API.md names every field of the calls for raw prompts, gaps and reranking', () => {
+  const text = read('docs/API.md');
+  const tables: readonly (readonly [string, Readonly<Record<string, FieldRule>>])[] = [
+    [section(text, '## 文章の続き').split('### ')[0] ?? '', COMPLETION_FIELDS],
+    [section(text, '## 間を埋める').split('| `stop_type` |')[0] ?? '', INFILL_FIELDS],
+    [section(text, '## 再順位付け'), RERANK_FIELDS],
+  ];
+  for (const [part, rules] of tables) {
+    const listed = rows(part).flatMap(([field]) => ticked(field));
+    const honoured = Object.keys(rules).filter((name) => rules[name] === 'honoured');
+    assert.deepEqual(sorted(listed), sorted(honoured));
+  }
 });
 
 test('docs/API.md names every field of the calls for vectors and tokens', () => {
