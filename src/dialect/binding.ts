@@ -51,9 +51,8 @@ export function argumentsOf(tool: Tool, rules: RuleSet): Expression {
 }
 
 /** A list of at least one. */
-export function listOf(part: Expression, between: string, parallel: boolean): Expression {
-  if (!parallel) return part;
-  return sequence(part, repeat(sequence(text(between), part), 0, MAX_CALLS - 1));
+export function listOf(part: Expression, between: Expression, parallel: boolean): Expression {
+  return parallel ? sequence(part, repeat(sequence(between, part), 0, MAX_CALLS - 1)) : part;
 }
 
 /** Reasoning, as there may be, and what comes after it. */
@@ -80,7 +79,8 @@ export function bindOutput(
 ): Expression {
   const bound = rules.add('calls', () => style.bind(rules, tools, parallel));
   if (kind === 'required') {
-    return thinking === 'none' ? bound : bindThinking(marks, thinking, bound);
+    const calls = sequence(SPACE, bound);
+    return thinking === 'none' ? calls : bindThinking(marks, thinking, calls);
   }
   const { begins, isBare } = style.syntax;
   // Where the answer may begin with reasoning, its mark would have the listener look for its end.

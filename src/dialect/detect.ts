@@ -5,6 +5,7 @@
 import type { CallStyle } from './binding.js';
 import type { Dialect } from './dialect.js';
 import { makeDialect, type Reasoning } from './family.js';
+import { FUNCTIONARY } from './functionary.js';
 import { HARMONY } from './harmony.js';
 import * as json from './json-styles.js';
 import * as literal from './literal-styles.js';
@@ -14,7 +15,8 @@ import * as tagged from './tagged-styles.js';
 interface CallRow {
   readonly name: string;
   readonly marks: readonly (string | RegExp)[];
-  readonly style: CallStyle;
+  /** Null: the family writes calls in a way that is not known here. */
+  readonly style: CallStyle | null;
 }
 
 /** Special before general: a mark of one family may be a part of another's. */
@@ -32,10 +34,12 @@ const CALLS: readonly CallRow[] = [
   { name: 'deepseek-v3.1', marks: ['<｜tool▁calls▁begin｜>'], style: json.DEEPSEEK_V31 },
   { name: 'lfm', marks: ['<|tool_call_start|>'], style: literal.PYTHON },
   { name: 'lfm', marks: ['<|tool_list_start|>'], style: literal.PYTHON },
+  { name: 'lfm', marks: ['List of tools: [', '<|im_start|>'], style: literal.PYTHON },
+  { name: 'minimax-m3', marks: [']<]minimax[>['], style: null },
   { name: 'minimax', marks: ['<minimax:tool_call>'], style: tagged.MINIMAX },
   { name: 'seed', marks: ['<seed:tool_call>'], style: tagged.SEED },
-  { name: 'glm', marks: ['<tool_call>', '<arg_key>', /(?:\n|\\n)<arg_value>/], style: tagged.GLM },
-  { name: 'glm-line', marks: ['<tool_call>', '<arg_key>'], style: tagged.GLM_LINE },
+  { name: 'glm', marks: ['<tool_call>', '<arg_key>'], style: tagged.GLM },
+  { name: 'hunyuan', marks: ['<arg_key{}>', ':opensource'], style: tagged.HUNYUAN },
   { name: 'qwen-coder', marks: ['<function=', '<parameter='], style: tagged.QWEN_CODER },
   { name: 'minicpm', marks: ['<function name="', '<param name="'], style: tagged.MINICPM },
   { name: 'command-r', marks: ['<|START_ACTION|>'], style: json.COMMAND_ACTION },
@@ -100,10 +104,36 @@ const REASONINGS: readonly ReasoningRow[] = [
       end: '\n[BEGIN FINAL RESPONSE]\n',
     },
   },
+  {
+    marks: ['<think>', '<response>'],
+    reasoning: { open: '<think>', close: '</think>', end: '</think>', leads: ['<response>'] },
+  },
+  {
+    marks: ['<think{}>', ':opensource'],
+    reasoning: {
+      open: '<think:opensource>',
+      close: '</think:opensource>',
+      end: '</think:opensource>',
+    },
+  },
+  {
+    marks: ["open_tag('think'", '<|open|>'],
+    reasoning: {
+      open: '<|open|>think<|sep|>',
+      close: '<|close|>think<|sep|>',
+      end: '<|close|>think<|sep|><|open|>response<|sep|>',
+      leads: ['<|open|>response<|sep|>'],
+    },
+  },
   tags('<think>', '</think>'),
   tags('<thinking>', '</thinking>'),
   tags('<thought>', '</thought>'),
   tags('<reasoning>', '</reasoning>'),
+  // Some templates only take past reasoning away.
+  {
+    marks: ['</think>'],
+    reasoning: { open: '<think>', close: '</think>', end: '\n</think>\n\n' },
+  },
 ];
 
 const isIn =
@@ -115,12 +145,13 @@ const isIn =
 export function dialectOf(template: string): Dialect {
   const holds = isIn(template);
   if (['<|channel|>', '<|message|>', 'analysis', 'final'].every(holds)) return HARMONY;
+  if (['>>>all', 'recipient'].every(holds)) return FUNCTIONARY;
   const row = CALLS.find(({ marks }) => marks.every(holds));
   const reasoning = REASONINGS.find(({ marks }) => marks.every(holds));
   return makeDialect(
     row?.name ?? 'plain',
     reasoning?.reasoning ?? null,
     row?.style ?? json.PLAIN,
-    row !== undefined,
+    row !== undefined && row.style !== null,
   );
 }

@@ -116,10 +116,17 @@ function bindThinking(thinking: Thinking, rest: Expression): Expression {
   return sequence(...begun, ANALYSES, rest);
 }
 
+/** The headers of a call that models write, and the one that their template writes. */
+const headersOf = (to: string): readonly string[] => [
+  `${COMMENTARY} ${to} <|constrain|>json${MESSAGE}`,
+  `${COMMENTARY} ${to} json${MESSAGE}`,
+  ` ${to}${COMMENTARY} json${MESSAGE}`,
+];
+
 function bindCalls(rules: RuleSet, { tools, choice: kind, thinking }: CallRules): Expression {
   const calls = tools.map((tool) =>
     sequence(
-      text(`${COMMENTARY} to=functions.${tool.name} <|constrain|>json${MESSAGE}`),
+      choice(...headersOf(`to=functions.${tool.name}`).map(text)),
       argumentsOf(tool, rules),
       optional(text('<|call|>')),
     ),

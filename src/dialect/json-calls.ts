@@ -21,6 +21,9 @@ export interface JsonMarks {
   readonly isBare: boolean;
 }
 
+/** How deep a call may lie in objects that hold it. */
+const MAX_DEPTH = 4;
+
 /** The longest text before the arguments that is looked at for a name. */
 const MAX_HEADER = 300;
 
@@ -84,11 +87,12 @@ function* readNamed(scene: Scene, marks: JsonMarks, header: RegExp): Reading<boo
 }
 
 /** Calls and `]`, after `[`. */
-function* readArray(scene: Scene, marks: JsonMarks, isBare: boolean): Reading<boolean> {
+function* readArray(scene: Scene, marks: JsonMarks, isBare: boolean, depth = 0): Reading<boolean> {
   const { input } = scene;
   for (;;) {
     yield* input.skipSpace();
-    if ((yield* input.peek()) !== '{' || !(yield* readObject(scene, marks, isBare))) return false;
+    if ((yield* input.peek()) !== '{' || !(yield* readObject(scene, marks, isBare, depth)))
+      return false;
     yield* input.skipSpace();
     const char = yield* input.peek();
     if (char === '') return true;
@@ -99,10 +103,11 @@ function* readArray(scene: Scene, marks: JsonMarks, isBare: boolean): Reading<bo
 }
 
 /** An object that is a call, or that holds one or several. */
-function* readObject(scene: Scene, marks: JsonMarks, isBare: boolean): Reading<boolean> {
+function* readObject(scene: Scene, marks: JsonMarks, isBare: boolean, depth = 0): Reading<boolean> {
   const { input } = scene;
   const call = new PendingCall(scene);
   let isHolder = false;
+  if (depth > MAX_DEPTH) return false;
   input.take();
   for (;;) {
     yield* input.skipSpace();
@@ -120,11 +125,11 @@ function* readObject(scene: Scene, marks: JsonMarks, isBare: boolean): Reading<b
     } else if (ARGUMENTS.includes(key)) {
       if (!(yield* call.arguments())) return false;
     } else if (key === 'function' && char === '{') {
-      if (!(yield* readObject(scene, marks, isBare))) return false;
+      if (!(yield* readObject(scene, marks, isBare, depth + 1))) return false;
       isHolder = true;
     } else if (key === 'tool_calls' && char === '[') {
       input.take();
-      if (!(yield* readArray(scene, marks, isBare))) return false;
+      if (!(yield* readArray(scene, marks, isBare, depth + 1))) return false;
       isHolder = true;
     } else if (key === 'id' && char === '"') {
       call.id = yield* readString(scene);

@@ -5,6 +5,7 @@
 import {
   choice,
   type Expression,
+  optional,
   type RuleSet,
   repeat,
   sequence,
@@ -21,13 +22,16 @@ interface JsonWriting {
   /** From a call's beginning to its arguments. */
   before(name: string): Expression;
   /** From the arguments to the call's end. */
-  readonly after: string;
-  readonly between: string;
+  readonly after: string | Expression;
+  readonly between: string | Expression;
   /** After the last call. */
   readonly close: string;
   /** The family writes one call in an answer, whatever is asked. */
   readonly isSingle?: boolean;
 }
+
+const asExpression = (part: string | Expression): Expression =>
+  typeof part === 'string' ? text(part) : part;
 
 /** A style by what it reads and what it writes. */
 function jsonStyle(marks: Partial<JsonMarks>, writing: JsonWriting): CallStyle {
@@ -36,9 +40,10 @@ function jsonStyle(marks: Partial<JsonMarks>, writing: JsonWriting): CallStyle {
     syntax: jsonCalls({ ...none, ...marks }),
     bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
       const calls = tools.map((tool) =>
-        sequence(writing.before(tool.name), argumentsOf(tool, rules), text(writing.after)),
+        sequence(writing.before(tool.name), argumentsOf(tool, rules), asExpression(writing.after)),
       );
-      const list = listOf(choice(...calls), writing.between, parallel && writing.isSingle !== true);
+      const isList = parallel && writing.isSingle !== true;
+      const list = listOf(choice(...calls), asExpression(writing.between), isList);
       return sequence(text(writing.open), list, text(writing.close));
     },
   };
@@ -65,7 +70,7 @@ export const HERMES = jsonStyle(
     open: '',
     before: named('<tool_call>\n'),
     after: '}\n</tool_call>',
-    between: '\n',
+    between: optional(text('\n')),
     close: '',
   },
 );
@@ -88,16 +93,33 @@ const MISTRAL_MARKS = {
   items: ['[TOOL_CALLS]'],
   header: /^\s*(?<name>[\w.-]+)\s*(?:\[CALL_ID\](?<id>\w+))?(?:\[ARGS\])?\s*$/,
 };
+const CALL_ID = repeat(
+  {
+    kind: 'class',
+    ranges: [
+      [0x30, 0x39],
+      [0x41, 0x5a],
+      [0x61, 0x7a],
+    ],
+  },
+  9,
+  9,
+);
 export const MISTRAL_ARRAY = jsonStyle(MISTRAL_MARKS, {
   open: '[TOOL_CALLS][',
   before: named(),
-  after: '}',
+  after: sequence(optional(sequence(text(', "id": "'), CALL_ID, text('"'))), text('}')),
   between: ', ',
   close: ']',
 });
 export const MISTRAL = jsonStyle(MISTRAL_MARKS, {
   open: '',
-  before: (name) => text(`[TOOL_CALLS]${name}[ARGS]`),
+  before: (name) =>
+    sequence(
+      text(`[TOOL_CALLS]${name}`),
+      optional(sequence(text('[CALL_ID]'), CALL_ID)),
+      text('[ARGS]'),
+    ),
   after: '',
   between: '',
   close: '',

@@ -6,20 +6,25 @@
 import {
   choice,
   type Expression,
+  optional,
   type RuleSet,
+  repeat,
   sequence,
   text,
   until,
 } from '../grammar/expression.js';
+import { looseSchema } from '../grammar/schema.js';
 import { type CallStyle, listOf } from './binding.js';
 import type { Tool } from './dialect.js';
 import type { Reading } from './input.js';
 import { type Kinds, readLiteral, readMembers } from './literals.js';
 import { isText, type Parameter, parametersOf } from './parameters.js';
 import type { Scene } from './scene.js';
-import { jsonOf, valuesOf } from './tagged-styles.js';
+import { FLAG, isFlag, jsonOf, valuesOf } from './tagged-styles.js';
 
 const MAX_NAME = 100;
+/** How deep objects are written in Gemma's own way; deeper ones are JSON. */
+const MAX_DEPTH = 8;
 
 const kindsOf =
   (parameters: readonly Parameter[]) =>
@@ -67,17 +72,13 @@ export const PYTHON: CallStyle = {
       );
       return sequence(text(`${tool.name}(`), members, text(')'));
     });
-    const list = listOf(choice(...calls), ', ', parallel);
+    const list = listOf(choice(...calls), text(', '), parallel);
     return sequence(text(`${PYTHON_OPEN}[`), list, text(`]${PYTHON_CLOSE}`));
   },
 };
 
 function pythonValue(rules: RuleSet, tool: Tool, parameter: Parameter): Expression {
-  const { kinds, schema } = parameter;
-  const isWord = kinds?.size === 1 && kinds.has('boolean');
-  const isFree = typeof schema === 'object' && schema !== null && !('const' in schema);
-  if (isWord && isFree && !('enum' in schema)) return choice(text('True'), text('False'));
-  return jsonOf(parameter, tool, rules);
+  return isFlag(parameter) ? FLAG : jsonOf(parameter, tool, rules);
 }
 
 /** Reads Python calls, in a list or not, up to `close`, which may be missing. */
@@ -136,20 +137,69 @@ export const GEMMA: CallStyle = {
       );
       return sequence(text(`${GEMMA_OPEN}call:${tool.name}{`), members, text(`}${GEMMA_CLOSE}`));
     });
-    return listOf(choice(...calls), '', parallel);
+    return listOf(choice(...calls), text(''), parallel);
   },
 };
 
-function gemmaValue(rules: RuleSet, tool: Tool, parameter: Parameter): Expression {
-  if (!isText(parameter.kinds)) return jsonOf(parameter, tool, rules);
+/** A value by its schema; what the family has no own way for is JSON, which its reader knows too. */
+function gemmaValue(rules: RuleSet, tool: Tool, parameter: Parameter, depth = 0): Expression {
+  const { schema, kinds } = parameter;
   const values = valuesOf(parameter, GEMMA_QUOTE);
   if (values !== null) {
     return sequence(text(GEMMA_QUOTE), choice(...values.map(text)), text(GEMMA_QUOTE));
   }
-  // In JSON's quotes a text can be held to what a strict schema says of it.
+  // In JSON's quotes a value can be held to all that a strict schema says of it.
   if (tool.strict) return jsonOf(parameter, tool, rules);
-  return sequence(text(GEMMA_QUOTE), until(GEMMA_QUOTE));
+  if (isText(kinds)) return sequence(text(GEMMA_QUOTE), until(GEMMA_QUOTE));
+  if (kinds?.size !== 1 || !isSchema(schema) || depth > MAX_DEPTH)
+    return jsonOf(parameter, tool, rules);
+  if (kinds.has('object')) {
+    const inner = { ...tool, parameters: schema };
+    if (parametersOf(inner).length === 0) return gemmaObject(rules);
+    const members = bindMembers(rules, inner, ',', (member) =>
+      sequence(text(`${member.name}:`), gemmaValue(rules, inner, member, depth + 1)),
+    );
+    return sequence(text('{'), members, text('}'));
+  }
+  return kinds.has('array') && schema.items === undefined
+    ? gemmaArray(rules)
+    : jsonOf(parameter, tool, rules);
 }
+
+const isSchema = (schema: unknown): schema is Readonly<Record<string, unknown>> =>
+  typeof schema === 'object' && schema !== null;
+
+const LETTERS: Expression = {
+  kind: 'class',
+  ranges: [
+    [0x30, 0x39],
+    [0x41, 0x5a],
+    [0x5f, 0x5f],
+    [0x61, 0x7a],
+  ],
+};
+
+const gemmaList = (open: string, part: Expression, close: string): Expression =>
+  sequence(text(open), optional(sequence(part, repeat(sequence(text(','), part), 0))), text(close));
+
+const gemmaObject = (rules: RuleSet): Expression =>
+  rules.shared('gemma-object', () =>
+    gemmaList('{', sequence(repeat(LETTERS, 1, 64), text(':'), gemmaAny(rules)), '}'),
+  );
+
+const gemmaArray = (rules: RuleSet): Expression =>
+  rules.shared('gemma-array', () => gemmaList('[', gemmaAny(rules), ']'));
+
+const gemmaAny = (rules: RuleSet): Expression =>
+  rules.shared('gemma-value', () =>
+    choice(
+      sequence(text(GEMMA_QUOTE), until(GEMMA_QUOTE)),
+      looseSchema({ type: 'number' }, rules),
+      ...['true', 'false', 'null'].map(text),
+      gemmaObject(rules),
+      gemmaArray(rules),
+    ),
+  );
 
 function* readGemmaCall(scene: Scene): Reading<boolean> {
   const { input } = scene;

@@ -5,7 +5,7 @@
 import type { Reading } from './input.js';
 import { escapeJson, isNumber } from './json-scan.js';
 import { isText, type Kind } from './parameters.js';
-import type { Scene } from './scene.js';
+import { Scene } from './scene.js';
 
 /** Which types a value may have; null: any. */
 export type Kinds = ReadonlySet<Kind> | null;
@@ -49,6 +49,18 @@ export function* readLiteral(scene: Scene, kinds: Kinds, depth = 0): Reading<boo
   if (json === null) return false;
   scene.argue(isText(kinds) && json === word ? JSON.stringify(word) : json);
   return true;
+}
+
+/** The JSON of a text that is one such value; null where it is none. */
+export function literalJson(text: string): string | null {
+  const scene = new Scene([]);
+  scene.input.push({ text, control: false });
+  scene.input.ended = true;
+  const { value, done } = readLiteral(scene, null).next();
+  if (done !== true || !value || scene.input.next !== '') return null;
+  return scene
+    .drain()
+    .reduce((json, said) => json + (said.type === 'arguments' ? said.text : ''), '');
 }
 
 /** Reads `{` members `}`, keys bare or in quotes; `kindsOf` says the types of each. */

@@ -8,7 +8,9 @@ import type { Tool } from './dialect.js';
 export type Kind = 'string' | 'number' | 'boolean' | 'null' | 'object' | 'array';
 
 const KINDS: readonly string[] = ['string', 'number', 'boolean', 'null', 'object', 'array'];
-const MAX_DEPTH = 8;
+/** Most schemas that are looked at for one parameter, and most references after another. */
+const MAX_SCHEMAS = 200;
+const MAX_REFERENCES = 8;
 /** Templates print values as Python does, so models write them so. */
 const PYTHON_WORDS: ReadonlyMap<string, string> = new Map([
   ['True', 'true'],
@@ -36,12 +38,15 @@ export function parametersOf(tool: Tool): readonly Parameter[] {
   const root = tool.parameters;
   if (root === null || !isRecord(root.properties)) return [];
   const required = Array.isArray(root.required) ? root.required : [];
-  return Object.entries(root.properties).map(([name, schema]) => ({
-    name,
-    schema: withDefinitions(schema, root),
-    isRequired: required.includes(name),
-    kinds: kindsOf(schema, root, 0),
-  }));
+  return Object.entries(root.properties).map(([name, written]) => {
+    const schema = follow(written, root);
+    return {
+      name,
+      schema: withDefinitions(schema, root),
+      isRequired: required.includes(name),
+      kinds: kindsOf(schema, root, { left: MAX_SCHEMAS }),
+    };
+  });
 }
 
 /** True where every value is text, which needs no quotes. */
@@ -56,6 +61,9 @@ export function bareValue(text: string, kinds: ReadonlySet<Kind> | null): string
   if (kinds === null || kinds.has(kind) || !kinds.has('string')) return trimmed;
   return JSON.stringify(text);
 }
+
+/** Whether a text is JSON. */
+export const isJson = (text: string): boolean => kindOfJson(text) !== null;
 
 function kindOfJson(text: string): Kind | null {
   try {
@@ -82,9 +90,14 @@ function withDefinitions(schema: unknown, root: Schema): unknown {
   return { ...definitions, ...schema };
 }
 
-function kindsOf(schema: unknown, root: Schema, depth: number): ReadonlySet<Kind> | null {
-  if (!isRecord(schema) || depth > MAX_DEPTH) return null;
-  if (typeof schema.$ref === 'string') return kindsOf(resolve(schema.$ref, root), root, depth + 1);
+function kindsOf(
+  written: unknown,
+  root: Schema,
+  budget: { left: number },
+): ReadonlySet<Kind> | null {
+  const schema = follow(written, root);
+  budget.left--;
+  if (!isRecord(schema) || budget.left < 0) return null;
   if (Array.isArray(schema.enum)) return setOf(schema.enum.map(kindOf));
   if ('const' in schema) return setOf([kindOf(schema.const)]);
   const nullable: readonly Kind[] = schema.nullable === true ? ['null'] : [];
@@ -94,7 +107,7 @@ function kindsOf(schema: unknown, root: Schema, depth: number): ReadonlySet<Kind
   }
   const options = schema.anyOf ?? schema.oneOf;
   if (!Array.isArray(options)) return null;
-  const all = options.map((option: unknown) => kindsOf(option, root, depth + 1));
+  const all = options.map((option: unknown) => kindsOf(option, root, budget));
   const known = all.flatMap((kinds) => (kinds === null ? [] : [...kinds]));
   return all.includes(null) ? null : setOf([...known, ...nullable]);
 }
@@ -105,6 +118,18 @@ const isKind = (value: unknown): value is Kind =>
 function setOf(kinds: readonly unknown[]): ReadonlySet<Kind> | null {
   const known = kinds.filter(isKind);
   return known.length === kinds.length && known.length > 0 ? new Set(known) : null;
+}
+
+/** The schema that a reference leads to; itself where it is none, or leads nowhere. */
+function follow(schema: unknown, root: Schema): unknown {
+  let found = schema;
+  for (let count = 0; count < MAX_REFERENCES; count++) {
+    if (!isRecord(found) || typeof found.$ref !== 'string') return found;
+    const next = resolve(found.$ref, root);
+    if (next === undefined) return schema;
+    found = next;
+  }
+  return schema;
 }
 
 /** What a pointer within the schema points to. */

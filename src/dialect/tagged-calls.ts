@@ -3,8 +3,10 @@
  * No thread of its own; it must never know a family by name.
  */
 import type { Reading, Span } from './input.js';
+import { jsonCalls } from './json-calls.js';
 import { escapeJson } from './json-scan.js';
-import { bareValue, isText, type Parameter, parametersOf } from './parameters.js';
+import { literalJson } from './literals.js';
+import { bareValue, isJson, isText, type Parameter, parametersOf } from './parameters.js';
 import type { CallSyntax, Scene } from './scene.js';
 
 /** How such calls are written. */
@@ -33,11 +35,19 @@ const MAX_NAME = 100;
 
 /** The reader of such calls. */
 export function taggedCalls(marks: TaggedMarks): CallSyntax {
-  const { section, open } = marks;
+  const { section, open, close } = marks;
+  const none = { begins: [], items: [], header: null, isMap: false, isBare: false };
+  // Models that learnt both ways write an object where parameters are due.
+  const objects = jsonCalls({ ...none, ends: [section?.close ?? close] });
+  const outer = section?.open ?? open;
   return {
     begins: section === null ? [open] : [section.open, open],
     isBare: false,
-    read: (scene, begin) => readSection(scene, marks, begin),
+    *read(scene, begin): Reading<boolean> {
+      if (begin === outer) yield* scene.input.skipSpace();
+      const isObject = begin === outer && (yield* scene.input.peek()) === '{';
+      return yield* isObject ? objects.read(scene, begin) : readSection(scene, marks, begin);
+    },
   };
 }
 
@@ -106,7 +116,10 @@ function* readParameter(
   });
   if (stop === null) return false;
   input.take(stop.length);
-  scene.argue(bareValue(marks.isPadded ? text.replace(/^\n|\n$/g, '') : text, kinds));
+  const bare = marks.isPadded ? text.replace(/^\n|\n$/g, '') : text;
+  // Templates that print values as Python does teach models to write them so.
+  const literal = mayBeText || isJson(bare) ? null : literalJson(bare.trim());
+  scene.argue(literal ?? bareValue(bare, kinds));
   return true;
 }
 

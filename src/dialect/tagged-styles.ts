@@ -6,8 +6,10 @@ import { HoshikageError } from '../errors.js';
 import {
   choice,
   type Expression,
+  free,
   optional,
   type RuleSet,
+  repeat,
   sequence,
   text,
   until,
@@ -23,23 +25,24 @@ import { type TaggedMarks, taggedCalls } from './tagged-calls.js';
 interface Layout {
   /** All calls stand in one section; else each has its own. */
   readonly isShared: boolean;
-  /** Between elements: a line break, or nothing. */
-  readonly line: string;
-  /** Between the name of a parameter and what stands before its value. */
-  readonly beforeValue: string;
+  /** What stands between elements: a line break, none, or either. */
+  readonly line: Expression;
 }
 
 /** A style by its marks. */
 function taggedStyle(marks: TaggedMarks, layout: Layout): CallStyle {
   const { line, isShared } = layout;
-  const open = marks.section === null ? '' : `${marks.section.open}${line}`;
-  const close = marks.section === null ? '' : `${line}${marks.section.close}`;
+  const around = (calls: Expression): Expression =>
+    marks.section === null
+      ? calls
+      : sequence(text(marks.section.open), line, calls, line, text(marks.section.close));
   return {
     syntax: taggedCalls(marks),
     bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
       const calls = choice(...tools.map((tool) => bindCall(rules, marks, layout, tool)));
-      if (isShared) return sequence(text(open), listOf(calls, line, parallel), text(close));
-      return listOf(sequence(text(open), calls, text(close)), line, parallel);
+      return isShared
+        ? around(listOf(calls, line, parallel))
+        : listOf(around(calls), line, parallel);
     },
   };
 }
@@ -51,8 +54,8 @@ function bindCall(rules: RuleSet, marks: TaggedMarks, layout: Layout, tool: Tool
     );
     return parameter.isRequired ? written : optional(written);
   });
-  const head = `${marks.open}${tool.name}${marks.nameEnd ?? ''}${layout.line}`;
-  return sequence(text(head), ...parameters, text(marks.close));
+  const head = `${marks.open}${tool.name}${marks.nameEnd ?? ''}`;
+  return sequence(text(head), layout.line, ...parameters, text(marks.close));
 }
 
 /** The parameters whose names can stand between tags; a strict tool must have no other. */
@@ -79,17 +82,30 @@ function bindParameter(
   const isBare = isText(parameter.kinds);
   const keyEnd = marks.keyEnds.find((end) => end.isText === null || end.isText === isBare);
   const pad = marks.isPadded ? '\n' : '';
-  const between = marks.value === '' ? '' : `${layout.beforeValue}${marks.value}`;
-  const head = `${marks.key}${parameter.name}${keyEnd?.text ?? ''}${between}${pad}`;
-  const end = text(`${pad}${marks.valueEnd}${layout.line}`);
-  if (!isBare) return sequence(text(head), jsonOf(parameter, tool, rules), end);
+  const key = text(`${marks.key}${parameter.name}${keyEnd?.text ?? ''}`);
+  const value = marks.value === '' ? text(pad) : sequence(layout.line, text(marks.value + pad));
+  const end = text(pad + marks.valueEnd);
+  const write = (written: Expression): Expression => sequence(key, value, written, layout.line);
+  if (isFlag(parameter)) return write(sequence(FLAG, end));
+  if (!isBare) return write(sequence(jsonOf(parameter, tool, rules), end));
   const values = valuesOf(parameter, marks.valueEnd);
-  if (values !== null) return sequence(text(head), choice(...values.map(text)), end);
+  if (values !== null) return write(sequence(choice(...values.map(text)), end));
   if (tool.strict) refuseLimits(parameter);
   const { quotes } = marks;
-  const open = quotes === null ? text('') : text(quotes.open);
-  const close = quotes === null ? marks.valueEnd : quotes.close + marks.valueEnd;
-  return sequence(text(head), open, until(close), text(layout.line));
+  if (quotes === null) return write(until(marks.valueEnd));
+  const quoted = sequence(text(quotes.open), until(quotes.close + marks.valueEnd));
+  return write(choice(sequence(free('<'), end), quoted));
+}
+
+/** True or false, as JSON or as Python writes it. */
+export const FLAG = choice(...['true', 'false', 'True', 'False'].map(text));
+
+/** Whether a parameter is true or false, either of them. */
+export function isFlag({ kinds, schema }: Parameter): boolean {
+  if (typeof schema !== 'object' || schema === null || 'const' in schema || 'enum' in schema) {
+    return false;
+  }
+  return kinds?.size === 1 && kinds.has('boolean');
 }
 
 /** A value of JSON, by its schema. */
@@ -109,7 +125,7 @@ export function valuesOf({ schema }: Parameter, end: string): readonly string[] 
   return texts.map(String);
 }
 
-const LIMITS = ['pattern', 'format', 'minLength', 'maxLength', 'enum', 'const', '$ref', 'allOf'];
+const LIMITS = ['pattern', 'format', 'minLength', 'maxLength', 'enum', 'const', 'allOf'];
 
 /** A text that stands bare cannot be held to more than its end. Codes: schema_unsupported. */
 export function refuseLimits({ name, schema }: Parameter): void {
@@ -125,7 +141,9 @@ export function refuseLimits({ name, schema }: Parameter): void {
 
 const TAG_END = [{ text: '>', isText: null }];
 const QUOTED_END = [{ text: '">', isText: null }];
-const LINES: Layout = { isShared: false, line: '\n', beforeValue: '\n' };
+/** Templates differ in where they break lines; readers take either. */
+const LOOSE: Layout = { isShared: false, line: repeat(text('\n'), 0, 2) };
+const SHARED: Layout = { ...LOOSE, isShared: true };
 
 /** Qwen3-Coder, Qwen3.5, Nemotron 3, Step 3.5: values on lines of their own. */
 export const QWEN_CODER = taggedStyle(
@@ -141,7 +159,7 @@ export const QWEN_CODER = taggedStyle(
     quotes: null,
     isPadded: true,
   },
-  LINES,
+  LOOSE,
 );
 
 /** Seed-OSS: the same with other tags around, and values within their line. */
@@ -158,7 +176,7 @@ export const SEED = taggedStyle(
     quotes: null,
     isPadded: false,
   },
-  LINES,
+  LOOSE,
 );
 
 const GLM_MARKS: TaggedMarks = {
@@ -173,10 +191,23 @@ const GLM_MARKS: TaggedMarks = {
   quotes: null,
   isPadded: false,
 };
-/** GLM 4.5 and 4.6: names and values each between tags. */
-export const GLM = taggedStyle(GLM_MARKS, LINES);
-/** GLM 4.7, Spark, Laguna: the same on one line. */
-export const GLM_LINE = taggedStyle(GLM_MARKS, { isShared: false, line: '', beforeValue: '' });
+/** GLM 4.5 to 4.7, Spark, Laguna, Ling: names and values each between tags. */
+export const GLM = taggedStyle(GLM_MARKS, LOOSE);
+/** Hy3: as GLM, all calls in one section, each tag with a suffix. */
+export const HUNYUAN = taggedStyle(
+  {
+    ...GLM_MARKS,
+    section: { open: '<tool_calls:opensource>', close: '</tool_calls:opensource>' },
+    open: '<tool_call:opensource>',
+    nameEnd: '<tool_sep:opensource>',
+    close: '</tool_call:opensource>',
+    key: '<arg_key:opensource>',
+    keyEnds: [{ text: '</arg_key:opensource>', isText: null }],
+    value: '<arg_value:opensource>',
+    valueEnd: '</arg_value:opensource>',
+  },
+  SHARED,
+);
 
 /** MiniMax M2: all calls in one section, names as attributes. */
 export const MINIMAX = taggedStyle(
@@ -192,7 +223,7 @@ export const MINIMAX = taggedStyle(
     quotes: null,
     isPadded: false,
   },
-  { ...LINES, isShared: true },
+  SHARED,
 );
 
 /** DeepSeek from V3.2 on: as MiniMax, each tag with a prefix, and whether a value is text. */
@@ -213,7 +244,7 @@ function dsmlStyle(section: string): CallStyle {
       quotes: null,
       isPadded: false,
     },
-    { ...LINES, isShared: true },
+    SHARED,
   );
 }
 export const DEEPSEEK_V32 = dsmlStyle('function_calls');
@@ -233,5 +264,5 @@ export const MINICPM = taggedStyle(
     quotes: { open: '<![CDATA[', close: ']]>' },
     isPadded: false,
   },
-  { isShared: false, line: '', beforeValue: '' },
+  LOOSE,
 );

@@ -39,14 +39,15 @@ const EXAMPLES: Readonly<Record<string, Example>> = {
   glm: {
     call: '<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>0123</arg_value>\n<arg_key>days</arg_key>\n<arg_value>2</arg_value>\n<arg_key>exact</arg_key>\n<arg_value>true</arg_value>\n<arg_key>where</arg_key>\n<arg_value>{"x": [1, null]}</arg_value>\n</tool_call>',
     arguments: TYPED,
-    two: '<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>x</arg_value>\n</tool_call>\n<tool_call>clock\n</tool_call>',
+    two: '<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>x</arg_value>\n</tool_call>\n<tool_call>clock</tool_call>',
+    control: /<\/?(?:tool_call|arg_key|arg_value)>/g,
     thought: ['\n<think>Look "up".</think>\n', 'Look "up".'],
   },
-  'glm-line': {
-    call: '<tool_call>get_weather<arg_key>city</arg_key><arg_value>京都</arg_value><arg_key>days</arg_key><arg_value>2</arg_value></tool_call>',
+  hunyuan: {
+    call: '<tool_calls:opensource>\n<tool_call:opensource>get_weather<tool_sep:opensource>\n<arg_key:opensource>city</arg_key:opensource>\n<arg_value:opensource>京都</arg_value:opensource>\n<arg_key:opensource>days</arg_key:opensource>\n<arg_value:opensource>2</arg_value:opensource>\n</tool_call:opensource>\n</tool_calls:opensource>',
     arguments: KYOTO,
-    two: '<tool_call>get_weather<arg_key>city</arg_key><arg_value>x</arg_value></tool_call><tool_call>clock</tool_call>',
-    control: /<\/?(?:tool_call|arg_key|arg_value)>/g,
+    thought: ['<think:opensource>Look "up".</think:opensource>', 'Look "up".'],
+    control: /<\/?\w+:opensource>/g,
   },
   minimax: {
     call: '<minimax:tool_call>\n<invoke name="get_weather">\n<parameter name="city">0123</parameter>\n<parameter name="days">2</parameter>\n<parameter name="exact">true</parameter>\n<parameter name="where">{"x": [1, null]}</parameter>\n</invoke>\n</minimax:tool_call>',
@@ -166,6 +167,12 @@ const EXAMPLES: Readonly<Record<string, Example>> = {
     arguments: KYOTO,
     two: '<|tools_prefix|>[{"get_weather": {"city": "x"}}, {"clock": {}}]<|tools_suffix|>',
     control: /<\|tools_\w+\|>/g,
+  },
+  functionary: {
+    call: `get_weather\n${KYOTO_JSON}`,
+    arguments: KYOTO,
+    two: `all\n>>>get_weather\n${KYOTO_JSON}>>>clock\n{}`,
+    isBare: true,
   },
   solar: {
     call: `<|tool_calls|><|tool_call:begin|>a1<|tool_call:name|>get_weather<|tool_call:args|>${KYOTO_JSON}<|tool_call:end|>`,

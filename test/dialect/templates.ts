@@ -7,7 +7,7 @@ export const TEMPLATES: Readonly<Record<string, string>> = {
   hermes: 'Answer in <think> and </think>. <tool_call>{{ call }}</tool_call>',
   'qwen-coder': '<think></think><tool_call>\n<function={{ f }}>\n<parameter={{ p }}>',
   glm: '<think></think><tool_call>{{ f }}\n<arg_key>{{ k }}</arg_key>\n<arg_value>',
-  'glm-line': '<think></think><tool_call>{{ f }}<arg_key>{{ k }}</arg_key><arg_value>',
+  hunyuan: "'<think{}>'.format(':opensource') '<arg_key{}>'.format(':opensource')",
   minimax: '<think></think><minimax:tool_call><invoke name="{{ f }}">',
   minicpm: '<think></think><function name="{{ f }}"><param name="{{ p }}">',
   seed: '<seed:think></seed:think><seed:tool_call><function={{ f }}><parameter={{ p }}>',
@@ -34,5 +34,6 @@ export const TEMPLATES: Readonly<Record<string, string>> = {
   apertus: '<|tools_prefix|>[{{ calls }}]<|tools_suffix|>',
   solar: '<|begin|>assistant<|think|>{{ t }}<|end|><|tool_call:begin|>{{ id }}',
   gigachat: '<|function_call|>{{ call }}',
+  functionary: 'Each part has a recipient. >>>all',
   plain: '<|user|>{{ content }}<|assistant|>',
 };
