@@ -12,13 +12,13 @@ import { promisify } from 'node:util';
 import { CHECKS } from '../src/doctor/check.js';
 import { CATALOGUE } from '../src/errors.js';
 import { ROUTES } from '../src/http/app.js';
+import { COMPLETION_FIELDS } from '../src/http/schema/completions.js';
 import {
   CHAT_FIELDS,
   type FieldRule,
   MESSAGE_FIELDS,
   STREAM_OPTION_FIELDS,
 } from '../src/http/schema/fields.js';
-import { COMPLETION_FIELDS } from '../src/http/schema/completions.js';
 import { INFILL_FIELDS } from '../src/http/schema/infill.js';
 import { RERANK_FIELDS } from '../src/http/schema/rerank.js';
 import { DETOKENIZE_FIELDS, EMBEDDING_FIELDS, TOKENIZE_FIELDS } from '../src/http/schema/tokens.js';
