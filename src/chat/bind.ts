@@ -7,7 +7,7 @@ import type { Dialect, Thinking, Tool } from '../dialect/dialect.js';
 import { HoshikageError } from '../errors.js';
 import { GrammarCache } from '../grammar/cache.js';
 import { compileProgram } from '../grammar/compile.js';
-import { choice, type Expression, RuleSet } from '../grammar/expression.js';
+import { choice, type Expression, RuleSet, renamed } from '../grammar/expression.js';
 import { parseGbnf } from '../grammar/gbnf.js';
 import { jsonObject } from '../grammar/json.js';
 import { schemaExpression } from '../grammar/schema.js';
@@ -35,9 +35,12 @@ export function bindingOf(
   const tools = toolsFor(request);
   if (!form && tools.length === 0) return undefined;
   const isForced = toolChoice.kind === 'required' || toolChoice.kind === 'named';
-  const key = JSON.stringify([dialect.name, thinking, form, tools, isForced, parallel]);
+  // A dialect is its calls and its reasoning.
+  const writing = [dialect.name, dialect.endOfReasoning, thinking];
+  const key = JSON.stringify([writing, form, tools, isForced, parallel]);
   return cache.of(key, () => {
     const rules = new RuleSet();
+    checkStrict(request, tools);
     const calls = (callChoice: 'auto' | 'required'): Expression =>
       namingParam('tools', () =>
         dialect.bindCalls(rules, { tools, choice: callChoice, parallel, thinking }),
@@ -54,12 +57,25 @@ export function bindingOf(
   });
 }
 
+/** A schema that has to be obeyed and cannot be is refused by its very tool. */
+function checkStrict(request: ChatRequest, tools: readonly Tool[]): void {
+  for (const [index, tool] of request.tools.entries()) {
+    if (!tool.strict || tool.parameters === null || !tools.includes(tool)) continue;
+    const { parameters } = tool;
+    namingParam(`tools[${index}].function.parameters`, () =>
+      schemaExpression(parameters, new RuleSet()),
+    );
+  }
+}
+
 function formExpression(form: AnswerForm, rules: RuleSet): Expression {
   if (form.kind === 'json_object') return jsonObject(rules);
   if (form.kind === 'json_schema') return schemaExpression(form.schema, rules);
   const { root, rules: parsed } = parseGbnf(form.text);
-  for (const [name, expression] of parsed) rules.add(name, () => expression);
-  return root;
+  // No name of ours has a line break, so that none of theirs can be taken for one of ours.
+  const nameOf = (name: string): string => `grammar\n${name}`;
+  for (const [name, one] of parsed) rules.add(nameOf(name), () => renamed(one, nameOf));
+  return renamed(root, nameOf);
 }
 
 const PARAMS = {

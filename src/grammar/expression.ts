@@ -133,6 +133,23 @@ export const noneOf = (...ranges: readonly CodePointRange[]): Expression => ({
   ranges: otherRanges(ranges),
 });
 
+/** The same with other names for the rules it refers to; recursive, so for what a parser has bounded. */
+export function renamed(expression: Expression, nameOf: (name: string) => string): Expression {
+  const all = (parts: readonly Expression[]) => parts.map((part) => renamed(part, nameOf));
+  switch (expression.kind) {
+    case 'rule':
+      return rule(nameOf(expression.name));
+    case 'sequence':
+      return sequence(...all(expression.parts));
+    case 'choice':
+      return choice(...all(expression.options));
+    case 'repeat':
+      return { ...expression, part: renamed(expression.part, nameOf) };
+    default:
+      return expression;
+  }
+}
+
 /** Named rules under construction; the names are the grammar's own and never shown to a model. */
 export class RuleSet {
   readonly #rules = new Map<string, Expression>();
