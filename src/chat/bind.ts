@@ -59,12 +59,12 @@ export function bindingOf(
 
 /** A schema that has to be obeyed and cannot be is refused by its very tool. */
 function checkStrict(request: ChatRequest, tools: readonly Tool[]): void {
+  // One for all: what work they may take is shared.
+  const rules = new RuleSet();
   for (const [index, tool] of request.tools.entries()) {
     if (!tool.strict || tool.parameters === null || !tools.includes(tool)) continue;
     const { parameters } = tool;
-    namingParam(`tools[${index}].function.parameters`, () =>
-      schemaExpression(parameters, new RuleSet()),
-    );
+    namingParam(`tools[${index}].function.parameters`, () => schemaExpression(parameters, rules));
   }
 }
 

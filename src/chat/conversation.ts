@@ -75,13 +75,33 @@ function handedOver(
   return { ...(id !== undefined && { id: idOf(id) }), type, function: { name, arguments: given } };
 }
 
+/** Nobody means arguments that are nested deeper; they are handed over as the text that they are. */
+const MAX_ARGUMENT_DEPTH = 64;
+
 function parsed(json: string): unknown {
+  if (depthOf(json) > MAX_ARGUMENT_DEPTH) return json;
   try {
     const value: unknown = JSON.parse(json);
     return typeof value === 'object' && value !== null ? value : json;
   } catch {
     return json;
   }
+}
+
+/** How deep a JSON text is nested, without its being read; of what is no JSON some number. */
+function depthOf(json: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let inText = false;
+  for (let at = 0; at < json.length; at++) {
+    const mark = json[at];
+    if (inText && mark === '\\') at++;
+    else if (mark === '"') inText = !inText;
+    else if (inText) continue;
+    else if (mark === '{' || mark === '[') deepest = Math.max(deepest, ++depth);
+    else if (mark === '}' || mark === ']') depth--;
+  }
+  return deepest;
 }
 
 /** The names of calls by their ids: results name only the id, some templates want the name. */

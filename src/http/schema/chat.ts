@@ -62,8 +62,17 @@ const TEMPLATE_NAMES = new Set([
   'tools',
   'documents',
 ]);
+/** Each is looked for in the template. */
+const MAX_TEMPLATE_VARIABLES = 256;
 const templateVariables = z
   .record(z.string(), z.unknown())
+  .refine(
+    (variables) => Object.keys(variables).length <= MAX_TEMPLATE_VARIABLES,
+    because(
+      `${MAX_TEMPLATE_VARIABLES} 個までです`,
+      `at most ${MAX_TEMPLATE_VARIABLES} entries are allowed`,
+    ),
+  )
   .refine(
     (variables) => Object.keys(variables).every((name) => !TEMPLATE_NAMES.has(name)),
     because('テンプレートが自分で使う名前です', 'a name that belongs to the template itself'),
