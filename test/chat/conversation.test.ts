@@ -115,3 +115,25 @@ test('a model that is not to think is told so in the words that its template kno
   assert.deepEqual(withoutThinking(both), { enable_thinking: false, thinking: false });
   assert.deepEqual(withoutThinking('{% set thinking = 1 %}'), {});
 });
+
+test('Arguments that are nested beyond all reason are handed over as the text that they are', () => {
+  for (const [depth, isText] of [
+    [64, false],
+    [65, true],
+    [100_000, true],
+  ] as const) {
+    const deep = `${'{"a":'.repeat(depth)}"[{\\"]"${'}'.repeat(depth)}`;
+    const asked: readonly ChatMessage[] = [
+      {
+        role: 'assistant',
+        content: '',
+        tool_calls: [{ type: 'function', function: { name: 'look', arguments: deep } }],
+      },
+    ];
+    const known = toTemplate({ messages: asked, tools: [] }, knowing, 'object');
+    assert.equal(firstCall(known.messages[0])?.function.arguments === deep, isText);
+    // A template without a word for calls gets them in words, whatever they are.
+    const [said] = toTemplate({ messages: asked, tools: [] }, 'plain').messages;
+    assert.ok(String(said?.content).length >= deep.length);
+  }
+});

@@ -444,3 +444,27 @@ describe('chat body: what has no effect', () => {
     assert.deepEqual(parseChat(body({ store: null, foo: null }), true).ignored, []);
   });
 });
+
+describe('chat body: what would be too much work', () => {
+  it('is refused: template variables without number, schemas of tools without end', () => {
+    const variables = Object.fromEntries(Array.from({ length: 257 }, (_, at) => [`v${at}`, 1]));
+    const many = refusal(body({ chat_template_kwargs: variables }));
+    assert.equal(many.what, 'invalid_value chat_template_kwargs');
+    const parameters = { type: 'object', enum: Array(30_000).fill(1) };
+    const named = (name: string) => ({ type: 'function', function: { name, parameters } });
+    assert.equal(parseChat(body({ tools: [named('a')] }), false).request.tools.length, 1);
+    const { what } = refusal(body({ tools: [named('a'), named('b')] }));
+    assert.equal(what, 'invalid_value tools[1].function.parameters');
+  });
+
+  it('is no name as long as a body in an error, nor in the list of what is ignored', () => {
+    const name = '名'.repeat(1_000_000);
+    const { error } = refusal(body({ logit_bias: { [name]: 'x' } }));
+    assert.ok(String(error.details.param).length < 200);
+    const strictly = refusal(body({ [name]: 1 }), true);
+    assert.equal(strictly.error.code, 'unknown_parameter');
+    assert.ok(String(strictly.error.details.param).length < 200);
+    const { ignored } = parseChat(body({ [name]: 1 }), false);
+    assert.ok(String(ignored[0]).length < 200);
+  });
+});
