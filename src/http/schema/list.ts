@@ -3,10 +3,11 @@
  * within its limit holds millions, which are minutes of work and gigabytes. Runs in the server; pure.
  */
 import { z } from 'zod';
+import { shownAs } from './notes.js';
 
 /** An array of `item`; the first item that does not fit is the only one that is reported. */
 export function listOf<S extends z.ZodType>(item: S, { min = 0 } = {}) {
-  return z
+  const list = z
     .array(z.unknown())
     .min(min)
     .transform((values, context) => {
@@ -25,4 +26,5 @@ export function listOf<S extends z.ZodType>(item: S, { min = 0 } = {}) {
       }
       return items;
     });
+  return shownAs(z.array(item).min(min), list);
 }
