@@ -4,9 +4,10 @@
 import { z } from 'zod';
 import type { Tool, ToolChoice } from '../../chat/message.js';
 import { HoshikageError } from '../../errors.js';
-import { isRecord } from './fields.js';
+import { isRecord, OFFERED_FUNCTION_FIELDS, TOOL_FIELDS } from './fields.js';
 import { because, invalidValue } from './issue.js';
 import { listOf } from './list.js';
+import { withFields } from './notes.js';
 
 /** OpenAI's limit: tools in one request. */
 export const MAX_TOOLS = 128;
@@ -14,19 +15,18 @@ export const MAX_TOOLS = 128;
 const TOOL_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const MAX_DESCRIPTION = 65_536;
 
-const toolName = z
-  .string()
-  .regex(TOOL_NAME)
-  .meta({ description: 'A-Z a-z 0-9 _ -, 1 - 64 characters' });
+const toolName = z.string().regex(TOOL_NAME);
+const offered = z.looseObject({
+  name: toolName,
+  description: z.string().max(MAX_DESCRIPTION).nullish(),
+  parameters: z.record(z.string(), z.unknown()).nullish(),
+  strict: z.boolean().nullish(),
+});
 const tool = z.looseObject({
   type: z.literal('function'),
-  function: z.looseObject({
-    name: toolName,
-    description: z.string().max(MAX_DESCRIPTION).nullish(),
-    parameters: z.record(z.string(), z.unknown()).nullish(),
-    strict: z.boolean().nullish(),
-  }),
+  function: withFields('tool_function', OFFERED_FUNCTION_FIELDS, offered),
 });
+withFields('tool', TOOL_FIELDS, tool);
 /** `tools` as a body may have it. */
 export const toolList = z.array(z.unknown()).max(MAX_TOOLS).pipe(listOf(tool)).nullish();
 
