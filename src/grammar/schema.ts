@@ -181,7 +181,7 @@ class Builder {
       case 'array':
         return this.#container(type, facts, depth);
       case 'string':
-        return stringExpression(facts, this.#rules);
+        return stringExpression(facts, this.#rules, this.#source);
       case 'integer':
         return integerExpression(facts);
       case 'number':

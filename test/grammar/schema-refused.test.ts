@@ -66,8 +66,12 @@ describe('a schema is refused by its pointer', () => {
     for (const pattern of patterns) {
       assert.equal(pointerOf({ type: 'string', pattern }), '/pattern', pattern);
     }
+    assert.equal(pointerOf({ type: 'string', pattern: 'a', format: 'iri' }), '/format');
     assert.equal(pointerOf({ type: 'string', pattern: 'a', format: 'date' }), '/pattern');
-    assert.equal(pointerOf({ type: 'string', pattern: '^(a|bc)*$', maxLength: 5 }), '/pattern');
+    assert.equal(
+      pointerOf({ type: 'string', pattern: '^(ab)*$', minLength: 3, maxLength: 3 }),
+      '/pattern',
+    );
     assert.equal(pointerOf({ type: 'string', format: 'date', maxLength: 5 }), '/format');
     assert.equal(pointerOf({ enum: ['a'], pattern: 'a' }), '/pattern');
   });
@@ -187,6 +191,20 @@ describe('a hostile schema is refused at once', () => {
       pointerOf({ type: 'string', pattern: `${'('.repeat(50)}a${')'.repeat(50)}` }),
       '/pattern',
     );
+  });
+
+  test('with patterns that only grow large together', () => {
+    const patterns = [
+      'a.{30}b',
+      '(a|b.){20}',
+      '(.*a){9}(.*b){9}',
+      '^(a{0,90}b{0,90}){90}$',
+      '((){999999}){999999}',
+      `a{${'9'.repeat(400)}}`,
+    ];
+    for (const pattern of patterns) {
+      assert.equal(pointerOf({ type: 'string', pattern, maxLength: 9_999 }), '/pattern', pattern);
+    }
   });
 
   test('with references and branches that multiply', () => {

@@ -357,6 +357,52 @@ describe('strings', () => {
     binds({ type: 'string', pattern: '\\S', minLength: 1 }, ['a'], ['', ' ']);
   });
 
+  test('may have several conditions at once', () => {
+    binds(
+      { type: 'string', pattern: '^(?:ab|c)*$', minLength: 2, maxLength: 4 },
+      ['ab', 'cc', 'abab', 'cabc'],
+      ['c', '', 'ababc', 'ba'],
+    );
+    binds(
+      { type: 'string', allOf: [{ pattern: '[0-9]' }, { pattern: '^\\w{2,4}$' }] },
+      ['a1', '1bcd'],
+      ['ab', '1'],
+    );
+    binds(
+      { type: 'string', format: 'date', pattern: '^2024-' },
+      ['2024-02-29'],
+      ['2023-01-01', '2024-02-30'],
+    );
+    binds({ type: 'string', format: 'email', maxLength: 12 }, ['a@bcd.ef'], ['abcdef@ghi.jkl']);
+    binds({ type: 'string', pattern: 'é"', maxLength: 3 }, ['é"', 'xé"'], ['éxx']);
+  });
+
+  test('of zod have both a format and a pattern', () => {
+    const kinds = {
+      email: z.email(),
+      uuid: z.uuid(),
+      uuidv4: z.uuidv4(),
+      datetime: z.iso.datetime(),
+      offset: z.iso.datetime({ offset: true }),
+      date: z.iso.date(),
+      time: z.iso.time(),
+      ipv4: z.ipv4(),
+      ipv6: z.ipv6(),
+      url: z.url(),
+      nanoid: z.nanoid(),
+      shortEmail: z.email().max(60),
+      longEmail: z.email().min(3).max(255),
+      starts: z.string().startsWith('a.b').max(9),
+    };
+    for (const [name, kind] of Object.entries(kinds)) {
+      const program = compiled(z.toJSONSchema(kind));
+      for (let seed = 0; seed < 30; seed++) {
+        const sentence = walk(program, seeded(seed));
+        assert.ok(kind.safeParse(JSON.parse(sentence)).success, `${name}: ${sentence}`);
+      }
+    }
+  });
+
   test('may have a format', () => {
     const cases: readonly (readonly [string, readonly string[], readonly string[]])[] = [
       [
