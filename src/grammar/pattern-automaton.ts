@@ -54,7 +54,12 @@ export class Deterministic {
       this.#work += open.length;
       if (this.#work > MAX_STEPS) throw new TooManyStates();
       const reached = open.filter(({ ranges }) => isIn(range[0], ranges)).map(({ to }) => to);
-      if (reached.length > 0) found.push({ range, to: this.#stateOf(reached) });
+      if (reached.length === 0) continue;
+      const to = this.#stateOf(reached);
+      const before = found.at(-1);
+      if (before?.to === to && before.range[1] + 1 === range[0]) {
+        found[found.length - 1] = { range: [before.range[0], range[1]], to };
+      } else found.push({ range, to });
     }
     this.#next.set(state, found);
     return found;

@@ -20,7 +20,7 @@ import type { Part } from './pattern-parse.js';
 import { ImpossibleSchema, unsupportedSchema } from './refusal.js';
 
 /** The most states of all side by side, the count of characters included. */
-const MAX_COMMON_STATES = 2_000;
+const MAX_COMMON_STATES = 1_500;
 
 /** A state of each automaton with the characters so far, and where each character leads. */
 interface Common {

@@ -185,7 +185,7 @@ class Builder {
       case 'integer':
         return integerExpression(facts);
       case 'number':
-        return numberExpression(facts);
+        return facts.isWhole ? integerExpression(facts) : numberExpression(facts);
       case 'boolean':
         return JSON_BOOLEAN;
       case 'null':

@@ -126,6 +126,10 @@ describe('a schema is refused by its pointer', () => {
     assert.equal(pointerOf({ oneOf: [optional('a'), optional('b')] }), '/oneOf');
     const untyped = [{ type: 'string' }, { properties: { a: { const: 1 } }, required: ['a'] }];
     assert.equal(pointerOf({ oneOf: untyped }), '/oneOf');
+    assert.equal(
+      pointerOf({ oneOf: [{ type: 'object' }, { multipleOf: 1, minItems: 1 }] }),
+      '/oneOf',
+    );
   });
 
   test('when a keyword has a value of the wrong kind', () => {
@@ -184,6 +188,7 @@ describe('a hostile schema is refused at once', () => {
       refusal({ enum: Array.from({ length: 100_000 }, (_, i) => i) }).message,
       /number of values/,
     );
+    assert.match(refusal(JSON.parse('{"const":[1e999]}')).message, /not finite/);
     assert.match(refusal({ const: 'x'.repeat(300_000) }).message, /number of characters/);
     assert.equal(pointerOf({ type: 'string', pattern: '(a{0,1000}){0,1000}' }), '/pattern');
     assert.equal(pointerOf({ type: 'string', pattern: 'a'.repeat(5_000) }), '/pattern');

@@ -243,7 +243,9 @@ describe('numbers between bounds', () => {
     binds({ type: 'integer', ...safe }, [0, -999_999_999_999_999], [1.5]);
     writes({ type: 'integer', minimum: 3, exclusiveMinimum: true }, ['4'], ['3']);
     binds({ type: 'integer', format: 'int32' }, [-2_147_483_648, 2_147_483_647], [2_147_483_648]);
-    binds({ type: 'number', multipleOf: 1 }, [1, 2], [1.5]);
+    binds({ type: 'number', multipleOf: 1, maximum: 2 }, [1, 2, -7], [1.5, 3]);
+    binds({ type: ['number', 'string'], multipleOf: 1 }, [1, 'a'], [1.5]);
+    binds({ enum: [1, 1.5, 'a'], multipleOf: 1 }, [1, 'a'], [1.5]);
   });
 
   test('may have decimals where the bounds are whole', () => {
