@@ -181,11 +181,11 @@ class Builder {
       case 'array':
         return this.#container(type, facts, depth);
       case 'string':
-        return stringExpression(facts, this.#rules);
+        return stringExpression(facts, this.#rules, this.#source);
       case 'integer':
         return integerExpression(facts);
       case 'number':
-        return numberExpression(facts);
+        return facts.isWhole ? integerExpression(facts) : numberExpression(facts);
       case 'boolean':
         return JSON_BOOLEAN;
       case 'null':
