@@ -26,7 +26,11 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
       assert.equal(facts.chatTemplate, '{{ messages }}');
       assert.deepEqual([facts.bosToken, facts.eosToken, facts.eotToken], [256, 257, 258]);
       assert.deepEqual([facts.bosText, facts.eosText], ['<s>', '</s>']);
-      assert.deepEqual(facts.controlTexts, ['<s>', '</s>', '<|im_end|>', '<|im_start|>']);
+      const marks = ['<s>', '</s>', '<|im_end|>', '<|im_start|>', '<think>', '</think>'];
+      assert.deepEqual(facts.controlTexts.slice(0, 6), marks);
+      const fim = { prefix: 274, suffix: 275, middle: 276, repository: null, separator: null };
+      assert.deepEqual([facts.fim, facts.sepToken], [fim, 277]);
+      assert.equal(facts.rerankTemplate, '{query} {document}');
       await model.close();
       assert.ok(seen.every((value, index) => index === 0 || value >= (seen[index - 1] ?? 0)));
       assertNothingLeft();

@@ -99,6 +99,9 @@ constexpr int32_t kEot = 258;
 constexpr int32_t kStart = 259;
 constexpr int32_t kLong = 260;
 constexpr int32_t kSun = 261;
+constexpr int32_t kFirstWord = 262;
+constexpr int32_t kFimPrefix = 274;
+constexpr int32_t kSeparator = 277;
 constexpr int32_t kVocabulary = 320;
 
 struct Piece {
@@ -116,8 +119,19 @@ const Piece& PieceOf(int32_t token) {
     (*list)[kStart] = {"<|im_start|>", true};
     (*list)[kLong] = {std::string(300, 'x'), false};
     (*list)[kSun] = {"\xE6\x97\xA5", false};
-    for (int32_t i = kSun + 1; i < kVocabulary; i++) {
-      (*list)[i].text = "<unused" + std::to_string(i) + ">";
+    // Pieces that a grammar has to deal with: several characters, parts of them, and marks.
+    const Piece words[] = {{"{\"", false},         {"\":", false},
+                           {"ab", false},          {"\xE6\x97\xA5\xE6\x9C\xAC", false},
+                           {"\xE6\x97", false},    {"\xA5\xE6", false},
+                           {"<think>", true},      {"</think>", true},
+                           {"12", false},          {"", false},
+                           {"true", false},        {"<call>", false},
+                           {"<fim_prefix>", true}, {"<fim_suffix>", true},
+                           {"<fim_middle>", true}, {"<sep>", true}};
+    int32_t next = kFirstWord;
+    for (const Piece& word : words) (*list)[next++] = word;
+    for (; next < kVocabulary; next++) {
+      (*list)[next].text = "<unused" + std::to_string(next) + ">";
     }
     return list;
   }();
@@ -376,13 +390,15 @@ EXPORT uint64_t llama_model_size(const llama_model*) { return 67890; }
 EXPORT int32_t llama_model_desc(const llama_model*, char* text, size_t size) {
   return std::snprintf(text, size, "fake 12K F16");
 }
-EXPORT const char* llama_model_chat_template(const llama_model*, const char*) {
-  return "{{ messages }}";
+EXPORT const char* llama_model_chat_template(const llama_model*, const char* name) {
+  if (!name) return "{{ messages }}";
+  return std::string(name) == "rerank" ? "{query} {document}" : nullptr;
 }
 EXPORT bool llama_model_has_encoder(const llama_model*) { return false; }
 EXPORT bool llama_model_is_recurrent(const llama_model*) { return false; }
 EXPORT bool llama_model_has_decoder(const llama_model*) { return true; }
 EXPORT int32_t llama_model_n_embd_out(const llama_model*) { return 64; }
+EXPORT uint32_t llama_model_n_cls_out(const llama_model*) { return 2; }
 EXPORT int32_t llama_model_meta_val_str(const llama_model*, const char* key, char* text,
                                         size_t size) {
   const std::string name(key);
@@ -414,6 +430,12 @@ EXPORT bool llama_vocab_is_control(const llama_vocab*, int32_t token) {
 EXPORT int32_t llama_vocab_bos(const llama_vocab*) { return kBos; }
 EXPORT int32_t llama_vocab_eos(const llama_vocab*) { return kEos; }
 EXPORT int32_t llama_vocab_eot(const llama_vocab*) { return kEot; }
+EXPORT int32_t llama_vocab_sep(const llama_vocab*) { return kSeparator; }
+EXPORT int32_t llama_vocab_fim_pre(const llama_vocab*) { return kFimPrefix; }
+EXPORT int32_t llama_vocab_fim_suf(const llama_vocab*) { return kFimPrefix + 1; }
+EXPORT int32_t llama_vocab_fim_mid(const llama_vocab*) { return kFimPrefix + 2; }
+EXPORT int32_t llama_vocab_fim_rep(const llama_vocab*) { return -1; }
+EXPORT int32_t llama_vocab_fim_sep(const llama_vocab*) { return -1; }
 EXPORT bool llama_vocab_get_add_bos(const llama_vocab*) { return true; }
 
 // As std::regex does on a run of letters.

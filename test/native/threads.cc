@@ -140,7 +140,8 @@ std::shared_ptr<Completion> Request(const std::string& prompt, unsigned seed) {
   for (const char c : prompt) request.prompt.push_back(static_cast<unsigned char>(c));
   request.sampling.temperature = 0.0f;
   request.sampling.seed = seed;
-  if (seed % 3 == 0) request.sampling.repeat_penalty = 1.1f, request.sampling.repeat_last_n = 64;
+  if (seed % 3 == 0)
+    request.sampling.penalties.repeat = 1.1f, request.sampling.penalties.last_n = 64;
   if (seed % 7 == 0) request.sampling.dry = {0.5f, 1.75f, 2, -1, {"\n", "aaaa"}};
   if (seed % 5 == 0) request.sampling.grammar = "root ::= [abcdefghijklmnopqrstuvwxyz]";
   return std::make_shared<Completion>(std::move(request));

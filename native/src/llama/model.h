@@ -55,8 +55,8 @@ class Model {
   std::vector<Token> Tokenize(const std::vector<TextSegment>& segments, bool add_special) const;
 
   std::string Description() const;
-  // The model's own template; nothing where it has none.
-  std::optional<std::string> ChatTemplate() const;
+  // The model's own template, or the one of this name; nothing where it has none.
+  std::optional<std::string> ChatTemplate(const char* name = nullptr) const;
   std::vector<std::string> ControlTexts(size_t limit) const;
   // What the model's file says of embeddings; nothing where it says nothing we know.
   std::optional<PoolingType> Pooling() const;
@@ -64,6 +64,8 @@ class Model {
   bool Causal() const;
   // Values of one embedding, as the library says.
   int32_t EmbeddingLength() const;
+  // Scores that a model which ranks gives for a text.
+  int32_t ScoreCount() const;
 
   // Flag bits of a token, as handed to JavaScript (engine.ts: TOKEN_CONTROL, TOKEN_EOG).
   static constexpr uint8_t kControl = 1;
