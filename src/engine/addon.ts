@@ -213,7 +213,8 @@ export interface NativeContext {
   };
   /**
    * [sync] Hands a completion to the decode thread. It waits there for a free slot, but callers hold
-   * leases, so one is free. Codes: closed, invalid_argument (empty or too long prompt, bad id, bad number).
+   * leases, so one is free. Codes: closed, grammar_invalid, invalid_argument (empty or too long prompt,
+   * bad id, bad number).
    */
   start(request: NativeRequest): NativeCompletion;
   /** [sync] */
@@ -302,7 +303,8 @@ export interface NativeRequest {
   readonly samplers: readonly SamplerName[];
   readonly biasTokens: Int32Array;
   readonly biasValues: Float32Array;
-  readonly grammar: string | null;
+  /** A program, see src/grammar/program.ts. */
+  readonly grammar: Int32Array | null;
   readonly ignoreEos: boolean;
   /** -1 = none; n >= 0 = the chosen token's and those of the n best. */
   readonly logprobs: number;

@@ -39,7 +39,6 @@ enum Cell {
   kContextFail,     // 1: null, kThrow: throws
   kTrimFail,        // 1: only whole sequences can be removed (recurrent models), kThrow: throws
   kNoLogits,        // 1: llama_get_logits_ith gives null
-  kGrammarThrow,    // 1: llama_sampler_accept throws
   kLargestBatch,    // out: tokens of the largest batch
   kMostSequences,   // out: most sequences seen in one batch
   kViolations,      // out: what a caller must never do
@@ -753,43 +752,10 @@ EXPORT float* llama_get_logits_ith(llama_context* context, int32_t index) {
   return context->logits.data();
 }
 
-// A grammar of the fake: `root ::= [set]` allows only the bytes of the set, and the end.
 struct llama_sampler {
-  std::string set;
-  const char* name = "grammar";
-};
-struct llama_token_data {
-  int32_t id;
-  float logit;
-  float p;
-};
-struct llama_token_data_array {
-  llama_token_data* data;
-  size_t size;
-  int64_t selected;
-  bool sorted;
+  const char* name;
 };
 
-EXPORT llama_sampler* llama_sampler_init_grammar(const llama_vocab*, const char* text,
-                                                 const char*) {
-  const std::string grammar(text);
-  const size_t from = grammar.find('[');
-  const size_t to = grammar.find(']');
-  if (from == std::string::npos || to == std::string::npos || to < from) return nullptr;
-  At(kLiveSamplers)++;
-  return new llama_sampler{grammar.substr(from + 1, to - from - 1)};
-}
-EXPORT void llama_sampler_apply(llama_sampler* sampler, llama_token_data_array* array) {
-  for (size_t i = 0; i < array->size; i++) {
-    const int32_t id = array->data[i].id;
-    const bool allowed =
-        id == kEos || (id < 256 && sampler->set.find(static_cast<char>(id)) != std::string::npos);
-    if (!allowed) array->data[i].logit = -std::numeric_limits<float>::infinity();
-  }
-}
-EXPORT void llama_sampler_accept(llama_sampler*, int32_t) {
-  if (At(kGrammarThrow) != 0) throw std::runtime_error("Unexpected empty grammar stack");
-}
 EXPORT void llama_sampler_free(llama_sampler* sampler) {
   At(kLiveSamplers)--;
   delete sampler;
@@ -800,13 +766,13 @@ EXPORT llama_sampler* llama_sampler_init_penalties(int32_t vocabulary, int32_t l
   if (vocabulary <= 0) At(kViolations)++;
   const bool on = last_n != 0 && (repeat != 1.0f || frequency != 0.0f || presence != 0.0f);
   At(kLiveSamplers)++;
-  return new llama_sampler{"", on ? "penalties" : "?penalties"};
+  return new llama_sampler{on ? "penalties" : "?penalties"};
 }
 EXPORT llama_sampler* llama_sampler_init_dry(const llama_vocab*, float multiplier, float base,
                                              int32_t, int32_t last_n, const char**, size_t) {
   const bool on = multiplier != 0.0f && base >= 1.0f && last_n > 0;
   At(kLiveSamplers)++;
-  return new llama_sampler{"", on ? "dry" : "?dry"};
+  return new llama_sampler{on ? "dry" : "?dry"};
 }
 EXPORT int llama_load_mode_from_str(const char* text) {
   const std::string name(text);

@@ -111,7 +111,8 @@ SamplingOptions ToSampling(const Napi::Object& object, int32_t vocabulary_size) 
   sampling.steps = ToSteps(object.Get("samplers"));
   sampling.logit_bias = ToLogitBias(object, vocabulary_size);
   if (!IsAbsent(object.Get("grammar"))) {
-    sampling.grammar = ToText(object.Get("grammar"), "grammar");
+    const std::vector<int32_t> numbers = ToTokens(object.Get("grammar"), "grammar");
+    sampling.grammar = std::make_shared<const GrammarProgram>(numbers.data(), numbers.size());
   }
   sampling.ignore_eos = GetBool(object, "ignoreEos");
   sampling.logprobs = static_cast<int32_t>(GetInt(object, "logprobs", -1, 1000));

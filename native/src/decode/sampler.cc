@@ -30,7 +30,7 @@ Sampler::Sampler(std::shared_ptr<const Model> model, SamplingOptions options,
       options_(std::move(options)),
       random_(options_.seed),
       most_surprise_(2.0 * options_.mirostat.tau) {
-  if (options_.grammar) grammar_ = std::make_unique<Grammar>(model_, *options_.grammar);
+  if (options_.grammar) grammar_ = std::make_unique<Grammar>(model_, options_.grammar);
   PlanSteps();
   for (const Step step : steps_) {
     if (step == Step::kDry) dry_ = std::make_unique<Dry>(model_, options_.dry, prompt);
@@ -86,13 +86,7 @@ Choice Sampler::Sample(float* logits) {
   }
 
   Bias(logits);
-  if (grammar_) {
-    std::vector<float> biased(logits, logits + count);
-    choice.token = Choose(logits);
-    if (!grammar_->Allows(choice.token)) choice.token = ChooseByGrammar(biased.data());
-  } else {
-    choice.token = Choose(logits);
-  }
+  choice.token = grammar_ ? ChooseAllowed(logits) : Choose(logits);
   if (options_.logprobs >= 0) {
     choice.logprob = static_cast<float>(raw[static_cast<size_t>(choice.token)] - log_sum);
   }
@@ -164,25 +158,19 @@ double Sampler::Temperature(const Candidates& candidates) const {
                                        options_.dynatemp_exponent, temperature);
 }
 
-Token Sampler::ChooseByGrammar(float* logits) {
-  const int32_t count = model_->VocabularySize();
-  std::vector<LlamaTokenData> candidates;
-  candidates.reserve(static_cast<size_t>(count));
-  for (Token token = 0; token < count; token++) {
-    if (logits[token] > kForbidden) candidates.push_back({token, logits[token], 0.0f});
+Token Sampler::ChooseAllowed(float* logits) {
+  grammar_->Begin();
+  std::vector<float> biased(logits, logits + model_->VocabularySize());
+  const Token first = Choose(logits);
+  if (grammar_->Allows(first)) return first;
+  if (!grammar_->Mask(biased.data())) {
+    throw Error("decode_failed", "the grammar allows no token of this vocabulary");
   }
-  grammar_->Apply(&candidates);
-  bool any = false;
-  for (const LlamaTokenData& candidate : candidates) {
-    logits[candidate.id] = candidate.logit;
-    any = any || candidate.logit > kForbidden;
-  }
-  if (!any) throw Error("decode_failed", "the grammar allows no token of this vocabulary");
-  return Choose(logits);
+  return Choose(biased.data());
 }
 
 void Sampler::Accept(Token token) {
-  if (grammar_ && !model_->IsEog(token)) grammar_->Accept(token);
+  if (grammar_) grammar_->Accept(token);
   if (penalties_) penalties_->Accept(token);
   if (dry_) dry_->Accept(token);
   // Mirostat 2, algorithm 2 of Basu et al. 2021, as llama.cpp's: the surprise among what was left.

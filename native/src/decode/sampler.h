@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "../llama/grammar.h"
 #include "../llama/model.h"
+#include "grammar.h"
 #include "sampling-options.h"
 
 namespace hoshikage {
@@ -28,8 +28,11 @@ class Sampler {
   Sampler(std::shared_ptr<const Model> model, SamplingOptions options,
           const std::vector<Token>& prompt);
 
-  // `logits` holds one value per vocabulary entry and is changed. Throws decode_failed.
+  // `logits` holds one value per vocabulary entry and is changed. Throws decode_failed,
+  // grammar_invalid.
   Choice Sample(float* logits);
+  // Whether the grammar allows no more text, so that there is nothing to choose.
+  bool complete() const { return grammar_ && grammar_->complete(); }
 
  private:
   void PlanSteps();
@@ -38,7 +41,7 @@ class Sampler {
   Token Choose(float* logits);
   void Take(Step step, Candidates* candidates);
   double Temperature(const Candidates& candidates) const;
-  Token ChooseByGrammar(float* logits);
+  Token ChooseAllowed(float* logits);
   void Accept(Token token);
   double Uniform();
 

@@ -4,17 +4,14 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "dry.h"
+#include "grammar-program.h"
 #include "penalties.h"
 
 namespace hoshikage {
-
-class GrammarProgram;
 
 // The steps that choose a token; the order of SAMPLERS in engine.ts.
 enum class Step {
@@ -55,7 +52,7 @@ struct SamplingOptions {
   DryOptions dry;
   std::vector<Step> steps{kAllSteps.begin(), kAllSteps.end()};  // each once at most
   std::vector<std::pair<Token, float>> logit_bias;
-  std::optional<std::string> grammar;
+  std::shared_ptr<const GrammarProgram> grammar;  // null = none
   bool ignore_eos = false;
   int32_t logprobs = -1;  // -1 = none, n = of the chosen token and the n best
 };

@@ -119,6 +119,11 @@ void Model::AppendPiece(Token token, std::string* bytes) const {
   });
 }
 
+const Pieces& Model::pieces() const {
+  std::call_once(pieces_made_, [this] { pieces_ = std::make_unique<const Pieces>(*this); });
+  return *pieces_;
+}
+
 std::vector<Token> Model::Tokenize(const std::vector<TextSegment>& segments,
                                    bool add_special) const {
   const Api& api = library_->api();

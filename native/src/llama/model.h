@@ -4,11 +4,13 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "library.h"
+#include "pieces.h"
 
 namespace hoshikage {
 
@@ -51,6 +53,8 @@ class Model {
   const std::vector<Token>& EogTokens() const { return eog_tokens_; }
   // Appends a token's bytes, special tokens rendered.
   void AppendPiece(Token token, std::string* bytes) const;
+  // The vocabulary by its texts; the first call makes it, which takes some ten milliseconds.
+  const Pieces& pieces() const;
   // Token ids of the segments, joined. `add_special` asks for BOS/EOS as the model wants them.
   std::vector<Token> Tokenize(const std::vector<TextSegment>& segments, bool add_special) const;
 
@@ -84,6 +88,8 @@ class Model {
   const llama_vocab* vocab_ = nullptr;
   std::vector<uint8_t> flags_;
   std::vector<Token> eog_tokens_;
+  mutable std::once_flag pieces_made_;
+  mutable std::unique_ptr<const Pieces> pieces_;
 };
 
 }  // namespace hoshikage
