@@ -12,6 +12,7 @@ import type {
   SamplingOptions,
 } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
+import { OP, PROGRAM_VERSION } from '../grammar/program.js';
 import { writeScripted } from '../models/scripted.js';
 import { quote, type Seen } from './canary-report.js';
 
@@ -85,12 +86,12 @@ export async function checkText(engine: Engine): Promise<Seen> {
 /** A grammar forces what the model would not say, and a broken one is refused. */
 export async function checkGrammar(engine: Engine): Promise<Seen> {
   const prompt = await ask(engine, 'greeting');
-  const grammar = 'root ::= "いいえ、" [0-9] [0-9] [0-9] "。"';
+  const grammar = forcedText();
   const forced = await read(engine.start(request(prompt, { grammar })));
   if (!/^いいえ、[0-9]{3}。$/.test(forced.text) || forced.result.reason !== 'eog') {
     throw new Error(`a grammar was not kept to: ${quote(forced.text)} (${forced.result.reason})`);
   }
-  await expectRefusal(engine, prompt);
+  await expectRefusal(engine, prompt, grammar.subarray(0, -1));
   await expectAnswer(engine, 'greeting');
   return {
     en: `forced ${forced.text}, a broken grammar refused`,
@@ -98,9 +99,23 @@ export async function checkGrammar(engine: Engine): Promise<Seen> {
   };
 }
 
-async function expectRefusal(engine: Engine, prompt: Int32Array): Promise<void> {
+/** `いいえ、`, three digits, `。` as a program: one rule with one alternative. */
+function forcedText(): Int32Array {
+  const text = (value: string): number[] =>
+    Array.from(value, (character) => character.codePointAt(0) ?? 0).flatMap((c) => [OP.CHAR, c]);
+  const digit = [OP.CLASS, 1, 0x30, 0x39];
+  const rule = [1, 5];
+  const parts = [...text('いいえ、'), ...digit, ...digit, ...digit, ...text('。'), OP.END];
+  return Int32Array.from([PROGRAM_VERSION, 1, 3, ...rule, ...parts]);
+}
+
+async function expectRefusal(
+  engine: Engine,
+  prompt: Int32Array,
+  grammar: Int32Array,
+): Promise<void> {
   try {
-    const said = await read(engine.start(request(prompt, { grammar: 'root ::= "いいえ' })));
+    const said = await read(engine.start(request(prompt, { grammar })));
     throw new Error(`a broken grammar was ignored: ${quote(said.text)}`);
   } catch (error) {
     if (!(error instanceof HoshikageError) || error.code !== 'grammar_invalid') throw error;

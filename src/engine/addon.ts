@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HoshikageError } from '../errors.js';
-import type { Device, PoolingType } from './engine.js';
+import type { Device, FimTokens, PoolingType, SamplerName } from './engine.js';
 
 /** A layout of one struct: field rows `[name, offset, size, defaults]`, defaults as unsigned bit patterns. */
 export interface AbiLayout {
@@ -177,6 +177,9 @@ export interface NativeModelFacts {
   readonly hasEncoder: boolean;
   readonly isRecurrent: boolean;
   readonly isDiffusion: boolean;
+  readonly fim: FimTokens;
+  readonly sepToken: number | null;
+  readonly rerankTemplate: string | null;
   readonly poolingType?: PoolingType;
 }
 
@@ -210,7 +213,8 @@ export interface NativeContext {
   };
   /**
    * [sync] Hands a completion to the decode thread. It waits there for a free slot, but callers hold
-   * leases, so one is free. Codes: closed, invalid_argument (empty or too long prompt, bad id, bad number).
+   * leases, so one is free. Codes: closed, grammar_invalid, invalid_argument (empty or too long prompt,
+   * bad id, bad number).
    */
   start(request: NativeRequest): NativeCompletion;
   /** [sync] */
@@ -253,7 +257,7 @@ export interface NativeState {
 /** Makes embeddings, one input after the other. */
 export interface NativeEmbedder {
   /**
-   * [async] One vector per input. `cancel()` makes it end soon; one that waits for others, at
+   * [async] One vector per input; of a model that ranks, its scores. `cancel()` makes it end soon; one that waits for others, at
    * its turn.
    * Codes: closed, invalid_argument (empty, or a bad id), context_length_exceeded, model_load_failed
    * (no context could be made), decode_failed, model_not_embedding, engine_crashed,
@@ -287,9 +291,20 @@ export interface NativeRequest {
   readonly dryAllowedLength: number;
   readonly dryPenaltyLastN: number;
   readonly drySequenceBreakers: readonly string[];
+  readonly typicalP: number;
+  readonly topNSigma: number;
+  readonly xtcProbability: number;
+  readonly xtcThreshold: number;
+  readonly mirostat: 0 | 2;
+  readonly mirostatTau: number;
+  readonly mirostatEta: number;
+  readonly dynatempRange: number;
+  readonly dynatempExponent: number;
+  readonly samplers: readonly SamplerName[];
   readonly biasTokens: Int32Array;
   readonly biasValues: Float32Array;
-  readonly grammar: string | null;
+  /** A program, see src/grammar/program.ts. */
+  readonly grammar: Int32Array | null;
   readonly ignoreEos: boolean;
   /** -1 = none; n >= 0 = the chosen token's and those of the n best. */
   readonly logprobs: number;

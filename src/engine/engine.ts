@@ -260,8 +260,8 @@ export interface SamplingOptions {
   readonly samplers?: readonly SamplerName[];
   /** Pairs of token id and addition to its logit. */
   readonly logitBias: readonly (readonly [token: number, bias: number])[];
-  /** GBNF text with the start symbol `root`. */
-  readonly grammar?: string;
+  /** A program that the output must keep to, see src/grammar/program.ts. Where it ends, the output ends. */
+  readonly grammar?: Int32Array;
   /** Never end by an end-of-generation token. */
   readonly ignoreEos: boolean;
   /** Log-probabilities of this many best tokens per step; absent = none. 0 = of the chosen one only. */
@@ -367,7 +367,8 @@ export interface Engine {
   slots(): Promise<readonly SlotState[]>;
   /**
    * One vector of `embeddingLength` values per input, as the model gives it: not normalised. A model
-   * that names no pooling of its own gets the mean over its tokens. Runs beside completions.
+   * that names no pooling of its own gets the mean over its tokens; one that ranks gives its scores,
+   * mostly one. Runs beside completions.
    * An abort ends it within one step. Codes: invalid_value (an empty input), context_length_exceeded,
    * model_not_embedding, invalid_argument (an id out of range), decode_failed, cancelled.
    */

@@ -20,6 +20,7 @@ import type {
   TokenBatch,
   TokenLogprob,
 } from './engine.js';
+import { SAMPLERS } from './engine.js';
 import { layerDevices } from './place-layers.js';
 import type { CompletionNews } from './protocol.js';
 import { toWire } from './protocol.js';
@@ -142,6 +143,16 @@ export function nativeRequest(request: CompletionRequest, maxTokens: number): Na
     dryAllowedLength: sampling.dryAllowedLength ?? 2,
     dryPenaltyLastN: sampling.dryPenaltyLastN ?? -1,
     drySequenceBreakers: sampling.drySequenceBreakers ?? DRY_BREAKERS,
+    typicalP: sampling.typicalP ?? 1,
+    topNSigma: sampling.topNSigma ?? 0,
+    xtcProbability: sampling.xtcProbability ?? 0,
+    xtcThreshold: sampling.xtcThreshold ?? 0.1,
+    mirostat: sampling.mirostat ?? 0,
+    mirostatTau: sampling.mirostatTau ?? 5,
+    mirostatEta: sampling.mirostatEta ?? 0.1,
+    dynatempRange: sampling.dynatempRange ?? 0,
+    dynatempExponent: sampling.dynatempExponent ?? 1,
+    samplers: sampling.samplers ?? SAMPLERS,
     biasTokens: Int32Array.from(sampling.logitBias, ([token]) => token),
     biasValues: Float32Array.from(sampling.logitBias, ([, bias]) => bias),
     grammar: sampling.grammar ?? null,

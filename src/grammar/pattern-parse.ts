@@ -46,6 +46,7 @@ const CLASSES: ReadonlyMap<string, readonly CodePointRange[]> = new Map([
   ['s', SPACES],
   ['S', otherRanges(SPACES)],
 ]);
+const QUANTIFIER = /[*+?]|\{(\d+)(,?)(\d*)\}/y;
 const CONTROLS: ReadonlyMap<string, number> = new Map([
   ['t', 0x09],
   ['n', 0x0a],
@@ -184,8 +185,8 @@ class PatternParser {
   }
 
   #quantified(part: Part): Part {
-    const rest = this.#source.slice(this.#place, this.#place + 40);
-    const found = /^(?:[*+?]|\{(\d+)(,?)(\d*)\})/.exec(rest);
+    QUANTIFIER.lastIndex = this.#place;
+    const found = QUANTIFIER.exec(this.#source);
     if (found === null) return part;
     this.#place += found[0].length;
     // Whether as few or as many as possible is a matter of matching, not of the language.

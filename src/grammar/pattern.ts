@@ -19,21 +19,27 @@ import {
 } from './expression.js';
 import { PLAIN_CHARACTER } from './json.js';
 import { type Part, parsePattern } from './pattern-parse.js';
-import { unsupportedSchema } from './refusal.js';
+import { invalidGrammar, unsupportedSchema } from './refusal.js';
 import type { Located } from './schema-facts.js';
 
 /** How many code points a text may have. */
-interface Lengths {
+export interface Lengths {
   readonly min: number;
   readonly max: number;
 }
 
 /**
- * The inside of a JSON string that has a match of the pattern and `min` to `max` code points.
- * Characters are escaped only where they must be. Codes: schema_unsupported at the pattern.
+ * The inside of a JSON string that has a match of the pattern and `min` to `max` code points; null
+ * where the lengths do not simply go into one of its counts. Characters are escaped only where they
+ * must be. Codes: schema_unsupported at the pattern.
  */
-export function patternExpression(pattern: Located<string>, lengths: Lengths): Expression {
-  const parts = parsePattern(pattern).map((part) => withLengths(part, lengths, pattern.pointer));
+export function patternExpression(pattern: Located<string>, lengths: Lengths): Expression | null {
+  const parts: Part[] = [];
+  for (const part of parsePattern(pattern)) {
+    const bound = withLengths(part, lengths);
+    if (bound === null) return null;
+    parts.push(bound);
+  }
   for (const part of parts) {
     if (openCounts(part) > MAX_OPEN_COUNTS) {
       throw unsupportedSchema(
@@ -47,7 +53,7 @@ export function patternExpression(pattern: Located<string>, lengths: Lengths): E
 }
 
 /** The part with its lengths bound as well, where that can be said. */
-function withLengths(part: Part, lengths: Lengths, pointer: string): Part {
+function withLengths(part: Part, lengths: Lengths): Part | null {
   const own = lengthsOf(part);
   if (own.min >= lengths.min && own.max <= lengths.max) return part;
   const parts = part.kind === 'sequence' ? part.parts : [part];
@@ -65,11 +71,7 @@ function withLengths(part: Part, lengths: Lengths, pointer: string): Part {
       };
     }
   }
-  throw unsupportedSchema(
-    pointer,
-    'minLength and maxLength cannot be combined with this pattern; write the lengths into it',
-    'この pattern は minLength・maxLength と組み合わせられません。長さを pattern の中に書いてください',
-  );
+  return null;
 }
 
 function lengthsOf(part: Part): Lengths {
@@ -78,7 +80,7 @@ function lengthsOf(part: Part): Lengths {
       return { min: 1, max: 1 };
     case 'repeat': {
       const { min, max } = lengthsOf(part.part);
-      return { min: min * part.min, max: max === 0 ? 0 : max * part.max };
+      return { min: min * part.min, max: max === 0 || part.max === 0 ? 0 : max * part.max };
     }
     case 'sequence': {
       const all = part.parts.map(lengthsOf);
@@ -128,10 +130,39 @@ const PLAIN: readonly CodePointRange[] =
   PLAIN_CHARACTER.kind === 'class' ? PLAIN_CHARACTER.ranges : [];
 const ESCAPED: readonly CodePointRange[] = joinRanges(otherRanges(PLAIN));
 
+/** The pattern that a grammar without rules is. */
+export function partOf(expression: Expression): Part {
+  switch (expression.kind) {
+    case 'text':
+      return {
+        kind: 'sequence',
+        parts: Array.from(expression.text, (character) => {
+          const point = character.codePointAt(0) ?? 0;
+          return { kind: 'class', ranges: [[point, point]] };
+        }),
+      };
+    case 'class':
+      return { kind: 'class', ranges: expression.ranges };
+    case 'sequence':
+      return { kind: 'sequence', parts: expression.parts.map(partOf) };
+    case 'choice':
+      return { kind: 'choice', options: expression.options.map(partOf) };
+    case 'repeat':
+      return {
+        kind: 'repeat',
+        part: partOf(expression.part),
+        min: expression.min,
+        max: expression.max,
+      };
+    default:
+      throw invalidGrammar('it is no pattern', 'パターンではありません');
+  }
+}
+
 /** Of classes such as \W, which have many ranges and stand anywhere. */
 const known = new WeakMap<readonly CodePointRange[], Expression>();
 
-function written(ranges: readonly CodePointRange[]): Expression {
+export function written(ranges: readonly CodePointRange[]): Expression {
   const made = known.get(ranges) ?? characterOf(ranges);
   known.set(ranges, made);
   return made;

@@ -45,6 +45,7 @@ function obeys(value: unknown, facts: Facts, pointer: string): boolean {
     return false;
   }
   if (typeof value === 'number') {
+    if (facts.isWhole && !Number.isInteger(value)) return false;
     return (
       facts.lows.every((low) => (low.open ? value > low.value : value >= low.value)) &&
       facts.highs.every((high) => (high.open ? value < high.value : value <= high.value))

@@ -67,6 +67,8 @@ export interface Facts {
   readonly formats: Located<string>[];
   readonly lows: Bound[];
   readonly highs: Bound[];
+  /** Numbers have no fraction. */
+  isWhole: boolean;
   readonly groups: Group[];
   /** The keys that propertyNames leaves, or null. */
   names: Located<ReadonlySet<string>> | null;

@@ -81,7 +81,7 @@ const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
   ['enum', readEnum],
   ['const', ({ value, pointer }, facts) => allow([value], pointer, facts)],
   ['not', ({ pointer }) => impossible(pointer, 'not {} allows no value')],
-  ['multipleOf', ({ pointer }, facts) => restrict(new Set(['integer']), pointer, facts)],
+  ['multipleOf', readWhole],
   ['anyOf', readGroup],
   ['oneOf', readGroup],
   ['properties', readObject],
@@ -141,6 +141,12 @@ function restrict(types: ReadonlySet<JsonType>, pointer: string, facts: Facts): 
   }
   if (left.size === 0) impossible(pointer, 'its types have nothing in common with the others');
   facts.types = left;
+}
+
+/** Only multipleOf 1 comes here; like all of its kind it says nothing of other types. */
+function readWhole(_: Keyword, facts: Facts): void {
+  facts.implied.add('integer');
+  facts.isWhole = true;
 }
 
 function readEnum(keyword: Keyword, facts: Facts): void {

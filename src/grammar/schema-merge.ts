@@ -68,6 +68,7 @@ export function collectFacts(places: readonly Place[], source: Source): Facts {
     formats: [],
     lows: [],
     highs: [],
+    isWhole: false,
     groups: [],
     names: null,
     places: [],

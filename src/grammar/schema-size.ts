@@ -22,6 +22,10 @@ export function measureSchema(schema: unknown): { readonly hasReferences: boolea
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
     const { value, depth } = next;
     values++;
+    // JSON.parse makes Infinity of 1e999, and nothing could be written for it.
+    if (typeof value === 'number' && !Number.isFinite(value)) {
+      throw new SchemaTooLarge('', 'a number in it is not finite', '有限でない数が含まれています');
+    }
     if (typeof value === 'string') characters += value.length;
     if (depth > MAX_SCHEMA_DEPTH) throw tooLarge('depth', MAX_SCHEMA_DEPTH, '深さ');
     if (typeof value === 'object' && value !== null) {

@@ -187,12 +187,13 @@ class Builder {
         for (const { value, pointer } of facts.patterns) {
           spend(this.#source, pointer, Math.ceil(value.length / PATTERN_UNITS_PER_STEP));
         }
-        return stringExpression(facts, this.#rules);
+        return stringExpression(facts, this.#rules, this.#source);
       case 'integer':
       case 'number': {
         const [bound] = [...facts.lows, ...facts.highs];
         if (bound !== undefined) spend(this.#source, bound.pointer, STEPS_FOR_BOUNDS);
-        return type === 'integer' ? integerExpression(facts) : numberExpression(facts);
+        const isWhole = type === 'integer' || facts.isWhole;
+        return isWhole ? integerExpression(facts) : numberExpression(facts);
       }
       case 'boolean':
         return JSON_BOOLEAN;

@@ -35,6 +35,12 @@ const FRONT: readonly Route<AppFront>[] = [
   { method: 'GET', path: '/', handle: (c, { version }) => c.text(`星影 Hoshikage ${version}\n`) },
   { method: 'GET', path: '/health', handle: () => json({ status: 'ok' }) },
   { method: 'GET', path: '/v1/api/version', handle: (_, { version }) => json({ version }) },
+  {
+    method: 'GET',
+    path: '/openapi.json',
+    handle: async (c, front) => (await openapi()).handleOpenApi(c, front),
+  },
+  { method: 'GET', path: '/docs', handle: async () => (await docs()).docsPage() },
 ];
 
 // A request brings what only it needs (zod is most of it): a server nobody asks stays small.
@@ -45,6 +51,8 @@ const embeddings = once(() => import('./embeddings.js'));
 const rerank = once(() => import('./rerank.js'));
 const tokens = once(() => import('./tokens.js'));
 const admin = once(() => import('./admin.js'));
+const openapi = once(() => import('./openapi.js'));
+const docs = once(() => import('./docs-page.js'));
 
 const TABLE: readonly Route<AppDeps>[] = [
   { method: 'GET', path: '/v1/status', handle: (_, deps) => json(statusOf(deps)) },

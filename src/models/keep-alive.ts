@@ -19,6 +19,10 @@ const NUMBER = String.raw`(?:\d+(?:\.\d*)?|\.\d+)`;
 const MAX_TEXT_LENGTH = 64;
 const BARE = new RegExp(`^[+-]?${NUMBER}$`);
 const WITH_UNITS = new RegExp(`^([+-]?)((?:${NUMBER}(?:h|ms|m|s))+)$`);
+/** What a text that means a time looks like; whether the time is too long it does not tell. */
+export const KEEP_ALIVE_TEXT = new RegExp(
+  String.raw`^\s*[+-]?(?:${NUMBER}|(?:${NUMBER}(?:h|ms|m|s))+)\s*$`,
+);
 const PART = new RegExp(`(${NUMBER})(h|ms|m|s)`, 'g');
 
 /** The time in ms: 0 = the model goes at once, Infinity = it stays. Null for what is no such time. */

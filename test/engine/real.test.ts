@@ -8,7 +8,7 @@ import { GREEDY } from '../../src/canary/canary-text.js';
 import type { CompletionResult, Engine, EngineOptions } from '../../src/engine/engine.js';
 import { writeScripted } from '../../src/models/scripted.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
-import { writeEncoder } from '../helpers/encoder-model.js';
+import { RANK, writeEncoder } from '../helpers/encoder-model.js';
 
 const SAY = 'これは普段の答えです。いくつかの文からできていて、最後まで同じように話します。';
 
@@ -138,5 +138,34 @@ describe('an engine on the real library', { skip: whyNoLibrary() }, () => {
       }
     }
     assert.notDeepEqual((await embedding(first))[0], pooled[0]);
+  });
+
+  it('gives one score per text with a model that ranks, whatever stands before it', async () => {
+    const path = join(folder, 'rank.gguf');
+    await writeEncoder(path, RANK);
+    await withEngine(path, { purpose: 'embed' }, async (engine) => {
+      assert.equal(engine.info.model.poolingType, 'rank');
+      assert.equal(engine.info.model.sepToken, 3);
+      const pair = (document: string): Promise<Int32Array> =>
+        engine.tokenize(
+          [
+            { text: '[CLS]star[SEP]', special: true },
+            { text: document, special: false },
+            { text: '[SEP]', special: true },
+          ],
+          false,
+        );
+      const pairs = await Promise.all(['light', 'shadow', 'star light star'].map(pair));
+      const scores = await engine.embed(pairs);
+      assert.deepEqual(
+        scores.map(({ length }) => length),
+        [1, 1, 1],
+      );
+      const [first, second, third] = scores.map((score) => score[0]);
+      assert.equal(new Set([first, second, third]).size, 3);
+      const turned = await engine.embed([...pairs].reverse());
+      assert.deepEqual([...turned].reverse(), scores);
+      assert.deepEqual(await engine.embed(pairs.slice(1, 2)), [Float32Array.of(second ?? 0)]);
+    });
   });
 });

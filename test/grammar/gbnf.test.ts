@@ -81,6 +81,24 @@ describe('GBNF', () => {
     holds('root ::= item ("," item)*\nitem ::= "1" | "[" root "]"', ['1,[1,[1]]'], ['[1', ',1']);
   });
 
+  test('can say what JSON is', () => {
+    const source = String.raw`
+root   ::= value
+value  ::= object | array | string | number | "true" | "false" | "null"
+object ::= "{" ws ( pair ("," ws pair)* )? "}" ws
+pair   ::= string ":" ws value
+array  ::= "[" ws ( value ("," ws value)* )? "]" ws
+string ::= "\"" ( [^"\\\x7F\x00-\x1F] | "\\" (["\\bfnrt] | "u" [0-9a-fA-F]{4}) )* "\"" ws
+number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ([eE] [-+]? [1-9] [0-9]{0,15})? ws
+ws     ::= | " " | "\n" [ \t]{0,20}
+`;
+    holds(
+      source,
+      ['{"a": [1, -2.5e+3, {"b": null}],\n  "c": "\\n\\u00e9"}'],
+      ['{"a":}', '[1,]', '01'],
+    );
+  });
+
   test('may repeat what is empty or repeated', () => {
     holds('root ::= ("a"+)+', ['a', 'aaaa'], ['', 'b']);
     holds('root ::= ("a"*)*', ['', 'aaaa'], ['b']);

@@ -66,8 +66,12 @@ describe('a schema is refused by its pointer', () => {
     for (const pattern of patterns) {
       assert.equal(pointerOf({ type: 'string', pattern }), '/pattern', pattern);
     }
+    assert.equal(pointerOf({ type: 'string', pattern: 'a', format: 'iri' }), '/format');
     assert.equal(pointerOf({ type: 'string', pattern: 'a', format: 'date' }), '/pattern');
-    assert.equal(pointerOf({ type: 'string', pattern: '^(a|bc)*$', maxLength: 5 }), '/pattern');
+    assert.equal(
+      pointerOf({ type: 'string', pattern: '^(ab)*$', minLength: 3, maxLength: 3 }),
+      '/pattern',
+    );
     assert.equal(pointerOf({ type: 'string', format: 'date', maxLength: 5 }), '/format');
     assert.equal(pointerOf({ enum: ['a'], pattern: 'a' }), '/pattern');
   });
@@ -122,6 +126,10 @@ describe('a schema is refused by its pointer', () => {
     assert.equal(pointerOf({ oneOf: [optional('a'), optional('b')] }), '/oneOf');
     const untyped = [{ type: 'string' }, { properties: { a: { const: 1 } }, required: ['a'] }];
     assert.equal(pointerOf({ oneOf: untyped }), '/oneOf');
+    assert.equal(
+      pointerOf({ oneOf: [{ type: 'object' }, { multipleOf: 1, minItems: 1 }] }),
+      '/oneOf',
+    );
   });
 
   test('when a keyword has a value of the wrong kind', () => {
@@ -180,6 +188,7 @@ describe('a hostile schema is refused at once', () => {
       refusal({ enum: Array.from({ length: 100_000 }, (_, i) => i) }).message,
       /number of values/,
     );
+    assert.match(refusal(JSON.parse('{"const":[1e999]}')).message, /not finite/);
     assert.match(refusal({ const: 'x'.repeat(300_000) }).message, /number of characters/);
     assert.equal(pointerOf({ type: 'string', pattern: '(a{0,1000}){0,1000}' }), '/pattern');
     assert.equal(pointerOf({ type: 'string', pattern: 'a'.repeat(5_000) }), '/pattern');
@@ -187,6 +196,20 @@ describe('a hostile schema is refused at once', () => {
       pointerOf({ type: 'string', pattern: `${'('.repeat(50)}a${')'.repeat(50)}` }),
       '/pattern',
     );
+  });
+
+  test('with patterns that only grow large together', () => {
+    const patterns = [
+      'a.{30}b',
+      '(a|b.){20}',
+      '(.*a){9}(.*b){9}',
+      '^(a{0,90}b{0,90}){90}$',
+      '((){999999}){999999}',
+      `a{${'9'.repeat(400)}}`,
+    ];
+    for (const pattern of patterns) {
+      assert.equal(pointerOf({ type: 'string', pattern, maxLength: 9_999 }), '/pattern', pattern);
+    }
   });
 
   test('with references and branches that multiply', () => {

@@ -16,6 +16,7 @@ import type {
 import type { EngineProcessInput } from '../../src/engine/process.js';
 import type { RestoredState, SavedState } from '../../src/engine/protocol.js';
 import { HoshikageError } from '../../src/errors.js';
+import { OP } from '../../src/grammar/program.js';
 import { FakeEngine, type Step } from './fake-engine.js';
 
 /** One way to be wrong. */
@@ -73,7 +74,7 @@ export class CanaryEngine extends FakeEngine {
     const { grammar } = request.sampling;
     if (
       grammar !== undefined &&
-      !grammar.endsWith('"') &&
+      grammar.at(-1) !== OP.END &&
       this.#fault !== 'ignores a broken grammar'
     ) {
       const stream = new CompletionStream(() => {});

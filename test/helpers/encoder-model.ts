@@ -11,7 +11,13 @@ const LAYERS = 2;
 const CONTEXT = 1024;
 const WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '▁star', '▁shadow', '▁light', 's'];
 
-/** `pooling`: llama_pooling_type; absent = the file says nothing of it. */
+/** llama_pooling_type: a score instead of a vector. */
+export const RANK = 4;
+
+/**
+ * `pooling`: llama_pooling_type; absent = the file says nothing of it. With RANK it is a reranker: it
+ * has a head that makes a score of the first token's vector.
+ */
 export async function writeEncoder(path: string, pooling?: number): Promise<void> {
   const bits = randomBits(1);
   const noise = (row: Float32Array): void => {
@@ -37,6 +43,10 @@ export async function writeEncoder(path: string, pooling?: number): Promise<void
       ...norm(`${at}.layer_output_norm`),
     ];
   };
+  const head = (): GgufTensor[] => [
+    ...linear('cls', WIDTH, WIDTH),
+    ...linear('cls.output', WIDTH, 1),
+  ];
   await writeGguf(path, {
     metadata: {
       'general.architecture': ['string', 'bert'],
@@ -69,6 +79,7 @@ export async function writeEncoder(path: string, pooling?: number): Promise<void
       matrix('position_embd.weight', 'f32', WIDTH, CONTEXT, noise),
       ...norm('token_embd_norm'),
       ...Array.from({ length: LAYERS }, (_, index) => layer(index)).flat(),
+      ...(pooling === RANK ? head() : []),
     ],
   });
 }

@@ -49,6 +49,9 @@ export const fakeFacts: NativeModelFacts = {
   hasEncoder: false,
   isRecurrent: false,
   isDiffusion: false,
+  fim: { prefix: null, suffix: null, middle: null, repository: null, separator: null },
+  sepToken: null,
+  rerankTemplate: null,
 };
 
 /** What a test may look at or bend. */

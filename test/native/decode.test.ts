@@ -1,6 +1,7 @@
 /** Loading and decoding with the fake: what every outcome of the library becomes, and that it heals. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { program } from '../helpers/grammar-program.js';
 import { BAD_ALLOC, skipReason, THROW, THROW_INT, within } from './fake.js';
 import { NOTHING_LEFT, Rig } from './rig.js';
 
@@ -26,7 +27,11 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
       assert.equal(facts.chatTemplate, '{{ messages }}');
       assert.deepEqual([facts.bosToken, facts.eosToken, facts.eotToken], [256, 257, 258]);
       assert.deepEqual([facts.bosText, facts.eosText], ['<s>', '</s>']);
-      assert.deepEqual(facts.controlTexts, ['<s>', '</s>', '<|im_end|>', '<|im_start|>']);
+      const marks = ['<s>', '</s>', '<|im_end|>', '<|im_start|>', '<think>', '</think>'];
+      assert.deepEqual(facts.controlTexts.slice(0, 6), marks);
+      const fim = { prefix: 274, suffix: 275, middle: 276, repository: null, separator: null };
+      assert.deepEqual([facts.fim, facts.sepToken], [fim, 277]);
+      assert.equal(facts.rerankTemplate, '{query} {document}');
       await model.close();
       assert.ok(seen.every((value, index) => index === 0 || value >= (seen[index - 1] ?? 0)));
       assertNothingLeft();
@@ -348,25 +353,17 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
   describe('a grammar', () => {
     it('holds the output to what it allows', () =>
       rig.with({}, async (context) => {
-        const run = context.start('w', { grammar: 'root ::= [Q]', maxTokens: 4, ignoreEos: true });
+        const grammar = program([[{ repeat: 1, min: 0, max: -1 }]], [['Q']]);
+        const run = context.start('w', { grammar, maxTokens: 4, ignoreEos: true });
         assert.equal((await run.done).reason, 'length');
         assert.equal(run.text(), 'QQQQ');
       }));
 
-    it('gives grammar_invalid where the library cannot read it', () =>
+    it('is refused at once where it is none', () =>
       rig.with({}, async (context) => {
-        const done = await context.start('w', { grammar: 'nonsense' }).done;
-        assert.deepEqual([done.reason, done.code], ['error', 'grammar_invalid']);
+        const grammar = Int32Array.of(1, 2, 3);
+        assert.throws(() => context.start('w', { grammar }), { code: 'grammar_invalid' });
         assert.equal(await context.say('w'), 'xyz</s>');
-      }));
-
-    it('that throws while a token is accepted ends only its own completion', () =>
-      rig.with({ slots: 2 }, async (context) => {
-        rig.control.set('grammarThrow', 1);
-        const broken = context.start('w', { grammar: 'root ::= [xyz]' });
-        const other = context.start('w');
-        assert.equal((await broken.done).reason, 'error');
-        assert.equal((await other.done).reason, 'eog');
       }));
   });
 

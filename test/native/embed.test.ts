@@ -91,10 +91,14 @@ describe('embeddings', { skip: skipReason }, () => {
       assert.equal(rig.control.get('embedCalls'), 1);
     }));
 
-  it('are refused of a model that ranks', () =>
+  it('are the scores of a model that ranks, as the library gives them', () =>
     withEmbedder({ pooling: 5 }, async (embedder, model) => {
       assert.equal(model.facts().poolingType, 'rank');
-      await assert.rejects(embed(embedder, [Int32Array.of(1)]), { code: 'model_not_embedding' });
+      const long = Int32Array.from({ length: 700 }, (_, index) => 3 + (index % 50));
+      const scores = await embed(embedder, [Int32Array.of(7, 8), long]);
+      assert.deepEqual(scores, [Float32Array.of(-7, 0), Float32Array.of(-3, 0)]);
+      // A text is seen at once, as far as it is long.
+      assert.equal(rig.control.get('embedCalls'), 2);
     }));
 
   it('take a bad input for what it is, and the next one goes well', () =>

@@ -39,7 +39,6 @@ enum Cell {
   kContextFail,     // 1: null, kThrow: throws
   kTrimFail,        // 1: only whole sequences can be removed (recurrent models), kThrow: throws
   kNoLogits,        // 1: llama_get_logits_ith gives null
-  kGrammarThrow,    // 1: llama_sampler_accept throws
   kLargestBatch,    // out: tokens of the largest batch
   kMostSequences,   // out: most sequences seen in one batch
   kViolations,      // out: what a caller must never do
@@ -99,6 +98,9 @@ constexpr int32_t kEot = 258;
 constexpr int32_t kStart = 259;
 constexpr int32_t kLong = 260;
 constexpr int32_t kSun = 261;
+constexpr int32_t kFirstWord = 262;
+constexpr int32_t kFimPrefix = 274;
+constexpr int32_t kSeparator = 277;
 constexpr int32_t kVocabulary = 320;
 
 struct Piece {
@@ -116,8 +118,19 @@ const Piece& PieceOf(int32_t token) {
     (*list)[kStart] = {"<|im_start|>", true};
     (*list)[kLong] = {std::string(300, 'x'), false};
     (*list)[kSun] = {"\xE6\x97\xA5", false};
-    for (int32_t i = kSun + 1; i < kVocabulary; i++) {
-      (*list)[i].text = "<unused" + std::to_string(i) + ">";
+    // Pieces that a grammar has to deal with: several characters, parts of them, and marks.
+    const Piece words[] = {{"{\"", false},         {"\":", false},
+                           {"ab", false},          {"\xE6\x97\xA5\xE6\x9C\xAC", false},
+                           {"\xE6\x97", false},    {"\xA5\xE6", false},
+                           {"<think>", true},      {"</think>", true},
+                           {"12", false},          {"", false},
+                           {"true", false},        {"<call>", false},
+                           {"<fim_prefix>", true}, {"<fim_suffix>", true},
+                           {"<fim_middle>", true}, {"<sep>", true}};
+    int32_t next = kFirstWord;
+    for (const Piece& word : words) (*list)[next++] = word;
+    for (; next < kVocabulary; next++) {
+      (*list)[next].text = "<unused" + std::to_string(next) + ">";
     }
     return list;
   }();
@@ -376,13 +389,15 @@ EXPORT uint64_t llama_model_size(const llama_model*) { return 67890; }
 EXPORT int32_t llama_model_desc(const llama_model*, char* text, size_t size) {
   return std::snprintf(text, size, "fake 12K F16");
 }
-EXPORT const char* llama_model_chat_template(const llama_model*, const char*) {
-  return "{{ messages }}";
+EXPORT const char* llama_model_chat_template(const llama_model*, const char* name) {
+  if (!name) return "{{ messages }}";
+  return std::string(name) == "rerank" ? "{query} {document}" : nullptr;
 }
 EXPORT bool llama_model_has_encoder(const llama_model*) { return false; }
 EXPORT bool llama_model_is_recurrent(const llama_model*) { return false; }
 EXPORT bool llama_model_has_decoder(const llama_model*) { return true; }
 EXPORT int32_t llama_model_n_embd_out(const llama_model*) { return 64; }
+EXPORT uint32_t llama_model_n_cls_out(const llama_model*) { return 2; }
 EXPORT int32_t llama_model_meta_val_str(const llama_model*, const char* key, char* text,
                                         size_t size) {
   const std::string name(key);
@@ -414,6 +429,12 @@ EXPORT bool llama_vocab_is_control(const llama_vocab*, int32_t token) {
 EXPORT int32_t llama_vocab_bos(const llama_vocab*) { return kBos; }
 EXPORT int32_t llama_vocab_eos(const llama_vocab*) { return kEos; }
 EXPORT int32_t llama_vocab_eot(const llama_vocab*) { return kEot; }
+EXPORT int32_t llama_vocab_sep(const llama_vocab*) { return kSeparator; }
+EXPORT int32_t llama_vocab_fim_pre(const llama_vocab*) { return kFimPrefix; }
+EXPORT int32_t llama_vocab_fim_suf(const llama_vocab*) { return kFimPrefix + 1; }
+EXPORT int32_t llama_vocab_fim_mid(const llama_vocab*) { return kFimPrefix + 2; }
+EXPORT int32_t llama_vocab_fim_rep(const llama_vocab*) { return -1; }
+EXPORT int32_t llama_vocab_fim_sep(const llama_vocab*) { return -1; }
 EXPORT bool llama_vocab_get_add_bos(const llama_vocab*) { return true; }
 
 // As std::regex does on a run of letters.
@@ -731,43 +752,10 @@ EXPORT float* llama_get_logits_ith(llama_context* context, int32_t index) {
   return context->logits.data();
 }
 
-// A grammar of the fake: `root ::= [set]` allows only the bytes of the set, and the end.
 struct llama_sampler {
-  std::string set;
-  const char* name = "grammar";
-};
-struct llama_token_data {
-  int32_t id;
-  float logit;
-  float p;
-};
-struct llama_token_data_array {
-  llama_token_data* data;
-  size_t size;
-  int64_t selected;
-  bool sorted;
+  const char* name;
 };
 
-EXPORT llama_sampler* llama_sampler_init_grammar(const llama_vocab*, const char* text,
-                                                 const char*) {
-  const std::string grammar(text);
-  const size_t from = grammar.find('[');
-  const size_t to = grammar.find(']');
-  if (from == std::string::npos || to == std::string::npos || to < from) return nullptr;
-  At(kLiveSamplers)++;
-  return new llama_sampler{grammar.substr(from + 1, to - from - 1)};
-}
-EXPORT void llama_sampler_apply(llama_sampler* sampler, llama_token_data_array* array) {
-  for (size_t i = 0; i < array->size; i++) {
-    const int32_t id = array->data[i].id;
-    const bool allowed =
-        id == kEos || (id < 256 && sampler->set.find(static_cast<char>(id)) != std::string::npos);
-    if (!allowed) array->data[i].logit = -std::numeric_limits<float>::infinity();
-  }
-}
-EXPORT void llama_sampler_accept(llama_sampler*, int32_t) {
-  if (At(kGrammarThrow) != 0) throw std::runtime_error("Unexpected empty grammar stack");
-}
 EXPORT void llama_sampler_free(llama_sampler* sampler) {
   At(kLiveSamplers)--;
   delete sampler;
@@ -778,13 +766,13 @@ EXPORT llama_sampler* llama_sampler_init_penalties(int32_t vocabulary, int32_t l
   if (vocabulary <= 0) At(kViolations)++;
   const bool on = last_n != 0 && (repeat != 1.0f || frequency != 0.0f || presence != 0.0f);
   At(kLiveSamplers)++;
-  return new llama_sampler{"", on ? "penalties" : "?penalties"};
+  return new llama_sampler{on ? "penalties" : "?penalties"};
 }
 EXPORT llama_sampler* llama_sampler_init_dry(const llama_vocab*, float multiplier, float base,
                                              int32_t, int32_t last_n, const char**, size_t) {
   const bool on = multiplier != 0.0f && base >= 1.0f && last_n > 0;
   At(kLiveSamplers)++;
-  return new llama_sampler{"", on ? "dry" : "?dry"};
+  return new llama_sampler{on ? "dry" : "?dry"};
 }
 EXPORT int llama_load_mode_from_str(const char* text) {
   const std::string name(text);

@@ -280,7 +280,6 @@ export const CELLS = [
   'contextFail',
   'trimFail',
   'noLogits',
-  'grammarThrow',
   'largestBatch',
   'mostSequences',
   'violations',

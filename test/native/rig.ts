@@ -17,6 +17,7 @@ import type {
   NativeRequest,
 } from '../../src/engine/addon.js';
 import { loadAddon } from '../../src/engine/addon.js';
+import { SAMPLERS } from '../../src/engine/engine.js';
 import { abi, buildFake, FakeControl, root, within } from './fake.js';
 
 /** A running completion whose news are collected. */
@@ -32,6 +33,16 @@ export interface Run {
 export function request(prompt: string, over: Partial<NativeRequest> = {}): NativeRequest {
   const { logitBias, grammar, logprobs, ...sampling } = GREEDY;
   return {
+    typicalP: 1,
+    topNSigma: 0,
+    xtcProbability: 0,
+    xtcThreshold: 0.1,
+    mirostat: 0,
+    mirostatTau: 5,
+    mirostatEta: 0.1,
+    dynatempRange: 0,
+    dynatempExponent: 1,
+    samplers: SAMPLERS,
     ...sampling,
     dryMultiplier: 0,
     dryBase: 1.75,

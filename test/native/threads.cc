@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -70,7 +71,7 @@ enum Cell {
   kLiveModels = 7,
   kLiveContexts = 8,
   kLiveSamplers = 9,
-  kViolations = 19
+  kViolations = 18
 };
 
 namespace {
@@ -135,14 +136,33 @@ Outcome Read(Worker* worker, Completion* completion, Bell* bell, int cancel_afte
   return outcome;
 }
 
+// Lower-case letters and characters of several bytes, as many as wanted.
+std::shared_ptr<const GrammarProgram> Letters() {
+  const int32_t numbers[] = {1,  2,  4, 12, 1,   6,   4,      1,      0,
+                             -1, 0,  0,  // rule 0: rule 1, any times
+                             1,  14, 2, 2,  'a', 'z', 0x3042, 0x3093, 0};
+  return std::make_shared<const GrammarProgram>(numbers, sizeof numbers / sizeof *numbers);
+}
+
 std::shared_ptr<Completion> Request(const std::string& prompt, unsigned seed) {
   CompletionRequest request;
   for (const char c : prompt) request.prompt.push_back(static_cast<unsigned char>(c));
   request.sampling.temperature = 0.0f;
   request.sampling.seed = seed;
-  if (seed % 3 == 0) request.sampling.repeat_penalty = 1.1f, request.sampling.repeat_last_n = 64;
+  if (seed % 3 == 0)
+    request.sampling.penalties.repeat = 1.1f, request.sampling.penalties.last_n = 64;
   if (seed % 7 == 0) request.sampling.dry = {0.5f, 1.75f, 2, -1, {"\n", "aaaa"}};
-  if (seed % 5 == 0) request.sampling.grammar = "root ::= [abcdefghijklmnopqrstuvwxyz]";
+  if (seed % 5 == 0) request.sampling.grammar = Letters();
+  if (seed % 11 == 0) {
+    SamplingOptions& sampling = request.sampling;
+    sampling.temperature = 0.01f;  // the fake's best token is certain all the same
+    sampling.typical_p = 0.9f;
+    sampling.top_n_sigma = 2.0f;
+    sampling.xtc_probability = 0.5f;
+    sampling.dynatemp_range = 0.005f;
+    sampling.mirostat.on = seed % 2 == 0;
+    std::reverse(sampling.steps.begin(), sampling.steps.end());
+  }
   return std::make_shared<Completion>(std::move(request));
 }
 

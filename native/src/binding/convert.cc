@@ -27,24 +27,6 @@ const char* PoolingName(PoolingType type) {
   return "none";
 }
 
-DryOptions ToDryOptions(const Napi::Object& object) {
-  constexpr size_t kMostBreakers = 64;
-  constexpr size_t kLongestBreaker = 256;
-  DryOptions dry;
-  dry.multiplier = static_cast<float>(GetNumber(object, "dryMultiplier", 0, 1e3));
-  dry.base = static_cast<float>(GetNumber(object, "dryBase", 0, 1e3));
-  dry.allowed_length = static_cast<int32_t>(GetInt(object, "dryAllowedLength", 0, kInt32Max));
-  dry.last_n = static_cast<int32_t>(GetInt(object, "dryPenaltyLastN", -1, kInt32Max));
-  dry.breakers = ToTexts(object.Get("drySequenceBreakers"), "drySequenceBreakers");
-  if (dry.breakers.size() > kMostBreakers) Refuse("drySequenceBreakers", "at most 64 texts");
-  for (const std::string& breaker : dry.breakers) {
-    if (breaker.empty() || breaker.size() > kLongestBreaker) {
-      Refuse("drySequenceBreakers", "texts of 1 to 256 bytes");
-    }
-  }
-  return dry;
-}
-
 const char* ReasonName(DoneReason reason) {
   switch (reason) {
     case DoneReason::kEog: return "eog";
@@ -72,7 +54,8 @@ Napi::Object FromDone(Napi::Env env, const Done& done) {
 
 // What the library says of a model in plain numbers.
 struct PlainFacts {
-  Token bos, eos, eot;
+  Token bos, eos, eot, sep;
+  Token fim_pre, fim_suf, fim_mid, fim_rep, fim_sep;
   uint64_t size_bytes, parameters;
   int32_t trained_tokens, layers;
   bool add_bos, has_encoder, recurrent, diffusion;
@@ -83,7 +66,17 @@ PlainFacts ReadPlainFacts(const Model& model) {
   const llama_vocab* vocab = model.vocab();
   llama_model* handle = model.handle();
   return Guard("model_load_failed", "facts of the model", [&] {
+    // Where the library cannot be asked, the model has no such token.
+    const auto optional = [&](Token (*function)(const llama_vocab*)) {
+      return function ? function(vocab) : -1;
+    };
     PlainFacts facts{};
+    facts.sep = optional(api.llama_vocab_sep);
+    facts.fim_pre = optional(api.llama_vocab_fim_pre);
+    facts.fim_suf = optional(api.llama_vocab_fim_suf);
+    facts.fim_mid = optional(api.llama_vocab_fim_mid);
+    facts.fim_rep = optional(api.llama_vocab_fim_rep);
+    facts.fim_sep = optional(api.llama_vocab_fim_sep);
     facts.bos = api.llama_vocab_bos(vocab);
     facts.eos = api.llama_vocab_eos(vocab);
     facts.eot = api.llama_vocab_eot(vocab);
@@ -179,64 +172,14 @@ ContextOptions ToContextOptions(const Napi::Object& object) {
   return options;
 }
 
-CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
-                            uint32_t context_tokens) {
-  CompletionRequest request;
-  request.prompt = ToTokens(object.Get("prompt"), "prompt");
-  if (request.prompt.empty()) throw Error("invalid_argument", "prompt is empty");
-  if (request.prompt.size() > context_tokens) {
-    throw Error("invalid_argument", "prompt is longer than the context");
-  }
-  const auto check_token = [&](Token token, const char* name) {
-    if (token < 0 || token >= vocabulary_size) {
-      throw Error("invalid_argument", std::string(name) + " holds a token id out of range");
-    }
-  };
-  for (const Token token : request.prompt) check_token(token, "prompt");
-  request.max_tokens = static_cast<int32_t>(GetInt(object, "maxTokens", -1, kInt32Max));
-  if (request.max_tokens == 0) Refuse("maxTokens", "-1 or at least 1");
-  request.cache_prompt = GetBool(object, "cachePrompt");
-
-  SamplingOptions& sampling = request.sampling;
-  sampling.temperature = static_cast<float>(GetNumber(object, "temperature", 0, 100));
-  sampling.top_k = static_cast<int32_t>(GetInt(object, "topK", 0, kInt32Max));
-  sampling.top_p = static_cast<float>(GetNumber(object, "topP", 0, 1));
-  sampling.min_p = static_cast<float>(GetNumber(object, "minP", 0, 1));
-  sampling.seed = static_cast<uint32_t>(GetInt(object, "seed", 0, kUint32Max));
-  sampling.repeat_penalty = static_cast<float>(GetNumber(object, "repeatPenalty", 1e-3, 1e3));
-  sampling.repeat_last_n = static_cast<int32_t>(GetInt(object, "repeatLastN", -1, kInt32Max));
-  sampling.presence_penalty = static_cast<float>(GetNumber(object, "presencePenalty", -1e3, 1e3));
-  sampling.frequency_penalty = static_cast<float>(GetNumber(object, "frequencyPenalty", -1e3, 1e3));
-  sampling.dry = ToDryOptions(object);
-  const std::vector<Token> bias_tokens = ToTokens(object.Get("biasTokens"), "biasTokens");
-  const Napi::Value bias_values = object.Get("biasValues");
-  if (!bias_values.IsTypedArray() ||
-      bias_values.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array ||
-      bias_values.As<Napi::Float32Array>().ElementLength() != bias_tokens.size()) {
-    Refuse("biasValues", "a Float32Array as long as biasTokens");
-  }
-  const auto values = bias_values.As<Napi::Float32Array>();
-  for (size_t i = 0; i < bias_tokens.size(); i++) {
-    check_token(bias_tokens[i], "biasTokens");
-    if (std::isnan(values[i])) Refuse("biasValues", "numbers");
-    sampling.logit_bias.emplace_back(bias_tokens[i], values[i]);
-  }
-  if (!IsAbsent(object.Get("grammar"))) {
-    sampling.grammar = ToText(object.Get("grammar"), "grammar");
-  }
-  sampling.ignore_eos = GetBool(object, "ignoreEos");
-  sampling.logprobs = static_cast<int32_t>(GetInt(object, "logprobs", -1, 1000));
-  if (sampling.logprobs > vocabulary_size) sampling.logprobs = vocabulary_size;
-  return request;
-}
-
 Napi::Object FromModel(Napi::Env env, const Model& model) {
   constexpr size_t kMostControlTexts = 8192;
   const PlainFacts facts = ReadPlainFacts(model);
   Napi::Object object = Napi::Object::New(env);
-  const auto token = [&](const char* name, Token id) {
-    object.Set(name, model.IsToken(id) ? Napi::Number::New(env, id) : env.Null());
+  const auto set_token = [&](Napi::Object& target, const char* name, Token id) {
+    target.Set(name, model.IsToken(id) ? Napi::Number::New(env, id) : env.Null());
   };
+  const auto token = [&](const char* name, Token id) { set_token(object, name, id); };
   const auto piece = [&](Token id) {
     std::string bytes;
     if (model.IsToken(id)) model.AppendPiece(id, &bytes);
@@ -249,12 +192,22 @@ Napi::Object FromModel(Napi::Env env, const Model& model) {
   object.Set("embeddingLength", model.EmbeddingLength());
   object.Set("layers", facts.layers);
   object.Set("vocabularySize", model.VocabularySize());
-  const std::optional<std::string> chat_template = model.ChatTemplate();
-  object.Set("chatTemplate",
-             chat_template ? Napi::Value(Napi::String::New(env, *chat_template)) : env.Null());
+  const auto text = [&](const char* name, const std::optional<std::string>& value) {
+    object.Set(name, value ? Napi::Value(Napi::String::New(env, *value)) : env.Null());
+  };
+  text("chatTemplate", model.ChatTemplate());
+  text("rerankTemplate", model.ChatTemplate("rerank"));
   token("bosToken", facts.bos);
   token("eosToken", facts.eos);
   token("eotToken", facts.eot);
+  token("sepToken", facts.sep);
+  Napi::Object fim = Napi::Object::New(env);
+  set_token(fim, "prefix", facts.fim_pre);
+  set_token(fim, "suffix", facts.fim_suf);
+  set_token(fim, "middle", facts.fim_mid);
+  set_token(fim, "repository", facts.fim_rep);
+  set_token(fim, "separator", facts.fim_sep);
+  object.Set("fim", fim);
   object.Set("bosText", piece(facts.bos));
   object.Set("eosText", piece(facts.eos));
   object.Set("addBos", facts.add_bos);

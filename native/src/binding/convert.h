@@ -45,7 +45,7 @@ std::vector<TextSegment> ToSegments(const Napi::Value& value);
 LibraryOptions ToLibraryOptions(const Napi::Object& object);
 ModelOptions ToModelOptions(const Napi::Object& object);
 ContextOptions ToContextOptions(const Napi::Object& object);
-// Every number checked against the vocabulary and the context.
+// Every number checked against the vocabulary and the context. Throws grammar_invalid too.
 CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
                             uint32_t context_tokens);
 

@@ -148,7 +148,11 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
     const auto workers = workers_;
     return Task<std::unique_ptr<Context>>::Start(
         env, "hoshikage:context",
-        [model, options] { return std::make_unique<Context>(model, options); },
+        [model, options] {
+          auto context = std::make_unique<Context>(model, options);
+          model->pieces();  // here, where nobody waits for a step
+          return context;
+        },
         [model, bell, workers](Napi::Env e, std::unique_ptr<Context>& context) -> Napi::Value {
           auto worker =
               std::make_shared<Worker>(std::move(context), model, [bell] { bell->bell->Ring(); });

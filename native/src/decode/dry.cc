@@ -71,7 +71,7 @@ bool Dry::Breaks(std::string* tail, Token token) const {
   return breaks;
 }
 
-void Dry::Apply(float* logits) {
+void Dry::Apply(Candidates* candidates) {
   const size_t count = options_.last_n < 0
                            ? history_.size()
                            : std::min(history_.size(), static_cast<size_t>(options_.last_n));
@@ -82,12 +82,14 @@ void Dry::Apply(float* logits) {
   longest_.clear();
   FindRepeats(limit);
   for (const auto& [token, length] : longest_) {
+    float* logit = candidates->Find(token);
     std::string piece;
-    if (Breaks(&piece, token)) continue;  // what ends a repeat continues none
+    if (!logit || Breaks(&piece, token)) continue;  // what ends a repeat continues none
     const double loss = options_.multiplier * std::pow(static_cast<double>(options_.base),
                                                        static_cast<double>(length - allowed));
-    logits[token] -= static_cast<float>(std::min(loss, kLargestLoss));
+    *logit -= static_cast<float>(std::min(loss, kLargestLoss));
   }
+  candidates->Changed();
 }
 
 // The Z algorithm over the text read backwards: lengths_[k] tells how many of its last tokens also

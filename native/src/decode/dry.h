@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../llama/model.h"
+#include "candidates.h"
 
 namespace hoshikage {
 
@@ -28,7 +29,7 @@ class Dry {
   Dry(std::shared_ptr<const Model> model, DryOptions options, const std::vector<Token>& prompt);
 
   // Takes what repeats from the logits. Linear in the length of what is searched.
-  void Apply(float* logits);
+  void Apply(Candidates* candidates);
   void Accept(Token token);
 
  private:

@@ -1,40 +1,19 @@
-// Chooses the next token from logits: all of it our own code but the grammar. One per completion,
-// worker thread only. Order: logit bias, penalties, DRY, grammar, top-k, top-p, min-p, temperature.
-// The grammar is tried on the chosen token first and masks the vocabulary only when it forbids it.
+// Chooses the next token from logits: logit bias, then the steps in their order. The grammar is
+// tried on the chosen token first; only where it forbids that one, it takes its tokens out before
+// the first step. All of it our own code. One per completion, worker thread only.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
-#include <optional>
 #include <random>
-#include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "../llama/grammar.h"
 #include "../llama/model.h"
-#include "dry.h"
+#include "grammar.h"
+#include "sampling-options.h"
 
 namespace hoshikage {
-
-struct SamplingOptions {
-  float temperature = 0.0f;  // 0 = greedy
-  int32_t top_k = 0;         // 0 = off
-  float top_p = 1.0f;        // 1 = off
-  float min_p = 0.0f;        // 0 = off
-  uint32_t seed = 0;
-  float repeat_penalty = 1.0f;  // 1 = off
-  int32_t repeat_last_n = 0;    // 0 = off, -1 = everything
-  float presence_penalty = 0.0f;
-  float frequency_penalty = 0.0f;
-  DryOptions dry;
-  std::vector<std::pair<Token, float>> logit_bias;
-  std::optional<std::string> grammar;
-  bool ignore_eos = false;
-  int32_t logprobs = -1;  // -1 = none, n = of the chosen token and the n best
-};
 
 // A chosen token with what was asked about it.
 struct Choice {
@@ -49,34 +28,33 @@ class Sampler {
   Sampler(std::shared_ptr<const Model> model, SamplingOptions options,
           const std::vector<Token>& prompt);
 
-  // `logits` holds one value per vocabulary entry and is changed. Throws decode_failed.
+  // `logits` holds one value per vocabulary entry and is changed. Throws decode_failed,
+  // grammar_invalid.
   Choice Sample(float* logits);
+  // Whether the grammar allows no more text, so that there is nothing to choose.
+  bool complete() const { return grammar_ && grammar_->complete(); }
 
  private:
-  struct Candidate {
-    Token token;
-    float logit;
-  };
-
-  void Adjust(float* logits);
-  Token Choose(const float* logits);
-  std::vector<Candidate> TopK(const float* logits, size_t k) const;
-  std::vector<Candidate> Nucleus(const float* logits, float best) const;
-  void KeepNucleus(std::vector<Candidate>* sorted) const;
-  Token Draw(const std::vector<Candidate>& candidates, float best);
-  Token ChooseByGrammar(float* logits, Token first);
+  void PlanSteps();
+  bool Wanted(Step step) const;
+  void Bias(float* logits) const;
+  Token Choose(float* logits);
+  void Take(Step step, Candidates* candidates);
+  double Temperature(const Candidates& candidates) const;
+  Token ChooseAllowed(float* logits);
   void Accept(Token token);
-  void Remember(Token token);
   double Uniform();
 
   std::shared_ptr<const Model> model_;
   SamplingOptions options_;
+  std::vector<Step> steps_;        // those that do something
+  bool temperature_last_ = false;  // then the draw divides by it, and no logit is rounded
   std::unique_ptr<Grammar> grammar_;
   std::unique_ptr<Dry> dry_;  // null = off
+  std::unique_ptr<Penalties> penalties_;
   std::mt19937 random_;
-  std::deque<Token> window_;                          // the last N of prompt and output
-  std::unordered_map<Token, int32_t> window_counts_;  // each id once
-  std::unordered_map<Token, int32_t> output_counts_;
+  double most_surprise_ = 0.0;  // Mirostat's mu, in bits
+  double surprise_ = 0.0;       // of the token chosen last
 };
 
 }  // namespace hoshikage

@@ -156,8 +156,12 @@ bool Slot::Restore(const std::vector<Token>& tokens, const uint8_t* data, size_t
   return true;
 }
 
-void Slot::Sample() {
+bool Slot::Sample() {
   const CompletionRequest& request = completion_->request();
+  if (sampler_->complete()) {
+    End(DoneReason::kEog);
+    return false;
+  }
   const Choice choice = sampler_->Sample(context_->Logits(logits_index_));
   logits_index_ = -1;
   piece_.clear();
@@ -165,7 +169,7 @@ void Slot::Sample() {
   if (generated_ == 0) first_token_ = Clock::now();
   generated_++;
   completion_->AddToken(choice, piece_, model_->Flags(choice.token));
-  if (model_->IsEog(choice.token)) {
+  if (model_->IsEog(choice.token) || sampler_->complete()) {
     End(DoneReason::kEog);
   } else if (request.max_tokens >= 0 && generated_ >= static_cast<size_t>(request.max_tokens)) {
     End(DoneReason::kLength);
@@ -175,6 +179,7 @@ void Slot::Sample() {
     pending_ = choice.token;
     has_pending_ = true;
   }
+  return true;
 }
 
 }  // namespace hoshikage

@@ -41,8 +41,9 @@ class Slot {
   // Whether the last AddTo asked for logits, so that Sample() may be called.
   bool expects_logits() const { return logits_index_ >= 0; }
   bool in_batch() const { return added_ > 0; }
-  // Chooses the next token from the decoded batch; ends the completion where that is the end.
-  void Sample();
+  // Chooses the next token from the decoded batch; ends the completion where that is the end. False
+  // where the grammar allowed no token at all, which is an end too.
+  bool Sample();
   void ForgetCache();
   const std::vector<Token>& cached() const { return cached_; }
   // Idle slots: replaces the cache by a saved one. False where it does not fit; it is empty then.

@@ -289,8 +289,7 @@ void Worker::SampleBatch() {
   for (Slot& slot : slots_) {
     if (slot.idle() || !slot.expects_logits()) continue;
     try {
-      slot.Sample();
-      local_.generated_tokens++;
+      if (slot.Sample()) local_.generated_tokens++;
     } catch (const Error& e) {
       slot.End(DoneReason::kError, e.code(), e.what());
     }

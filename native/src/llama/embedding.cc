@@ -37,19 +37,17 @@ EmbeddingContext::EmbeddingContext(std::shared_ptr<Model> model, const ContextOp
   if (!api.llama_get_embeddings_ith || !api.llama_get_embeddings_seq || !api.llama_pooling_type) {
     throw Error("model_not_embedding", "this libllama has no functions for embeddings");
   }
-  if (own == PoolingType::kRank) {
-    throw Error("model_not_embedding", "it ranks texts, it does not embed them");
-  }
   if (encodes && (!api.llama_encode || decodes)) {
     throw Error("model_not_embedding", "encoder-decoder models are not supported");
   }
-  const int32_t length = model_->EmbeddingLength();
+  const bool ranks = own == PoolingType::kRank;
+  const int32_t length = ranks ? model_->ScoreCount() : model_->EmbeddingLength();
   if (length <= 0) throw Error("model_not_embedding", "its vectors have no values");
   length_ = static_cast<size_t>(length);
   last_only_ = own == PoolingType::kLast;
   // A model that looks only backwards may be fed in steps, and its tokens' vectors are summed up
   // here; all others want the whole text at once, and pool it as they were made to.
-  const bool stepwise = !encodes && model_->Causal() && own != PoolingType::kCls;
+  const bool stepwise = !encodes && model_->Causal() && own != PoolingType::kCls && !ranks;
   const LongCall long_call(Lane::kEmbeds);
   try {
     Open(options, tokens, !stepwise);
@@ -57,6 +55,7 @@ EmbeddingContext::EmbeddingContext(std::shared_ptr<Model> model, const ContextOp
       Close();
       Open(options, tokens, true);
     }
+    if (ranks && !pooled_) throw Error("model_not_embedding", "the library gives no scores");
     Guard("internal_error", "llama_set_abort_callback",
           [&] { api.llama_set_abort_callback(context_, abort, abort_data); });
   } catch (...) {

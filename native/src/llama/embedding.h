@@ -1,5 +1,6 @@
-// A llama_context that turns texts into vectors: one sequence, no sampling. It is made and touched
-// by one thread only, the embedder that owns it. It never normalises and never waits.
+// A llama_context that turns texts into vectors, or into scores where the model ranks: one
+// sequence, no sampling. It is made and touched by one thread only, the embedder that owns it. It
+// never normalises and never waits.
 #pragma once
 
 #include <memory>

@@ -119,6 +119,11 @@ void Model::AppendPiece(Token token, std::string* bytes) const {
   });
 }
 
+const Pieces& Model::pieces() const {
+  std::call_once(pieces_made_, [this] { pieces_ = std::make_unique<const Pieces>(*this); });
+  return *pieces_;
+}
+
 std::vector<Token> Model::Tokenize(const std::vector<TextSegment>& segments,
                                    bool add_special) const {
   const Api& api = library_->api();
@@ -157,10 +162,10 @@ std::string Model::Description() const {
   });
 }
 
-std::optional<std::string> Model::ChatTemplate() const {
+std::optional<std::string> Model::ChatTemplate(const char* name) const {
   return Guard("model_load_failed", "llama_model_chat_template",
                [&]() -> std::optional<std::string> {
-                 const char* text = library_->api().llama_model_chat_template(model_, nullptr);
+                 const char* text = library_->api().llama_model_chat_template(model_, name);
                  if (!text) return std::nullopt;
                  return std::string(text);
                });
@@ -194,6 +199,13 @@ int32_t Model::EmbeddingLength() const {
     return api.llama_model_n_embd_out ? api.llama_model_n_embd_out(model_)
                                       : api.llama_model_n_embd(model_);
   });
+}
+
+int32_t Model::ScoreCount() const {
+  const Api& api = library_->api();
+  if (!api.llama_model_n_cls_out) return 1;
+  return Guard("model_load_failed", "llama_model_n_cls_out",
+               [&] { return static_cast<int32_t>(api.llama_model_n_cls_out(model_)); });
 }
 
 std::vector<std::string> Model::ControlTexts(size_t limit) const {

@@ -4,11 +4,13 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "library.h"
+#include "pieces.h"
 
 namespace hoshikage {
 
@@ -51,12 +53,14 @@ class Model {
   const std::vector<Token>& EogTokens() const { return eog_tokens_; }
   // Appends a token's bytes, special tokens rendered.
   void AppendPiece(Token token, std::string* bytes) const;
+  // The vocabulary by its texts; the first call makes it, which takes some ten milliseconds.
+  const Pieces& pieces() const;
   // Token ids of the segments, joined. `add_special` asks for BOS/EOS as the model wants them.
   std::vector<Token> Tokenize(const std::vector<TextSegment>& segments, bool add_special) const;
 
   std::string Description() const;
-  // The model's own template; nothing where it has none.
-  std::optional<std::string> ChatTemplate() const;
+  // The model's own template, or the one of this name; nothing where it has none.
+  std::optional<std::string> ChatTemplate(const char* name = nullptr) const;
   std::vector<std::string> ControlTexts(size_t limit) const;
   // What the model's file says of embeddings; nothing where it says nothing we know.
   std::optional<PoolingType> Pooling() const;
@@ -64,6 +68,8 @@ class Model {
   bool Causal() const;
   // Values of one embedding, as the library says.
   int32_t EmbeddingLength() const;
+  // Scores that a model which ranks gives for a text.
+  int32_t ScoreCount() const;
 
   // Flag bits of a token, as handed to JavaScript (engine.ts: TOKEN_CONTROL, TOKEN_EOG).
   static constexpr uint8_t kControl = 1;
@@ -82,6 +88,8 @@ class Model {
   const llama_vocab* vocab_ = nullptr;
   std::vector<uint8_t> flags_;
   std::vector<Token> eog_tokens_;
+  mutable std::once_flag pieces_made_;
+  mutable std::unique_ptr<const Pieces> pieces_;
 };
 
 }  // namespace hoshikage

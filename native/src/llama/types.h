@@ -28,19 +28,6 @@ struct LlamaBatch {
 };
 static_assert(sizeof(LlamaBatch) == 56, "llama_batch is 56 bytes on LP64 and LLP64");
 
-// struct llama_token_data and llama_token_data_array since b3681.
-struct LlamaTokenData {
-  Token id;
-  float logit;
-  float p;
-};
-struct LlamaTokenDataArray {
-  LlamaTokenData* data;
-  size_t size;
-  int64_t selected;
-  bool sorted;
-};
-
 // struct llama_model_tensor_buft_override since b5028; a list ends with a null pattern.
 struct LlamaTensorOverride {
   const char* pattern;

@@ -22,18 +22,26 @@ export interface AddCall {
   readonly ignored: readonly string[];
 }
 
-const FIELDS: Readonly<Record<string, FieldRule>> = {
+/** POST /admin/models. */
+export const ADD_FIELDS: Readonly<Record<string, FieldRule>> = {
   name: 'honoured',
   path: 'honoured',
   stop: 'honoured',
   force: 'honoured',
   ...Object.fromEntries(MODEL_SETTING_NAMES.map((name) => [name, 'honoured' as const])),
 };
+/** POST /admin/library. */
+export const USE_FIELDS: Readonly<Record<string, FieldRule>> = { id: 'honoured' };
+/** POST /admin/models/{id}/load. */
+export const LOAD_FIELDS: Readonly<Record<string, FieldRule>> = { keep_alive: 'honoured' };
+/** POST /admin/unload. */
+export const UNLOAD_FIELDS: Readonly<Record<string, FieldRule>> = { model: 'honoured' };
 
 const settings = Object.fromEntries(
   Object.entries(MODEL_SETTING_SHAPES).map(([name, shape]) => [name, shape.nullish()]),
 );
-const addBody = z.looseObject({
+/** The body of POST /admin/models. */
+export const addBody = z.looseObject({
   ...settings,
   name: z.string().min(1),
   // The server's working directory is nothing a client knows.
@@ -51,7 +59,7 @@ const addBody = z.looseObject({
 export function parseAdd(body: unknown, strict: boolean): AddCall {
   const { name, path, stop, force } = parseWith(addBody, body);
   const ignored = new IgnoredFields(strict);
-  ignored.check(body, FIELDS);
+  ignored.check(body, ADD_FIELDS);
   const given = isRecord(body) ? Object.entries(body).filter(([, value]) => value !== null) : [];
   return {
     id: name,
@@ -71,17 +79,21 @@ export interface UseCall {
   readonly ignored: readonly string[];
 }
 
-const useBody = z.looseObject({
+const LIBRARY_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** The body of POST /admin/library. */
+export const useBody = z.looseObject({
   // The name of an installed one and never a path: who may ask the server may not choose its files.
   id: z
     .string()
     .refine(
-      (id) => /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(id),
+      (id) => LIBRARY_ID.test(id),
       because(
         '入っている libllama の名前か null にしてください(パスは使えません)',
         'must be the id of an installed libllama or null, never a path',
       ),
     )
+    .meta({ pattern: LIBRARY_ID.source })
     .nullable(),
 });
 
@@ -89,7 +101,7 @@ const useBody = z.looseObject({
 export function parseUse(body: unknown, strict: boolean): UseCall {
   const { id } = parseWith(useBody, body);
   const ignored = new IgnoredFields(strict);
-  ignored.check(body, { id: 'honoured' });
+  ignored.check(body, USE_FIELDS);
   return { id, ignored: ignored.names };
 }
 
@@ -99,13 +111,14 @@ export interface LoadCall {
   readonly ignored: readonly string[];
 }
 
-const loadBody = z.looseObject({ keep_alive: keepAlive });
+/** The body of POST /admin/models/{id}/load. */
+export const loadBody = z.looseObject({ keep_alive: keepAlive });
 
 /** Reads the body of POST /admin/models/{id}/load. Codes: invalid_value, unknown_parameter. */
 export function parseLoad(body: unknown, strict: boolean): LoadCall {
   const { keep_alive: keepAliveMs } = parseWith(loadBody, body);
   const ignored = new IgnoredFields(strict);
-  ignored.check(body, { keep_alive: 'honoured' });
+  ignored.check(body, LOAD_FIELDS);
   return { keepAliveMs, ignored: ignored.names };
 }
 
@@ -115,12 +128,13 @@ export interface UnloadCall {
   readonly ignored: readonly string[];
 }
 
-const unloadBody = z.looseObject({ model: z.string().min(1).nullish() });
+/** The body of POST /admin/unload. */
+export const unloadBody = z.looseObject({ model: z.string().min(1).nullish() });
 
 /** Reads the body of POST /admin/unload. Codes: invalid_value, unknown_parameter. */
 export function parseUnload(body: unknown, strict: boolean): UnloadCall {
   const { model } = parseWith(unloadBody, body);
   const ignored = new IgnoredFields(strict);
-  ignored.check(body, { model: 'honoured' });
+  ignored.check(body, UNLOAD_FIELDS);
   return { model: model ?? null, ignored: ignored.names };
 }

@@ -22,6 +22,7 @@ import {
 import { grammar, responseFormat, toForm } from './form.js';
 import { because, invalidValue, parseWith } from './issue.js';
 import { listOf } from './list.js';
+import { withFields } from './notes.js';
 import { given, samplingShape, stopsOf, toSampling } from './sampling.js';
 import { refuseOtherTools, toolChoice, toolList, toToolChoice, toTools } from './tools.js';
 import { keepAlive } from './turn.js';
@@ -38,12 +39,15 @@ export interface ChatCall {
 }
 
 const textPart = z.looseObject({ type: z.literal('text'), text: z.string() });
+withFields('part', CONTENT_PART_FIELDS, textPart);
 const content = z.union([z.string(), listOf(textPart)]).nullish();
+const called = z.looseObject({ name: z.string().min(1), arguments: z.string().nullish() });
 const toolCall = z.looseObject({
   id: z.string().nullish(),
   type: z.literal('function').nullish(),
-  function: z.looseObject({ name: z.string().min(1), arguments: z.string().nullish() }),
+  function: withFields('called_function', TOOL_FUNCTION_FIELDS, called),
 });
+withFields('tool_call', TOOL_CALL_FIELDS, toolCall);
 const message = z.looseObject({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool']),
   content,
@@ -52,6 +56,10 @@ const message = z.looseObject({
   tool_calls: listOf(toolCall).nullish(),
   tool_call_id: z.string().nullish(),
 });
+withFields('message', MESSAGE_FIELDS, message);
+
+const streamOptions = z.looseObject({ include_usage: z.boolean().nullish() });
+withFields('stream_options', STREAM_OPTION_FIELDS, streamOptions);
 
 /** Names that a template gets from us; a request may not set them. */
 const TEMPLATE_NAMES = new Set([
@@ -76,7 +84,8 @@ const templateVariables = z
   .refine(
     (variables) => Object.keys(variables).every((name) => !TEMPLATE_NAMES.has(name)),
     because('テンプレートが自分で使う名前です', 'a name that belongs to the template itself'),
-  );
+  )
+  .meta({ propertyNames: { not: { enum: [...TEMPLATE_NAMES] } } });
 
 /** No model's name is longer in any Unicode spelling; what is asked for goes into the log. */
 const MAX_MODEL_LENGTH = 1024;
@@ -90,7 +99,7 @@ export const chatBody = z.looseObject({
   model: z.string().min(1).max(MAX_MODEL_LENGTH),
   messages: listOf(message, { min: 1 }),
   stream: z.boolean().nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  stream_options: streamOptions.nullish(),
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
   n: z.int().min(1).max(MAX_CHOICES).nullish(),

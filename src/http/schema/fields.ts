@@ -10,16 +10,24 @@ import { shownKey } from './issue.js';
  * `honoured`: the schema takes it. `ignored`: accepted, without effect, named in the answer. A
  * function: refused by name unless the value is neutral, that is, asks for nothing.
  */
-export type FieldRule = 'honoured' | 'ignored' | ((value: unknown) => boolean);
+export type FieldRule = 'honoured' | 'ignored' | Refusal;
 
-const only =
-  (...neutral: readonly unknown[]): FieldRule =>
-  (value) =>
-    neutral.includes(value);
-const emptyList: FieldRule = (value) => Array.isArray(value) && value.length === 0;
-const textOnly: FieldRule = (value) =>
-  Array.isArray(value) && value.every((kind) => kind === 'text');
-const never: FieldRule = () => false;
+/** True for a neutral value; `accepts` is the same as a JSON Schema, for the document of the API. */
+export type Refusal = ((value: unknown) => boolean) & {
+  readonly accepts?: Readonly<Record<string, unknown>>;
+};
+
+const only = (...neutral: readonly unknown[]): Refusal =>
+  Object.assign((value: unknown) => neutral.includes(value), { accepts: { enum: neutral } });
+const emptyList: Refusal = Object.assign(
+  (value: unknown) => Array.isArray(value) && value.length === 0,
+  { accepts: { type: 'array', maxItems: 0 } },
+);
+const textOnly: Refusal = Object.assign(
+  (value: unknown) => Array.isArray(value) && value.every((kind) => kind === 'text'),
+  { accepts: { type: 'array', items: { const: 'text' } } },
+);
+const never: Refusal = Object.assign(() => false, { accepts: { type: 'null' } });
 
 /** How tokens are chosen and where an answer ends: alike in every body that asks for an answer. */
 export const SAMPLING_FIELDS = {

@@ -4,31 +4,36 @@
  */
 import { z } from 'zod';
 import type { AnswerForm } from '../../chat/message.js';
+import { JSON_SCHEMA_FIELDS, RESPONSE_FORMAT_FIELDS } from './fields.js';
 import { because, invalidValue } from './issue.js';
+import { withFields } from './notes.js';
 
 const schema = z.union(
   [z.record(z.string(), z.unknown()), z.boolean()],
   because('JSON Schema にしてください', 'expected a JSON Schema'),
 );
 
+const jsonSchema = z.looseObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/)
+    .nullish(),
+  schema: schema.nullish(),
+  strict: z.boolean().nullish(),
+});
+const format = z.looseObject({
+  type: z.enum(['text', 'json_object', 'json_schema']),
+  json_schema: withFields('json_schema', JSON_SCHEMA_FIELDS, jsonSchema).nullish(),
+  // As other servers take it: an object of this schema.
+  schema: schema.nullish(),
+});
+
 /** `response_format` as a body may have it. */
-export const responseFormat = z
-  .looseObject({
-    type: z.enum(['text', 'json_object', 'json_schema']),
-    json_schema: z
-      .looseObject({
-        name: z
-          .string()
-          .regex(/^[A-Za-z0-9_-]{1,64}$/)
-          .nullish(),
-        schema: schema.nullish(),
-        strict: z.boolean().nullish(),
-      })
-      .nullish(),
-    // As other servers take it: an object of this schema.
-    schema: schema.nullish(),
-  })
-  .nullish();
+export const responseFormat = withFields(
+  'response_format',
+  RESPONSE_FORMAT_FIELDS,
+  format,
+).nullish();
 
 /** `grammar` as a body may have it: GBNF with the start symbol `root`. */
 export const grammar = z.string().nullish();

@@ -7,6 +7,7 @@ import type { SamplerName } from '../../engine/engine.js';
 import { SAMPLER_NAMES, type SamplingRequest } from '../../generate/sampling.js';
 import { because } from './issue.js';
 import { listOf } from './list.js';
+import { shownAs } from './notes.js';
 
 const MAX_STOPS = 16;
 const MAX_STOP_BYTES = 256;
@@ -23,24 +24,27 @@ const stopText = z
     (stop) => !/\p{Surrogate}/u.test(stop),
     because('文字として正しくありません', 'not valid text'),
   )
-  .meta({ description: '1 - 256 bytes' });
+  .meta({ maxLength: MAX_STOP_BYTES });
 // The count first: a check of the items keeps an issue for each.
 const stopList = z.array(z.unknown()).max(MAX_STOPS).pipe(listOf(stopText));
 
 const MAX_BIASES = 1024;
 /** Token ids are 32-bit and not negative; whether the vocabulary has them is the engine's to check. */
-const isTokenId = (key: string) => /^\d{1,10}$/.test(key) && Number(key) < 2 ** 31;
+const isTokenId = (key: string) => TOKEN_ID.test(key) && Number(key) < 2 ** 31;
+const TOKEN_ID = /^\d{1,10}$/;
+const bias = z.number().min(-100).max(100);
 const logitBias = z
   .record(z.string(), z.unknown())
   .refine(
     (biases) => Object.keys(biases).length <= MAX_BIASES,
     because(`${MAX_BIASES} 個までです`, `at most ${MAX_BIASES} entries are allowed`),
   )
-  .pipe(z.record(z.string(), z.number().min(-100).max(100)))
+  .pipe(shownAs(z.record(z.string().regex(TOKEN_ID), bias), z.record(z.string(), bias)))
   .refine(
     (biases) => Object.keys(biases).every(isTokenId),
     because('キーは 10 進数のトークン番号にしてください', 'keys must be token ids in decimal'),
-  );
+  )
+  .meta({ maxProperties: MAX_BIASES });
 
 /** Names as other servers spell them. */
 const ALIASES: Readonly<Record<string, SamplerName>> = {
@@ -50,18 +54,21 @@ const ALIASES: Readonly<Record<string, SamplerName>> = {
   'top-p': 'top_p',
   'min-p': 'min_p',
 };
-const samplerName = z
-  .string()
-  .transform((name) => SAMPLER_NAMES.find((known) => known === (ALIASES[name] ?? name)))
-  .pipe(
-    z.custom<SamplerName>(
-      (name) => name !== undefined,
-      because(
-        `${SAMPLER_NAMES.join('、')} のどれかにしてください`,
-        `must be one of ${SAMPLER_NAMES.join(', ')}`,
+const samplerName = shownAs(
+  z.enum([...SAMPLER_NAMES, ...Object.keys(ALIASES)]),
+  z
+    .string()
+    .transform((name) => SAMPLER_NAMES.find((known) => known === (ALIASES[name] ?? name)))
+    .pipe(
+      z.custom<SamplerName>(
+        (name) => name !== undefined,
+        because(
+          `${SAMPLER_NAMES.join('、')} のどれかにしてください`,
+          `must be one of ${SAMPLER_NAMES.join(', ')}`,
+        ),
       ),
     ),
-  );
+);
 const samplers = z
   .array(z.unknown())
   .max(SAMPLER_NAMES.length)
@@ -69,7 +76,8 @@ const samplers = z
   .refine(
     (names) => new Set(names).size === names.length,
     because('同じ名前が 2 度あります', 'a name occurs twice'),
-  );
+  )
+  .meta({ uniqueItems: true });
 
 /** The shape of these fields in a body. */
 export const samplingShape = {

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { type FieldRule, IgnoredFields } from './fields.js';
 import { because, parseWith } from './issue.js';
 import { listOf } from './list.js';
+import { shownAs } from './notes.js';
 import { keepAlive } from './turn.js';
 
 /** OpenAI's limit: texts in one request. */
@@ -80,9 +81,16 @@ export const modelName = z.string().min(1).max(MAX_MODEL_LENGTH);
 /** Ids are 32-bit and not negative; whether the vocabulary has them is the model's to say. */
 const isTokenId = (value: unknown): value is number =>
   Number.isInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31;
+/** The same for the document; as a check of every item it would keep an issue for each. */
+const tokenIds = z.array(
+  z
+    .int()
+    .min(0)
+    .max(2 ** 31 - 1),
+);
 
 /** An array of token ids; only the first that is none is reported. */
-export const tokens = z
+const anyTokens = z
   .array(z.unknown())
   .max(MAX_TOKENS)
   .transform((values, context) => {
@@ -95,13 +103,15 @@ export const tokens = z
     context.addIssue({ code: 'custom', path: [wrong], message: error, params });
     return z.NEVER;
   });
+/** Token ids, also none. */
+export const tokens = shownAs(tokenIds.max(MAX_TOKENS), anyTokens);
 
 /** A text that is not empty. */
 export const someText = z.string().min(1).max(MAX_TEXT);
 /** Token ids, one at least. */
-export const someTokens = tokens.refine(
-  (list) => list.length > 0,
-  because('空にはできません', 'must not be empty'),
+export const someTokens = shownAs(
+  tokenIds.min(1).max(MAX_TOKENS),
+  anyTokens.refine((list) => list.length > 0, because('空にはできません', 'must not be empty')),
 );
 
 const embeddingBody = z.looseObject({
@@ -122,6 +132,11 @@ const inputForms = {
   texts: z.looseObject({ input: limited(someText) }),
   tokenLists: z.looseObject({ input: limited(someTokens) }),
 };
+
+/** The body of POST /v1/embeddings with all forms of `input` at once, for the document of the API. */
+export const embeddingForm = embeddingBody.extend({
+  input: z.union([someText, someTokens, limited(someText), limited(someTokens)]),
+});
 
 function limited<S extends z.ZodType>(item: S) {
   return z.array(z.unknown()).min(1).max(MAX_INPUTS).pipe(listOf(item));
@@ -154,7 +169,8 @@ function inputsOf(input: unknown, body: unknown): Pick<EmbeddingCall, 'inputs' |
   return { inputs: parseWith(form, body).input, isSingle: false };
 }
 
-const tokenizeBody = z.looseObject({
+/** The body of POST /tokenize. */
+export const tokenizeBody = z.looseObject({
   model: modelName.nullish(),
   content: z.string().max(MAX_TEXT),
   add_special: z.boolean().nullish(),
@@ -179,7 +195,12 @@ export function parseTokenize(body: unknown, strict: boolean): TokenizeCall {
   };
 }
 
-const detokenizeBody = z.looseObject({ model: modelName.nullish(), tokens, keep_alive: keepAlive });
+/** The body of POST /detokenize. */
+export const detokenizeBody = z.looseObject({
+  model: modelName.nullish(),
+  tokens,
+  keep_alive: keepAlive,
+});
 
 /** Reads the body. Codes: missing_required_parameter, invalid_value, unknown_parameter. */
 export function parseDetokenize(body: unknown, strict: boolean): DetokenizeCall {

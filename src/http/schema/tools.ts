@@ -4,9 +4,10 @@
 import { z } from 'zod';
 import type { Tool, ToolChoice } from '../../chat/message.js';
 import { HoshikageError } from '../../errors.js';
-import { isRecord } from './fields.js';
+import { isRecord, OFFERED_FUNCTION_FIELDS, TOOL_FIELDS } from './fields.js';
 import { because, invalidValue } from './issue.js';
 import { listOf } from './list.js';
+import { withFields } from './notes.js';
 
 /** OpenAI's limit: tools in one request. */
 export const MAX_TOOLS = 128;
@@ -16,19 +17,18 @@ const MAX_DESCRIPTION = 65_536;
 /** Values in the schemas of all tools together: each is looked at several times. */
 const MAX_VALUES = 50_000;
 
-const toolName = z
-  .string()
-  .regex(TOOL_NAME)
-  .meta({ description: 'A-Z a-z 0-9 _ -, 1 - 64 characters' });
+const toolName = z.string().regex(TOOL_NAME);
+const offered = z.looseObject({
+  name: toolName,
+  description: z.string().max(MAX_DESCRIPTION).nullish(),
+  parameters: z.record(z.string(), z.unknown()).nullish(),
+  strict: z.boolean().nullish(),
+});
 const tool = z.looseObject({
   type: z.literal('function'),
-  function: z.looseObject({
-    name: toolName,
-    description: z.string().max(MAX_DESCRIPTION).nullish(),
-    parameters: z.record(z.string(), z.unknown()).nullish(),
-    strict: z.boolean().nullish(),
-  }),
+  function: withFields('tool_function', OFFERED_FUNCTION_FIELDS, offered),
 });
+withFields('tool', TOOL_FIELDS, tool);
 /** `tools` as a body may have it. */
 export const toolList = z.array(z.unknown()).max(MAX_TOOLS).pipe(listOf(tool)).nullish();
 

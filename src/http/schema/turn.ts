@@ -3,20 +3,29 @@
  * header `x-hoshikage-priority`. Runs in the server; pure.
  */
 import { z } from 'zod';
-import { KEEP_ALIVE_REASON, keepAliveMs } from '../../models/keep-alive.js';
+import {
+  KEEP_ALIVE_REASON,
+  KEEP_ALIVE_TEXT,
+  keepAliveMs,
+  MAX_KEEP_ALIVE_MS,
+} from '../../models/keep-alive.js';
 import type { Priority } from '../../resources/lease.js';
 import { because, invalidValue } from './issue.js';
+import { shownAs } from './notes.js';
 
 /** The header that says who goes first. */
 export const PRIORITY_HEADER = 'x-hoshikage-priority';
-const PRIORITIES: readonly Priority[] = ['interactive', 'batch'];
+/** What it may say; the first one where it is absent. */
+export const PRIORITIES: readonly Priority[] = ['interactive', 'batch'];
 
 /** `keep_alive` as a body may have it; the value is in ms. */
-export const keepAlive = z
-  .custom<unknown>(
+export const keepAlive = shownAs(
+  z.union([z.number().max(MAX_KEEP_ALIVE_MS / 1000), z.string().regex(KEEP_ALIVE_TEXT)]),
+  z.custom<unknown>(
     (value) => keepAliveMs(value) !== null,
     because(KEEP_ALIVE_REASON.ja, KEEP_ALIVE_REASON.en),
-  )
+  ),
+)
   .transform((value) => keepAliveMs(value) ?? 0)
   .nullish();
 

@@ -1,0 +1,95 @@
+#include "grammar.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "../llama/pieces.h"
+
+namespace hoshikage {
+namespace {
+
+constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+// A text comes back to the same places again and again; beyond these it seldom does.
+constexpr size_t kMostSets = 64;
+
+}  // namespace
+
+Grammar::Grammar(std::shared_ptr<const Model> model, std::shared_ptr<const GrammarProgram> program)
+    : model_(std::move(model)), automaton_(std::move(program)) {}
+
+void Grammar::Begin() {
+  if (automaton_.Renew()) sets_.clear();
+}
+
+Grammar::Node Grammar::After(Token token) {
+  const Node current = automaton_.current();
+  const bool ends = model_->IsEog(token);
+  if (ends && automaton_.Accepts(current)) return current;
+  piece_.clear();
+  model_->AppendPiece(token, &piece_);
+  if (piece_.empty()) return GrammarAutomaton::kDead;
+  const bool mark = ends || model_->IsControl(token);
+  Node node = mark ? automaton_.Literal(current) : current;
+  for (const char byte : piece_) node = automaton_.Next(node, static_cast<uint8_t>(byte));
+  if (ends && !automaton_.Accepts(node)) return GrammarAutomaton::kDead;
+  return mark ? automaton_.Plain(node) : node;
+}
+
+bool Grammar::Allows(Token token) { return After(token) != GrammarAutomaton::kDead; }
+
+void Grammar::Accept(Token token) { automaton_.Enter(After(token)); }
+
+bool Grammar::Mask(float* logits) {
+  const std::vector<uint64_t>& bits = AllowedNow();
+  const Token count = model_->VocabularySize();
+  bool any = false;
+  for (Token token = 0; token < count; token++) {
+    const bool allowed = bits[static_cast<size_t>(token) / 64] >> (token % 64) & 1;
+    if (!allowed) {
+      logits[token] = kForbidden;
+    } else {
+      any = any || logits[token] > kForbidden;
+    }
+  }
+  return any;
+}
+
+const std::vector<uint64_t>& Grammar::AllowedNow() {
+  // Inside a text of bounded length each character is another node, and yet all is as before.
+  const Node current = automaton_.Alike(automaton_.current(), model_->pieces().texts().longest());
+  clock_++;
+  AllowedSet* oldest = nullptr;
+  for (AllowedSet& set : sets_) {
+    if (set.node == current) {
+      set.used = clock_;
+      return set.bits;
+    }
+    if (!oldest || set.used < oldest->used) oldest = &set;
+  }
+  if (sets_.size() < kMostSets) {
+    sets_.emplace_back();
+    oldest = &sets_.back();
+  }
+  oldest->node = current;
+  oldest->used = clock_;
+  oldest->bits.assign((static_cast<size_t>(model_->VocabularySize()) + 63) / 64, 0);
+  Collect(current, &oldest->bits);
+  return oldest->bits;
+}
+
+void Grammar::Collect(Node current, std::vector<uint64_t>* bits) {
+  const auto allow = [&](Token token) {
+    (*bits)[static_cast<size_t>(token) / 64] |= uint64_t{1} << (token % 64);
+  };
+  const auto next = [this](Node node, uint8_t byte) { return automaton_.Next(node, byte); };
+  const Pieces& pieces = model_->pieces();
+  pieces.texts().Walk(current, next, [&](Token token, Node) { allow(token); });
+  pieces.marks().Walk(automaton_.Literal(current), next, [&](Token token, Node node) {
+    if (!model_->IsEog(token) || automaton_.Accepts(node)) allow(token);
+  });
+  if (automaton_.Accepts(current)) {
+    for (const Token token : model_->EogTokens()) allow(token);
+  }
+}
+
+}  // namespace hoshikage

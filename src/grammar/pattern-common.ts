@@ -1,0 +1,161 @@
+/**
+ * What several patterns have in common: a pattern and a length, two patterns, a pattern and a format.
+ * Their automata are run side by side and written down as rules. Pure, any thread; an intersection may
+ * be exponentially larger than its parts, so its states are bounded.
+ */
+
+import type { RuleSet } from './expression.js';
+import {
+  type CodePointRange,
+  choice,
+  type Expression,
+  joinRanges,
+  rule,
+  sequence,
+  text,
+} from './expression.js';
+import { type Lengths, written } from './pattern.js';
+import { Deterministic, type Step, TooManyStates } from './pattern-automaton.js';
+import type { Part } from './pattern-parse.js';
+import { ImpossibleSchema, unsupportedSchema } from './refusal.js';
+
+/** The most states of all side by side, the count of characters included. */
+const MAX_COMMON_STATES = 1_500;
+
+/** A state of each automaton with the characters so far, and where each character leads. */
+interface Common {
+  readonly states: readonly number[];
+  readonly count: number;
+  readonly isEnd: boolean;
+  readonly next: Map<number, CodePointRange[]>;
+}
+
+/**
+ * The inside of a JSON string that matches all of these wholly and has `lengths` code points. `spend`
+ * is called for every state of each. Codes: schema_unsupported at the pointer, where there is no such string
+ * or too many states to write down.
+ */
+export function commonExpression(
+  parts: readonly Part[],
+  lengths: Lengths,
+  pointer: string,
+  rules: RuleSet,
+  spend: () => void,
+): Expression {
+  const states = tryTogether(parts, lengths, pointer, spend);
+  const alive = leadingToEnd(states);
+  if (!alive.has(0)) {
+    throw new ImpossibleSchema(
+      pointer,
+      'no text matches it together with the other keywords of the string',
+      'ほかの条件と同時に満たせる文字列がありません',
+    );
+  }
+  const classes = new Map<string, Expression>();
+  const classOf = (ranges: readonly CodePointRange[]): Expression => {
+    const joined = joinRanges(ranges);
+    const made = classes.get(joined.join()) ?? written(joined);
+    classes.set(joined.join(), made);
+    return made;
+  };
+  return rules.add('pattern', (self) => {
+    const nameOf = (state: number): string => `${self.kind === 'rule' ? self.name : ''} ${state}`;
+    for (const [number, state] of states.entries()) {
+      if (!alive.has(number)) continue;
+      const options = state.isEnd ? [text('')] : [];
+      for (const [to, ranges] of state.next) {
+        if (alive.has(to)) options.push(sequence(classOf(ranges), rule(nameOf(to))));
+      }
+      rules.add(nameOf(number), () => choice(...options));
+    }
+    return rule(nameOf(0));
+  });
+}
+
+function tryTogether(
+  parts: readonly Part[],
+  lengths: Lengths,
+  pointer: string,
+  spend: () => void,
+): Common[] {
+  try {
+    return runTogether(parts, lengths, spend);
+  } catch (thrown) {
+    if (!(thrown instanceof TooManyStates)) throw thrown;
+    throw unsupportedSchema(
+      pointer,
+      'together with the other keywords of the string it has too many states',
+      'ほかの条件と組み合わせると状態が多くなりすぎます',
+    );
+  }
+}
+
+function runTogether(parts: readonly Part[], { min, max }: Lengths, spend: () => void): Common[] {
+  const automata = parts.map((part) => new Deterministic(part));
+  const states: Common[] = [];
+  const known = new Map<string, number>();
+  const stateOf = (inner: readonly number[], count: number): number => {
+    const key = `${count} ${inner.join()}`;
+    const number = known.get(key) ?? states.length;
+    if (number < states.length) return number;
+    if (number >= MAX_COMMON_STATES) throw new TooManyStates();
+    // What a state costs grows with the automata that are in it.
+    for (const _ of automata) spend();
+    known.set(key, number);
+    const isEnd = count >= min && automata.every((one, index) => one.isEnd(inner[index] ?? 0));
+    states.push({ states: inner, count, isEnd, next: new Map() });
+    return number;
+  };
+  stateOf(
+    automata.map(() => 0),
+    0,
+  );
+  for (const { states: inner, count, next } of states) {
+    if (count >= max) continue;
+    // Without an upper bound only the way up to the lower one matters.
+    const after = max === Number.POSITIVE_INFINITY ? Math.min(count + 1, min) : count + 1;
+    for (const { range, to } of stepsOf(automata, inner)) {
+      const number = stateOf(to, after);
+      const ranges = next.get(number);
+      if (ranges === undefined) next.set(number, [range]);
+      else ranges.push(range);
+    }
+  }
+  return states;
+}
+
+/** The steps that all automata can take at once. */
+function stepsOf(
+  automata: readonly Deterministic[],
+  states: readonly number[],
+): { readonly range: CodePointRange; readonly to: readonly number[] }[] {
+  let all = [{ range: [0, 0x10ffff] as CodePointRange, to: [] as readonly number[] }];
+  for (const [index, automaton] of automata.entries()) {
+    const steps = automaton.next(states[index] ?? 0);
+    all = all.flatMap(({ range, to }) =>
+      within(range, steps).map((step) => ({ range: step.range, to: [...to, step.to] })),
+    );
+  }
+  return all;
+}
+
+function within([first, last]: CodePointRange, steps: readonly Step[]): Step[] {
+  const found: Step[] = [];
+  for (const { range, to } of steps) {
+    const both: CodePointRange = [Math.max(first, range[0]), Math.min(last, range[1])];
+    if (both[0] <= both[1]) found.push({ range: both, to });
+  }
+  return found;
+}
+
+/** The states from which the end can be reached. */
+function leadingToEnd(states: readonly Common[]): Set<number> {
+  const before: number[][] = states.map(() => []);
+  const alive = new Set<number>();
+  for (const [number, { next, isEnd }] of states.entries()) {
+    for (const to of next.keys()) before[to]?.push(number);
+    if (isEnd) alive.add(number);
+  }
+  for (const state of alive) for (const from of before[state] ?? []) alive.add(from);
+  return alive;
+}

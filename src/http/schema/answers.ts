@@ -1,0 +1,216 @@
+/**
+ * What answers look like, as JSON Schemas for the document of the API. Data only; a test holds real answers
+ * against them. What has nothing to say is null, and fields may be added.
+ */
+import { CATALOGUE } from '../../errors.js';
+import type { JsonSchema } from './body-schema.js';
+
+const text = { type: 'string' } as const;
+const count = { type: 'integer', minimum: 0 } as const;
+const number = { type: 'number' } as const;
+const flag = { type: 'boolean' } as const;
+
+/** An object whose properties are there unless they are named in `absent`. */
+function object(properties: JsonSchema, absent: readonly string[] = []): JsonSchema {
+  const required = Object.keys(properties).filter((name) => !absent.includes(name));
+  return { type: 'object', properties, required };
+}
+
+function orNull(schema: JsonSchema): JsonSchema {
+  return typeof schema.type === 'string'
+    ? { ...schema, type: [schema.type, 'null'] }
+    : { anyOf: [schema, { type: 'null' }] };
+}
+
+const list = (items: JsonSchema): JsonSchema => ({ type: 'array', items });
+const ref = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });
+
+const KINDS = [...new Set(Object.values(CATALOGUE).map(({ type }) => type))];
+
+const logprob = { token: text, logprob: number, bytes: list(count) };
+const call = {
+  id: text,
+  type: { const: 'function' },
+  function: object({ name: text, arguments: text }),
+};
+const usage = object({
+  prompt_tokens: count,
+  completion_tokens: count,
+  total_tokens: count,
+  prompt_tokens_details: object({ cached_tokens: count, truncated_tokens: count }, [
+    'truncated_tokens',
+  ]),
+  completion_tokens_details: object({ reasoning_tokens: count }),
+});
+const timings = object({
+  queue_ms: number,
+  load_ms: number,
+  recall_ms: number,
+  prefill_ms: number,
+  generation_ms: number,
+  retried_ms: number,
+  prefill_tokens_per_second: orNull(number),
+  generation_tokens_per_second: orNull(number),
+});
+const finishReason = { enum: ['stop', 'length', 'tool_calls'] };
+const head = { id: text, created: count, model: text };
+
+const adminAnswer = (more: JsonSchema = {}, absent: readonly string[] = []): JsonSchema =>
+  object({ success: { const: true }, message: text, ...more }, absent);
+
+const entry = object({
+  id: text,
+  path: text,
+  stop: list(text),
+  origin: { enum: ['map', 'scan', 'builtin'] },
+});
+
+/** By the name they have in the document. */
+export const ANSWERS = {
+  Error: object({
+    error: object(
+      {
+        message: {
+          ...text,
+          description: '日本語、英語の順に 1 行 / Japanese, then English, on one line',
+        },
+        type: { enum: KINDS },
+        param: orNull(text),
+        code: { enum: Object.keys(CATALOGUE) },
+        n_prompt_tokens: count,
+        n_ctx: count,
+        needed_bytes: count,
+        free_bytes: count,
+        crashes: count,
+      },
+      ['n_prompt_tokens', 'n_ctx', 'needed_bytes', 'free_bytes', 'crashes'],
+    ),
+  }),
+  Usage: usage,
+  Timings: timings,
+  Logprobs: object({
+    content: list(object({ ...logprob, top_logprobs: list(object(logprob)) })),
+    refusal: { type: 'null' },
+  }),
+  ChatCompletion: object({
+    ...head,
+    object: { const: 'chat.completion' },
+    system_fingerprint: orNull(text),
+    choices: list(
+      object({
+        index: count,
+        message: object(
+          {
+            role: { const: 'assistant' },
+            content: orNull(text),
+            refusal: { type: 'null' },
+            reasoning_content: text,
+            tool_calls: list(object(call)),
+          },
+          ['reasoning_content', 'tool_calls'],
+        ),
+        logprobs: orNull(ref('Logprobs')),
+        finish_reason: finishReason,
+      }),
+    ),
+    usage: ref('Usage'),
+    timings: ref('Timings'),
+  }),
+  ChatCompletionChunk: object(
+    {
+      ...head,
+      object: { const: 'chat.completion.chunk' },
+      system_fingerprint: orNull(text),
+      choices: list(
+        object({
+          index: count,
+          delta: object(
+            {
+              role: { const: 'assistant' },
+              content: text,
+              refusal: { type: 'null' },
+              reasoning_content: text,
+              tool_calls: list(
+                object(
+                  {
+                    index: count,
+                    ...call,
+                    function: object({ name: text, arguments: text }, ['name']),
+                  },
+                  ['id', 'type'],
+                ),
+              ),
+            },
+            ['role', 'content', 'refusal', 'reasoning_content', 'tool_calls'],
+          ),
+          logprobs: orNull(ref('Logprobs')),
+          finish_reason: { enum: [...finishReason.enum, null] },
+        }),
+      ),
+      usage: orNull(ref('Usage')),
+      timings: ref('Timings'),
+    },
+    ['usage', 'timings'],
+  ),
+  EmbeddingList: object({
+    object: { const: 'list' },
+    data: list(
+      object({
+        object: { const: 'embedding' },
+        index: count,
+        embedding: { anyOf: [list(number), { ...text, contentEncoding: 'base64' }] },
+      }),
+    ),
+    model: text,
+    usage: object({ prompt_tokens: count, total_tokens: count }),
+  }),
+  Tokens: object({
+    tokens: {
+      anyOf: [list(count), list(object({ id: count, piece: { anyOf: [text, list(count)] } }))],
+    },
+  }),
+  Text: object({ content: text }),
+  Model: object({
+    id: text,
+    object: { const: 'model' },
+    created: count,
+    owned_by: text,
+    hoshikage: object({
+      path: text,
+      origin: { enum: ['map', 'scan', 'builtin'] },
+      size: orNull(count),
+      architecture: orNull(text),
+      context_length: orNull(count),
+      quantisation: orNull(text),
+      loaded: flag,
+    }),
+  }),
+  ModelList: object({ object: { const: 'list' }, data: list(ref('Model')) }),
+  Status: object({
+    status: { const: 'ok' },
+    version: text,
+    uptime_s: count,
+    library: { type: 'object' },
+    model: orNull({ type: 'object' }),
+    residents: list({ type: 'object' }),
+    queue: { type: 'object' },
+    held: list(object({ model: text, crashes: count })),
+    ramdisk: orNull({ type: 'object' }),
+    states: orNull({ type: 'object' }),
+    models: count,
+    problem: orNull(object({ code: text, message: text })),
+    memory: object({ rss: count, free: count, total: count }),
+  }),
+  Health: object({ status: { const: 'ok' } }),
+  Version: object({ version: text }),
+  AdminAnswer: adminAnswer({ entry: orNull(entry), unloaded: list(text) }, ['unloaded']),
+  AdminModels: adminAnswer({ models: list(entry) }),
+  AdminLibrary: adminAnswer({ library: { type: 'object' }, installed: list({ type: 'object' }) }, [
+    'installed',
+  ]),
+  ResourceEvent: { type: 'object' },
+  OpenApi: { type: 'object' },
+} as const satisfies Readonly<Record<string, JsonSchema>>;
+
+/** The name of an answer's schema. */
+export type AnswerName = keyof typeof ANSWERS;
