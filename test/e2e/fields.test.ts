@@ -12,12 +12,14 @@ import { makeHome, startServer, type TestServer } from '../helpers/server.js';
 import { until } from '../helpers/waiting.js';
 import { type Ask, ask, chatBody, eventsOf, getJson, textOf } from '../helpers/wire.js';
 
-/** Shows what it is given, knows calls as Hermes writes them, and can begin a thought. */
+/** Shows what it is given, and knows calls as Hermes writes them. */
 const TEMPLATE = [
   '{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}',
   '{% if tools %}{% for t in tools %}{{ t.function.name }} {% endfor %}<tool_call></tool_call>{% endif %}',
-  '{{ reasoning_effort }}{{ extra }}<|im_start|>assistant\n{% if thinks %}<think>\n{% elif false %}</think>{% endif %}',
+  '{{ reasoning_effort }}{{ extra }}<|im_start|>assistant\n',
 ].join('');
+/** Begins every answer with a thought. */
+const THINKING = `${TEMPLATE}{% if false %}</think>{% endif %}<think>\n`;
 
 const CITY = {
   type: 'object',
@@ -54,6 +56,9 @@ const PLAIN = {
 };
 /** Three letters only: what was said before comes again all the time. */
 const LETTERS = { logit_bias: { 97: 100, 98: 100, 99: 100 } };
+const MORE_LETTERS = {
+  logit_bias: Object.fromEntries(Array.from({ length: 16 }, (_, letter) => [97 + letter, 100])),
+};
 const DRY = { ...LETTERS, dry_multiplier: 2, dry_allowed_length: 1, dry_penalty_last_n: -1 };
 const MIROSTAT = { mirostat: 2 };
 
@@ -77,12 +82,12 @@ const PAIRS: Readonly<Record<string, readonly [object, object]>> = {
   dynatemp_exponent: [{ dynatemp_range: 1 }, { dynatemp_range: 1, dynatemp_exponent: 6 }],
   samplers: [{ top_k: 1 }, { top_k: 1, samplers: ['temperature'] }],
   seed: [{}, { seed: 8 }],
-  presence_penalty: [LETTERS, { ...LETTERS, presence_penalty: 2 }],
+  presence_penalty: [MORE_LETTERS, { ...MORE_LETTERS, presence_penalty: 2 }],
   frequency_penalty: [LETTERS, { ...LETTERS, frequency_penalty: 2 }],
-  repeat_penalty: [LETTERS, { ...LETTERS, repeat_penalty: 1.05 }],
+  repeat_penalty: [MORE_LETTERS, { ...MORE_LETTERS, repeat_penalty: 1.05 }],
   repeat_last_n: [
-    { ...LETTERS, repeat_penalty: 1.05, repeat_last_n: 0 },
-    { ...LETTERS, repeat_penalty: 1.05, repeat_last_n: 1 },
+    { ...MORE_LETTERS, repeat_penalty: 1.05, repeat_last_n: 0 },
+    { ...MORE_LETTERS, repeat_penalty: 1.05, repeat_last_n: 1 },
   ],
   dry_multiplier: [{ ...DRY, dry_multiplier: 0 }, DRY],
   dry_base: [DRY, { ...DRY, dry_base: 8 }],
@@ -98,7 +103,11 @@ describe('Every honoured field of a chat request has an effect:', () => {
 
   before(async () => {
     const home = makeHome(owner);
-    home.writeMap({ noise: await randomModel({ template: TEMPLATE }), talker: await talker() });
+    home.writeMap({
+      noise: await randomModel({ template: TEMPLATE }),
+      thinker: await randomModel({ template: THINKING }),
+      talker: await talker(),
+    });
     server = await startServer(owner, { home, env: { N_CTX: '512' } });
   });
 
@@ -180,7 +189,9 @@ describe('Every honoured field of a chat request has an effect:', () => {
     async tool_choice() {
       const tools = [tool('look'), tool('listen')];
       const named = { type: 'function', function: { name: 'listen' } };
-      const { choices } = await noise({ tools, tool_choice: named, max_tokens: 200 });
+      const { choices } = await noise({
+        ...{ tools, tool_choice: named, parallel_tool_calls: false, max_tokens: 200 },
+      });
       assert.equal(choices[0]?.finish_reason, 'tool_calls');
       assert.equal(choices[0]?.message.tool_calls?.[0]?.function.name, 'listen');
     },
@@ -204,7 +215,7 @@ describe('Every honoured field of a chat request has an effect:', () => {
       assert.ok(low > (await promptTokens({})));
     },
     async reasoning_budget() {
-      const thinking = { chat_template_kwargs: { thinks: true }, max_tokens: 60 };
+      const thinking = { model: 'thinker', max_tokens: 60 };
       const free = await noise(thinking);
       assert.equal(free.choices[0]?.message.content, '');
       const bound = await noise({ ...thinking, reasoning_budget: 5 });

@@ -114,7 +114,9 @@ describe('A call that must be made, by random weights,', () => {
   for (const model of Object.keys(TEMPLATES)) {
     test(`is a valid one on the template ${model}, whole and streamed`, async () => {
       for (let seed = 0; seed < 4; seed++) {
-        const required = body(model, seed, { tool_choice: 'required' });
+        const required = body(model, seed, {
+          ...{ tool_choice: 'required', parallel_tool_calls: false },
+        });
         const sent = await getJson(`${server.url}/v1/chat/completions`, { json: required });
         const what = `${model}, seed ${seed}: ${JSON.stringify(sent.body)}`;
         assert.equal(sent.status, 200, what);
