@@ -79,6 +79,9 @@ const samplers = z
   )
   .meta({ uniqueItems: true });
 
+/** Logits are divided by it, in single precision; an engine takes no smaller one. */
+const MIN_PENALTY = 0.001;
+
 /** The shape of these fields in a body. */
 export const samplingShape = {
   temperature: z.number().min(0).max(2).nullish(),
@@ -99,7 +102,7 @@ export const samplingShape = {
   stop: z.union([stopText, stopList]).nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
-  repeat_penalty: z.number().gt(0).max(10).nullish(),
+  repeat_penalty: z.number().min(MIN_PENALTY).max(10).nullish(),
   repeat_last_n: z.int().min(-1).max(INT32_MAX).nullish(),
   dry_multiplier: z.number().min(0).max(100).nullish(),
   dry_base: z.number().min(1).max(100).nullish(),

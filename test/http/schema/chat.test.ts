@@ -445,6 +445,13 @@ describe('chat body: what has no effect', () => {
   });
 });
 
+it('chat body: a penalty that nothing can be divided by is refused', () => {
+  for (const penalty of [-1, 0, 1e-320, 0.0009]) {
+    const { what } = refusal(body({ repeat_penalty: penalty }));
+    assert.equal(what, 'invalid_value repeat_penalty');
+  }
+});
+
 describe('chat body: what would be too much work', () => {
   it('is refused: template variables without number, schemas of tools without end', () => {
     const variables = Object.fromEntries(Array.from({ length: 257 }, (_, at) => [`v${at}`, 1]));
