@@ -85,6 +85,7 @@ const REASONINGS: readonly ReasoningRow[] = [
       close: '<|END_THINKING|>',
       end: '<|END_THINKING|>',
       leads: ['<|START_RESPONSE|>'],
+      trail: '<|END_RESPONSE|>',
     },
   },
   {
@@ -106,7 +107,13 @@ const REASONINGS: readonly ReasoningRow[] = [
   },
   {
     marks: ['<think>', '<response>'],
-    reasoning: { open: '<think>', close: '</think>', end: '</think>', leads: ['<response>'] },
+    reasoning: {
+      open: '<think>',
+      close: '</think>',
+      end: '</think>',
+      leads: ['<response>'],
+      trail: '</response>',
+    },
   },
   {
     marks: ['<think{}>', ':opensource'],
@@ -123,6 +130,7 @@ const REASONINGS: readonly ReasoningRow[] = [
       close: '<|close|>think<|sep|>',
       end: '<|close|>think<|sep|><|open|>response<|sep|>',
       leads: ['<|open|>response<|sep|>'],
+      trail: '<|close|>response<|sep|>',
     },
   },
   tags('<think>', '</think>'),
