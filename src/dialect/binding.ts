@@ -114,11 +114,11 @@ const ANY = repeat({ kind: 'class', ranges: [[0, LAST]] }, 0);
 function plainText(words: Expression, texts: readonly string[]): Expression {
   const blank = ' \t\r\n';
   const firsts = texts.map((begin) => begin.charAt(0)).join('');
-  const begun = choice(
-    without(`${blank}{[${firsts}`),
-    sequence(text('{'), SPACE, without(`${blank}"${firsts}`)),
-    sequence(text('{'), SPACE, text('"'), without(`natpfi\\"${firsts}`)),
-    sequence(text('['), SPACE, without(`${blank}{${firsts}`)),
-  );
-  return optional(sequence(SPACE, begun, words));
+  const begun: Expression[] = [without(`${blank}{[${firsts}`)];
+  if (!firsts.includes('{')) {
+    begun.push(sequence(text('{'), SPACE, without(`${blank}"${firsts}`)));
+    begun.push(sequence(text('{'), SPACE, text('"'), without(`natpfi\\"${firsts}`)));
+  }
+  if (!firsts.includes('[')) begun.push(sequence(text('['), SPACE, without(`${blank}{${firsts}`)));
+  return optional(sequence(SPACE, choice(...begun), words));
 }

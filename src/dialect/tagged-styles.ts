@@ -64,7 +64,7 @@ function writable(marks: TaggedMarks, tool: Tool): readonly Parameter[] {
     const isRead = name.trim() === name && name !== '' && !ends.some((end) => name.includes(end));
     if (isRead || !tool.strict) return isRead;
     throw new HoshikageError('schema_unsupported', {
-      pointer: `/properties/${name}`,
+      pointer: pointerTo(name),
       reason: 'this model cannot write a parameter of this name',
       reason_ja: 'このモデルはこの名前の引数を書けません',
     });
@@ -107,10 +107,21 @@ export function isFlag({ kinds, schema }: Parameter): boolean {
   return kinds?.size === 1 && kinds.has('boolean');
 }
 
-/** A value of JSON, by its schema. */
-export function jsonOf({ schema }: Parameter, tool: Tool, rules: RuleSet): Expression {
+/** Where a parameter stands in its tool's schema, as a JSON pointer (RFC 6901). */
+const pointerTo = (name: string): string =>
+  `/properties/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+
+/** A value of JSON, by its schema. Codes: schema_unsupported for a strict tool. */
+export function jsonOf({ name, schema }: Parameter, tool: Tool, rules: RuleSet): Expression {
   if (schema === true) return anyJson(rules);
-  return tool.strict ? schemaExpression(schema, rules) : looseSchema(schema, rules);
+  if (!tool.strict) return looseSchema(schema, rules);
+  try {
+    return schemaExpression(schema, rules);
+  } catch (error) {
+    if (!(error instanceof HoshikageError) || error.code !== 'schema_unsupported') throw error;
+    const pointer = `${pointerTo(name)}${error.details.pointer ?? ''}`;
+    throw new HoshikageError('schema_unsupported', { ...error.details, pointer });
+  }
 }
 
 /** The texts that a text parameter is limited to; null where it is not, or they cannot be written. */
@@ -132,7 +143,7 @@ export function refuseLimits({ name, schema }: Parameter): void {
   const limit = LIMITS.find((key) => key in schema);
   if (limit === undefined) return;
   throw new HoshikageError('schema_unsupported', {
-    pointer: `/properties/${name}/${limit}`,
+    pointer: `${pointerTo(name)}/${limit}`,
     reason: `this model writes text arguments without quotes, where ${limit} cannot be held`,
     reason_ja: `このモデルは文字列の引数を引用符なしで書くため、${limit} を守らせられません`,
   });

@@ -114,6 +114,12 @@ const EXAMPLES: Readonly<Record<string, Example>> = {
     thought: ['<|channel>thought\nLook "up".\n<channel|>', 'Look "up".'],
     control: /<\|tool_call>|<tool_call\|>|<\|"\|>|<\|channel>|<channel\|>/g,
   },
+  'function-gemma': {
+    call: '<start_function_call>call:get_weather{city:<escape>京都<escape>,days:2}<end_function_call>',
+    arguments: KYOTO,
+    two: '<start_function_call>call:get_weather{city:<escape>x<escape>}<end_function_call><start_function_call>call:clock{}<end_function_call>',
+    control: /<(?:start|end)_function_call>|<escape>/g,
+  },
   'deepseek-r1': {
     call: `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n\`\`\`json\n${KYOTO_JSON}\n\`\`\`<｜tool▁call▁end｜><｜tool▁calls▁end｜>`,
     arguments: KYOTO,
