@@ -104,7 +104,7 @@ const REASONINGS: readonly ReasoningRow[] = [
       open: '<|think|>',
       close: '<|end|>',
       end: '<|end|>',
-      leads: ['<|begin|>assistant', '<|begin|>assistant<|content|>', '<|content|>'],
+      leads: ['<|begin|>assistant<|content|>', '<|content|>'],
     },
   },
   {

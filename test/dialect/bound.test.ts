@@ -27,6 +27,11 @@ const MOOD: Tool = {
   strict: false,
 };
 const ALL = [...TOOLS, MOOD];
+/** Of families whose calls begin in more than one way. */
+const BEGINNINGS: Readonly<Record<string, string>> = {
+  functionary: '>>>',
+  solar: '<|tool_calls|>',
+};
 const SENTENCES = 25;
 
 /** What every call begins with, as far as one begins like the other. */
@@ -53,8 +58,7 @@ function checkArguments(name: string, json: string): void {
 for (const [name, template] of Object.entries(TEMPLATES)) {
   describe(`${name}, bound`, () => {
     const dialect = dialectOf(template);
-    // Functionary's calls begin with a name alone, but after text with its mark.
-    const beginning = name === 'functionary' ? '>>>' : beginningOf(dialect);
+    const beginning = BEGINNINGS[name] ?? beginningOf(dialect);
     const isBare = beginning.startsWith('{');
     const thinkings: readonly Thinking[] = ['none', 'possible', 'open'];
 

@@ -23,6 +23,9 @@ describe('What a prompt says of reasoning', () => {
     ['harmony', '<|start|>user<|message|>hi<|end|><|start|>assistant', 'possible'],
     ['harmony', '<|start|>assistant<|channel|>analysis<|message|>', 'open'],
     ['harmony', '<|start|>assistant<|channel|>final<|message|>', 'none'],
+    ['solar', '<|end|><|begin|>assistant', 'possible'],
+    ['solar', '<|begin|>assistant<|think|>', 'open'],
+    ['solar', '<|begin|>assistant<|content|>', 'none'],
     ['plain', '<|assistant|><think>', 'none'],
   ] as const) {
     test(`${name}, after ${JSON.stringify(prompt)}: ${thinking}`, () => {
