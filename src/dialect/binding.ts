@@ -91,21 +91,19 @@ export function bindOutput(
   return bindThinking(marks, thinking, output);
 }
 
-const LAST = 0x10ffff;
-
-/** All code points but these. */
+/** All code points but these; UTF-8 has no surrogates. */
 function without(characters: string): Expression {
   const ranges: (readonly [number, number])[] = [];
-  let from = 0;
   const points = [...characters].map((char) => char.codePointAt(0) ?? 0).sort((a, b) => a - b);
+  let from = 0;
   for (const point of points) {
     if (point > from) ranges.push([from, point - 1]);
     from = point + 1;
   }
-  return { kind: 'class', ranges: [...ranges, [from, LAST]] };
+  return { kind: 'class', ranges: [...ranges, [from, 0xd7ff], [0xe000, 0x10ffff]] };
 }
 
-const ANY = repeat({ kind: 'class', ranges: [[0, LAST]] }, 0);
+const ANY = repeat(without(''), 0);
 
 /**
  * Text that does not begin as a bare call would: `{"` and the first letter of one of its keys; nor with

@@ -14,7 +14,7 @@ import {
   text,
   until,
 } from '../grammar/expression.js';
-import { anyJson, looseSchema, schemaExpression } from '../grammar/schema.js';
+import { looseSchema, schemaExpression } from '../grammar/schema.js';
 import { type CallStyle, listOf } from './binding.js';
 import type { Tool } from './dialect.js';
 import { isText, type Parameter, parametersOf } from './parameters.js';
@@ -113,7 +113,6 @@ const pointerTo = (name: string): string =>
 
 /** A value of JSON, by its schema. Codes: schema_unsupported for a strict tool. */
 export function jsonOf({ name, schema }: Parameter, tool: Tool, rules: RuleSet): Expression {
-  if (schema === true) return anyJson(rules);
   if (!tool.strict) return looseSchema(schema, rules);
   try {
     return schemaExpression(schema, rules);
