@@ -66,7 +66,7 @@ const CALLS: readonly CallRow[] = [
   {
     name: 'llama',
     marks: [/<\|(?:start_header_id|header_start)\|>/, '"parameters": '],
-    style: json.LLAMA,
+    style: literal.LLAMA,
   },
 ];
 

@@ -81,9 +81,11 @@ export const PLAIN = jsonStyle(
   { open: '', before: named(), after: '}', between: '\n', close: '' },
 );
 
+/** Stands before what Llama 3 wants to run. */
+export const PYTHON_TAG = '<|python_tag|>';
 /** Llama 3: a bare object, or one after a mark. */
-export const LLAMA = jsonStyle(
-  { begins: ['<|python_tag|>'], items: ['<|python_tag|>'], isBare: true },
+export const LLAMA_JSON = jsonStyle(
+  { begins: [PYTHON_TAG], items: [PYTHON_TAG], isBare: true },
   { open: '', before: named('', 'name', 'parameters'), after: '}', between: '; ', close: '' },
 );
 

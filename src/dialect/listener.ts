@@ -60,9 +60,13 @@ export function* readAnswer(
   } else if (marks !== null && thinking === 'possible') {
     input.record();
     yield* input.skipSpace();
-    if ((yield* input.takeIf(marks.open)) !== null) {
+    const mark = yield* input.takeIf(marks.open, marks.close);
+    if (mark === marks.open) {
       scene.isReasoning = true;
       yield* readReasoning(scene, marks.close);
+    } else if (mark === marks.close) {
+      // No reasoning at all, as some templates write it.
+      yield* input.skipSpace();
     } else if ((yield* input.takeIf(...leads)) !== null) {
       yield* input.skipSpace();
     } else {

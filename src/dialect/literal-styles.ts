@@ -17,12 +17,12 @@ import { looseSchema } from '../grammar/schema.js';
 import { type CallStyle, listOf } from './binding.js';
 import type { Tool } from './dialect.js';
 import type { Reading } from './input.js';
+import { LLAMA_JSON, PYTHON_TAG } from './json-styles.js';
 import { type Kinds, readLiteral, readMembers } from './literals.js';
-import { isText, type Parameter, parametersOf } from './parameters.js';
+import { FLAG, isFlag, jsonOf, valuesOf, writable } from './parameter-grammar.js';
+import { isText, MAX_NAME, type Parameter, parametersOf } from './parameters.js';
 import type { Scene } from './scene.js';
-import { FLAG, isFlag, jsonOf, valuesOf } from './tagged-styles.js';
 
-const MAX_NAME = 100;
 /** How deep objects are written in Gemma's own way; deeper ones are JSON. */
 const MAX_DEPTH = 8;
 
@@ -35,12 +35,12 @@ const kindsOf =
 function bindMembers(
   rules: RuleSet,
   tool: Tool,
-  between: string,
+  { between, ends }: { readonly between: string; readonly ends: readonly string[] },
   bind: (parameter: Parameter) => Expression,
 ): Expression {
   let bare: Expression = text('');
   let begun: Expression = text('');
-  for (const parameter of parametersOf(tool).toReversed()) {
+  for (const parameter of writable(tool, ends).toReversed()) {
     const written = rules.add(`parameter-${tool.name}`, () => bind(parameter));
     const [after, none] = [begun, bare];
     const more = sequence(text(between), written, after);
@@ -55,6 +55,9 @@ function bindMembers(
   return bare;
 }
 
+const PYTHON_MEMBERS = { between: ', ', ends: ['=', ',', ')'] };
+const GEMMA_MEMBERS = { between: ',', ends: [':', ',', '}'] };
+
 const PYTHON_OPEN = '<|tool_call_start|>';
 const PYTHON_CLOSE = '<|tool_call_end|>';
 
@@ -67,7 +70,7 @@ export const PYTHON: CallStyle = {
   },
   bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
     const calls = tools.map((tool) => {
-      const members = bindMembers(rules, tool, ', ', (parameter) =>
+      const members = bindMembers(rules, tool, PYTHON_MEMBERS, (parameter) =>
         sequence(text(`${parameter.name}=`), pythonValue(rules, tool, parameter)),
       );
       return sequence(text(`${tool.name}(`), members, text(')'));
@@ -81,8 +84,22 @@ function pythonValue(rules: RuleSet, tool: Tool, parameter: Parameter): Expressi
   return isFlag(parameter) ? FLAG : jsonOf(parameter, tool, rules);
 }
 
+/** Llama 3: a bare object, or after a mark an object or a Python call. */
+export const LLAMA: CallStyle = {
+  ...LLAMA_JSON,
+  syntax: {
+    ...LLAMA_JSON.syntax,
+    *read(scene, begin): Reading<boolean> {
+      if (begin === PYTHON_TAG) yield* scene.input.skipSpace();
+      const char = begin === PYTHON_TAG ? yield* scene.input.peek() : '{';
+      if (char === '{' || char === '[') return yield* LLAMA_JSON.syntax.read(scene, begin);
+      return yield* readPythonCalls(scene, '');
+    },
+  },
+};
+
 /** Reads Python calls, in a list or not, up to `close`, which may be missing. */
-export function* readPythonCalls(scene: Scene, close: string): Reading<boolean> {
+function* readPythonCalls(scene: Scene, close: string): Reading<boolean> {
   const { input } = scene;
   yield* input.skipSpace();
   const isList = (yield* input.takeIf('[')) !== null;
@@ -136,7 +153,7 @@ function gemmaStyle(marks: GemmaMarks): CallStyle {
     syntax: { begins: [open], isBare: false, read: (scene) => readGemmaCall(scene, close) },
     bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
       const calls = tools.map((tool) => {
-        const members = bindMembers(rules, tool, ',', (parameter) =>
+        const members = bindMembers(rules, tool, GEMMA_MEMBERS, (parameter) =>
           sequence(text(`${parameter.name}:`), gemmaValue(rules, marks.quote, tool, parameter)),
         );
         return sequence(text(`${open}call:${tool.name}{`), members, text(`}${close}`));
@@ -176,7 +193,7 @@ function gemmaValue(
   if (kinds.has('object')) {
     const inner = { ...tool, parameters: schema };
     if (parametersOf(inner).length === 0) return gemmaObject(rules, quote);
-    const members = bindMembers(rules, inner, ',', (member) =>
+    const members = bindMembers(rules, inner, GEMMA_MEMBERS, (member) =>
       sequence(text(`${member.name}:`), gemmaValue(rules, quote, inner, member, depth + 1)),
     );
     return sequence(text('{'), members, text('}'));

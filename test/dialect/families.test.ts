@@ -272,6 +272,27 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
   });
 }
 
+describe('After the tag that Llama writes before what is to run', () => {
+  const llama = dialectOf(TEMPLATES.llama ?? '');
+
+  for (const call of [
+    '{"name": "get_weather", "parameters": {"city": "x"}}',
+    'get_weather.call(city="x")',
+    'get_weather(city="x")',
+  ]) {
+    test(`${call} is a call`, () => {
+      const heard = hear(llama, `Look: <|python_tag|>${call}`, { control: /<\|python_tag\|>/g });
+      assert.equal(heard.content, 'Look:');
+      assert.equal(heard.calls[0]?.arguments, '{"city": "x"}');
+    });
+  }
+
+  test('a program is content', () => {
+    const heard = hear(llama, '<|python_tag|>print(1 + 1)', { control: /<\|python_tag\|>/g });
+    assert.equal(heard.content, 'print(1 + 1)');
+  });
+});
+
 const tight = (json = ''): string => json.replaceAll(/([:,]) /g, '$1');
 
 test('every family has a dialect of its own name', () => {

@@ -68,6 +68,11 @@ describe('Marks of reasoning', () => {
     });
   }
 
+  test('the end of reasoning alone, where it might begin, is none', () => {
+    const heard = hear(of('hermes'), '</think>\n\nb', { thinking: 'possible' });
+    assert.deepEqual([heard.reasoning, heard.content], ['', 'b']);
+  });
+
   test('what ends an answer counts at its very end only', () => {
     const dialect = dialectOf('<think> </think> <response>');
     const heard = hear(dialect, '<response>a</response> b</response>', { tools: [] });
