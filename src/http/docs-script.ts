@@ -166,8 +166,19 @@ export const DOCS_SCRIPT = String.raw`'use strict';
     );
   }
 
-  function bodyParts(body, whole) {
-    const fields = fieldsOf(body.content['application/json'].schema, whole, '');
+  function nameOfBody({ requestBody }) {
+    return requestBody && requestBody.content['application/json'].schema.$ref;
+  }
+
+  /** A route that takes what one before it takes says so; the list of fields stands there. */
+  function bodyParts(operation, whole) {
+    const name = nameOfBody(operation);
+    const first = routesOf(whole).find((one) => name && nameOfBody(one.operation) === name);
+    if (first && first.operation.operationId !== operation.operationId) {
+      const link = el('a', { href: '#' + first.operation.operationId }, first.method + ' ' + first.path);
+      return [el('p', { class: 'same' }, '本文は次と同じ ', english('The same body as'), ' ', link)];
+    }
+    const fields = fieldsOf(operation.requestBody.content['application/json'].schema, whole, '');
     return Object.entries(KINDS).flatMap(([kind, [ja, en]]) => {
       const some = fields.filter(({ field }) => field['x-hoshikage'] === kind);
       if (some.length === 0) return [];
@@ -229,7 +240,7 @@ export const DOCS_SCRIPT = String.raw`'use strict';
       title,
       el('p', { class: 'words' }, ...both(operation.summary)),
       el('pre', { tabindex: '0' }, el('code', {}, curlOf(route))),
-      ...(operation.requestBody ? bodyParts(operation.requestBody, whole) : []),
+      ...(operation.requestBody ? bodyParts(operation, whole) : []),
       ...parameterPart(operation.parameters, whole),
       ...answerParts(operation.responses, whole),
     );

@@ -179,6 +179,18 @@ describe('GET /docs: what it shows', () => {
     assert.deepEqual(placesOf('store'), [2]);
   });
 
+  it('says of a body that stands elsewhere where that is', async () => {
+    const { routes } = await shown(documentOf());
+    const count = [...(routes?.all() ?? [])].find(
+      (one) => one.attributes.get('id') === 'countChatTokens',
+    );
+    const [link, ...others] = [...(count?.all() ?? [])].filter((one) => one.tag === 'a');
+    assert.equal(link?.attributes.get('href'), '#createChatCompletion');
+    assert.equal(link?.text, 'POST /v1/chat/completions');
+    assert.deepEqual(others, []);
+    assert.equal(textsOf(count, 'th').includes('messages'), false);
+  });
+
   it('has a command to try, with the key only where one is wanted', async () => {
     const open = textsOf((await shown(documentOf())).routes, 'pre');
     assert.equal(
