@@ -108,7 +108,10 @@ describe('What cannot be bound', () => {
   }
 
   test('is refused by its place', () => {
-    const form: AnswerForm = { kind: 'json_schema', schema: { properties: { a: { not: { const: 1 } } } } };
+    const form: AnswerForm = {
+      kind: 'json_schema',
+      schema: { properties: { a: { not: { const: 1 } } } },
+    };
     const { code, details } = refusal({ form });
     assert.deepEqual(
       [code, details.param],
@@ -120,7 +123,10 @@ describe('What cannot be bound', () => {
   });
 
   test('of a tool is refused where the tool is strict, else left to the model', () => {
-    const parameters = { type: 'object', properties: { a: { type: 'string', not: { const: 'y' } } } };
+    const parameters = {
+      type: 'object',
+      properties: { a: { type: 'string', not: { const: 'y' } } },
+    };
     const { code, details } = refusal({
       tools: [tool(), tool({ name: 'b', parameters, strict: true })],
     });
