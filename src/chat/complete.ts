@@ -175,6 +175,8 @@ async function* answerAll(
       // Answers to one prompt share it, whatever the request says of others' prompts.
       cachePrompt: request.cachePrompt || choice > 0,
       stops: stopList(entry.stop, request.stop),
+      // So that the tokens of reasoning can be told from the others.
+      oneByOne: dialect.endOfReasoning !== '',
       ...thinkingLimit(request, { dialect, answer, sampling }),
     };
     const end = yield* answerOne(plan, answer, { choice, lease, signal });

@@ -91,21 +91,19 @@ export function bindOutput(
   return bindThinking(marks, thinking, output);
 }
 
-const LAST = 0x10ffff;
-
-/** All code points but these. */
+/** All code points but these; UTF-8 has no surrogates. */
 function without(characters: string): Expression {
   const ranges: (readonly [number, number])[] = [];
-  let from = 0;
   const points = [...characters].map((char) => char.codePointAt(0) ?? 0).sort((a, b) => a - b);
+  let from = 0;
   for (const point of points) {
     if (point > from) ranges.push([from, point - 1]);
     from = point + 1;
   }
-  return { kind: 'class', ranges: [...ranges, [from, LAST]] };
+  return { kind: 'class', ranges: [...ranges, [from, 0xd7ff], [0xe000, 0x10ffff]] };
 }
 
-const ANY = repeat({ kind: 'class', ranges: [[0, LAST]] }, 0);
+const ANY = repeat(without(''), 0);
 
 /**
  * Text that does not begin as a bare call would: `{"` and the first letter of one of its keys; nor with
@@ -114,11 +112,11 @@ const ANY = repeat({ kind: 'class', ranges: [[0, LAST]] }, 0);
 function plainText(words: Expression, texts: readonly string[]): Expression {
   const blank = ' \t\r\n';
   const firsts = texts.map((begin) => begin.charAt(0)).join('');
-  const begun = choice(
-    without(`${blank}{[${firsts}`),
-    sequence(text('{'), SPACE, without(`${blank}"${firsts}`)),
-    sequence(text('{'), SPACE, text('"'), without(`natpfi\\"${firsts}`)),
-    sequence(text('['), SPACE, without(`${blank}{${firsts}`)),
-  );
-  return optional(sequence(SPACE, begun, words));
+  const begun: Expression[] = [without(`${blank}{[${firsts}`)];
+  if (!firsts.includes('{')) {
+    begun.push(sequence(text('{'), SPACE, without(`${blank}"${firsts}`)));
+    begun.push(sequence(text('{'), SPACE, text('"'), without(`natpfi\\"${firsts}`)));
+  }
+  if (!firsts.includes('[')) begun.push(sequence(text('['), SPACE, without(`${blank}{${firsts}`)));
+  return optional(sequence(SPACE, choice(...begun), words));
 }

@@ -22,6 +22,11 @@ interface CallRow {
 /** Special before general: a mark of one family may be a part of another's. */
 const CALLS: readonly CallRow[] = [
   { name: 'gemma', marks: ['<|tool_call>call:'], style: literal.GEMMA },
+  {
+    name: 'function-gemma',
+    marks: ['<start_function_call>', '<escape>'],
+    style: literal.FUNCTION_GEMMA,
+  },
   { name: 'kimi', marks: ['<|tool_calls_section_begin|>'], style: json.KIMI },
   {
     name: 'deepseek-v4',
@@ -53,11 +58,16 @@ const CALLS: readonly CallRow[] = [
   { name: 'tool-calls-lines', marks: ['<tool_calls>'], style: json.TOOL_CALLS_LINES },
   { name: 'hermes', marks: ['<tool_call>'], style: json.HERMES },
   { name: 'phi', marks: ['<|tool_call|>', '<|/tool_call|>'], style: json.PHI },
+  { name: 'phi', marks: ['<|tool|>', '<|/tool|>'], style: json.PHI },
   { name: 'granite', marks: ['<|tool_call|>'], style: json.GRANITE },
   { name: 'gigachat', marks: ['<|function_call|>'], style: json.GIGACHAT },
   { name: 'firefunction', marks: ['functools['], style: json.FUNCTOOLS },
   { name: 'function-tag', marks: ['<function='], style: json.FUNCTION_TAG },
-  { name: 'llama', marks: ['<|start_header_id|>', '"parameters": '], style: json.LLAMA },
+  {
+    name: 'llama',
+    marks: [/<\|(?:start_header_id|header_start)\|>/, '"parameters": '],
+    style: literal.LLAMA,
+  },
 ];
 
 interface ReasoningRow {
@@ -85,6 +95,7 @@ const REASONINGS: readonly ReasoningRow[] = [
       close: '<|END_THINKING|>',
       end: '<|END_THINKING|>',
       leads: ['<|START_RESPONSE|>'],
+      trail: '<|END_RESPONSE|>',
     },
   },
   {
@@ -93,7 +104,7 @@ const REASONINGS: readonly ReasoningRow[] = [
       open: '<|think|>',
       close: '<|end|>',
       end: '<|end|>',
-      leads: ['<|begin|>assistant', '<|begin|>assistant<|content|>', '<|content|>'],
+      leads: ['<|begin|>assistant<|content|>', '<|content|>'],
     },
   },
   {
@@ -106,7 +117,13 @@ const REASONINGS: readonly ReasoningRow[] = [
   },
   {
     marks: ['<think>', '<response>'],
-    reasoning: { open: '<think>', close: '</think>', end: '</think>', leads: ['<response>'] },
+    reasoning: {
+      open: '<think>',
+      close: '</think>',
+      end: '</think>',
+      leads: ['<response>'],
+      trail: '</response>',
+    },
   },
   {
     marks: ['<think{}>', ':opensource'],
@@ -123,6 +140,7 @@ const REASONINGS: readonly ReasoningRow[] = [
       close: '<|close|>think<|sep|>',
       end: '<|close|>think<|sep|><|open|>response<|sep|>',
       leads: ['<|open|>response<|sep|>'],
+      trail: '<|close|>response<|sep|>',
     },
   },
   tags('<think>', '</think>'),

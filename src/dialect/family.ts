@@ -18,7 +18,8 @@ export function thinkingAfter(marks: ThinkMarks | null, prompt: string): Thinkin
   if (marks === null) return 'none';
   const end = prompt.trimEnd();
   if (end.endsWith(marks.open.trimEnd())) return 'open';
-  return end.endsWith(marks.close.trimEnd()) ? 'none' : 'possible';
+  const isPast = [marks.close, ...(marks.leads ?? [])].some((mark) => end.endsWith(mark.trimEnd()));
+  return isPast ? 'none' : 'possible';
 }
 
 /** A dialect of reasoning marks and calls; `hasCalls`: the calls are the family's own. */

@@ -64,6 +64,10 @@ function* readBlock(scene: Scene, marks: JsonMarks, begin: string): Reading<bool
       input.take();
       isSeparated = true;
       continue;
+    } else if (isRead && char === '}' && marks.ends.length > 0) {
+      // One brace too many is the commonest slip; the mark that ends the call shows what is meant.
+      input.take();
+      continue;
     } else if (mayBegin && marks.header !== null && char !== '') {
       if (!(yield* readNamed(scene, marks, marks.header))) return false;
     } else {
@@ -106,7 +110,6 @@ function* readArray(scene: Scene, marks: JsonMarks, isBare: boolean, depth = 0):
 function* readObject(scene: Scene, marks: JsonMarks, isBare: boolean, depth = 0): Reading<boolean> {
   const { input } = scene;
   const call = new PendingCall(scene);
-  let isHolder = false;
   if (depth > MAX_DEPTH) return false;
   input.take();
   for (;;) {
@@ -116,28 +119,7 @@ function* readObject(scene: Scene, marks: JsonMarks, isBare: boolean, depth = 0)
     yield* input.skipSpace();
     if (key === null || (yield* input.takeIf(':')) === null) return false;
     yield* input.skipSpace();
-    const char = yield* input.peek();
-    if (marks.isMap) {
-      if (!call.name(key) || !(yield* call.arguments())) return false;
-    } else if (NAMES.includes(key)) {
-      const name = yield* readString(scene);
-      if (name === null || !call.name(name)) return false;
-    } else if (ARGUMENTS.includes(key)) {
-      if (!(yield* call.arguments())) return false;
-    } else if (key === 'function' && char === '{') {
-      if (!(yield* readObject(scene, marks, isBare, depth + 1))) return false;
-      isHolder = true;
-    } else if (key === 'tool_calls' && char === '[') {
-      input.take();
-      if (!(yield* readArray(scene, marks, isBare, depth + 1))) return false;
-      isHolder = true;
-    } else if (key === 'id' && char === '"') {
-      call.id = yield* readString(scene);
-    } else {
-      // A bare object with other keys is an answer in JSON, which must not wait for its end.
-      if (isBare && !call.isBegun && !OTHERS.includes(key)) return false;
-      if (!(yield* readValue(scene, () => undefined))) return false;
-    }
+    if (!(yield* readMember(call, scene, marks, { key, isBare, depth }))) return false;
     yield* input.skipSpace();
     const after = yield* input.peek();
     if (after === '}') break;
@@ -145,27 +127,55 @@ function* readObject(scene: Scene, marks: JsonMarks, isBare: boolean, depth = 0)
     input.take();
   }
   input.take();
-  return isHolder || call.end();
+  return call.end();
+}
+
+/** The value of a key of a call, or of what holds calls. */
+function* readMember(
+  call: PendingCall,
+  scene: Scene,
+  marks: JsonMarks,
+  at: { readonly key: string; readonly isBare: boolean; readonly depth: number },
+): Reading<boolean> {
+  const { key, isBare, depth } = at;
+  const char = yield* scene.input.peek();
+  if (marks.isMap) return call.name(key) && (yield* call.arguments());
+  if (NAMES.includes(key)) return call.name(yield* readString(scene));
+  if (ARGUMENTS.includes(key)) return yield* call.arguments();
+  if (key === 'function' && char === '{') {
+    call.isHolder = true;
+    return yield* readObject(scene, marks, isBare, depth + 1);
+  }
+  if (key === 'tool_calls' && char === '[') {
+    call.isHolder = true;
+    scene.input.take();
+    return yield* readArray(scene, marks, isBare, depth + 1);
+  }
+  if (key === 'id' && char === '"') {
+    call.id = yield* readString(scene);
+    return call.id !== null;
+  }
+  // A bare object with other keys is an answer in JSON, which must not wait for its end.
+  if (isBare && !call.isNamed && !OTHERS.includes(key)) return false;
+  return yield* readValue(scene, () => undefined);
 }
 
 /** A call whose name and arguments may come in either order. */
 class PendingCall {
   id: string | null = null;
+  isNamed = false;
+  /** Its calls lie within it. */
+  isHolder = false;
   readonly #scene: Scene;
-  #isNamed = false;
   #arguments: string | null = null;
 
   constructor(scene: Scene) {
     this.#scene = scene;
   }
 
-  get isBegun(): boolean {
-    return this.#isNamed;
-  }
-
-  name(name: string): boolean {
-    if (this.#isNamed || !this.#scene.call(name, this.id)) return false;
-    this.#isNamed = true;
+  name(name: string | null): boolean {
+    if (name === null || this.isNamed || !this.#scene.call(name, this.id)) return false;
+    this.isNamed = true;
     this.#scene.argue(this.#arguments ?? '');
     return true;
   }
@@ -175,14 +185,14 @@ class PendingCall {
     let text = '';
     const isRead = yield* readArguments(this.#scene, (part) => {
       text += part;
-      if (this.#isNamed) this.#scene.argue(part);
+      if (this.isNamed) this.#scene.argue(part);
     });
     this.#arguments = text;
     return isRead;
   }
 
   end(): boolean {
-    if (!this.#isNamed) return false;
+    if (!this.isNamed) return this.isHolder;
     if (this.#arguments === null) this.#scene.argue('{}');
     this.#scene.called(true);
     return true;

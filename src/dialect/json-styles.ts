@@ -18,7 +18,7 @@ import { type JsonMarks, jsonCalls } from './json-calls.js';
 /** How calls with JSON arguments are written. */
 interface JsonWriting {
   /** Before the first call. */
-  readonly open: string;
+  readonly open: string | Expression;
   /** From a call's beginning to its arguments. */
   before(name: string): Expression;
   /** From the arguments to the call's end. */
@@ -44,7 +44,7 @@ function jsonStyle(marks: Partial<JsonMarks>, writing: JsonWriting): CallStyle {
       );
       const isList = parallel && writing.isSingle !== true;
       const list = listOf(choice(...calls), asExpression(writing.between), isList);
-      return sequence(text(writing.open), list, text(writing.close));
+      return sequence(asExpression(writing.open), list, text(writing.close));
     },
   };
 }
@@ -81,9 +81,11 @@ export const PLAIN = jsonStyle(
   { open: '', before: named(), after: '}', between: '\n', close: '' },
 );
 
+/** Stands before what Llama 3 wants to run. */
+export const PYTHON_TAG = '<|python_tag|>';
 /** Llama 3: a bare object, or one after a mark. */
-export const LLAMA = jsonStyle(
-  { begins: ['<|python_tag|>'], items: ['<|python_tag|>'], isBare: true },
+export const LLAMA_JSON = jsonStyle(
+  { begins: [PYTHON_TAG], items: [PYTHON_TAG], isBare: true },
   { open: '', before: named('', 'name', 'parameters'), after: '}', between: '; ', close: '' },
 );
 
@@ -258,13 +260,13 @@ export const APERTUS = jsonStyle(
 /** Solar Open: an id, a name and arguments, each after its mark. */
 export const SOLAR = jsonStyle(
   {
-    begins: ['<|tool_calls|>', '<|tool_call:begin|>'],
+    begins: ['<|begin|>assistant<|tool_calls|>', '<|tool_calls|>', '<|tool_call:begin|>'],
     items: ['<|tool_call:begin|>'],
     ends: ['<|tool_call:end|>'],
     header: /^(?<id>[\w.:-]*)<\|tool_call:name\|>\s*(?<name>[\w.-]+)\s*<\|tool_call:args\|>\s*$/,
   },
   {
-    open: '<|tool_calls|>',
+    open: sequence(optional(text('<|begin|>assistant')), text('<|tool_calls|>')),
     before: (name) =>
       sequence(
         text('<|tool_call:begin|>'),

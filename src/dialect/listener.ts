@@ -12,6 +12,8 @@ export interface ThinkMarks {
   readonly close: string;
   /** What the family may write between reasoning and answer: it is not shown. */
   readonly leads?: readonly string[];
+  /** What it may write at an answer's very end: it is not shown there. */
+  readonly trail?: string;
 }
 
 /** A listener that runs a reader over the scene as text arrives. */
@@ -58,21 +60,22 @@ export function* readAnswer(
   } else if (marks !== null && thinking === 'possible') {
     input.record();
     yield* input.skipSpace();
-    if ((yield* input.takeIf(marks.open)) !== null) {
+    const mark = yield* input.takeIf(marks.open, marks.close);
+    if (mark === marks.open) {
       scene.isReasoning = true;
       yield* readReasoning(scene, marks.close);
+    } else if (mark === marks.close) {
+      // No reasoning at all, as some templates write it.
+      yield* input.skipSpace();
     } else if ((yield* input.takeIf(...leads)) !== null) {
       yield* input.skipSpace();
-    } else if (syntax === null) {
-      scene.show(input.recorded);
     } else {
-      yield* readContent(scene, syntax, true);
+      yield* readContent(scene, syntax, marks.trail, true);
       return;
     }
   }
   if (leads.length > 0 && (yield* input.takeIf(...leads)) !== null) yield* input.skipSpace();
-  if (syntax !== null) yield* readContent(scene, syntax, false);
-  else yield* input.pass([], (spans) => scene.show(spans));
+  yield* readContent(scene, syntax, marks?.trail, false);
 }
 
 /** Reads reasoning up to and with its end, and the white space after it. */
@@ -94,33 +97,56 @@ export function* readReasoning(scene: Scene, close: string): Reading<void> {
 /**
  * Reads content and calls. `hasRecorded`: white space from before is recorded and not yet shown.
  */
-function* readContent(scene: Scene, syntax: CallSyntax, hasRecorded: boolean): Reading<void> {
+function* readContent(
+  scene: Scene,
+  syntax: CallSyntax | null,
+  trail: string | undefined,
+  hasRecorded: boolean,
+): Reading<void> {
   const { input } = scene;
-  const firsts = new Set(syntax.begins.map((begin) => begin.charAt(0)));
-  let isBeginning = true;
+  const begins = syntax?.begins ?? [];
+  const ends = trail === undefined ? [] : [trail];
+  const firsts = new Set([...begins, ...ends].map((mark) => mark.charAt(0)));
+  let mayBeBare = syntax?.isBare === true;
   if (!hasRecorded) input.record();
+  if (firsts.size === 0 && !mayBeBare) {
+    scene.show(input.recorded);
+    yield* input.pass([], (spans) => scene.show(spans));
+    return;
+  }
   for (;;) {
     yield* input.skipSpace();
     const char = yield* input.peek();
     if (char === '') break;
-    const isBare = isBeginning && syntax.isBare && (char === '{' || char === '[');
-    const begin = (yield* input.takeIf(...syntax.begins)) ?? (isBare ? '' : null);
-    isBeginning = false;
-    if (begin !== null) {
-      const before = scene.calls;
-      const isClean = yield* syntax.read(scene, begin);
-      if (scene.isCalling) scene.called(false);
-      else if (!isClean || scene.calls === before) scene.show(input.recorded);
+    const isBare = mayBeBare && (char === '{' || char === '[');
+    const mark = yield* input.takeIf(...begins, ...ends);
+    mayBeBare = false;
+    if (mark !== null && mark === trail) {
+      yield* input.skipSpace();
+      if ((yield* input.peek()) === '') return;
+      scene.show(input.recorded);
       input.record();
-      if (scene.calls > before) yield* dropSpace(scene);
-      continue;
+    } else if (syntax !== null && (mark !== null || isBare)) {
+      yield* readCalls(scene, syntax, mark ?? '');
+    } else {
+      scene.show(input.recorded);
+      do scene.show(input.take());
+      while (input.next !== '' && !isSpace(input.next) && !firsts.has(input.next));
+      input.record();
     }
-    scene.show(input.recorded);
-    do scene.show(input.take());
-    while (input.next !== '' && !isSpace(input.next) && !firsts.has(input.next));
-    input.record();
   }
   scene.show(input.recorded);
+}
+
+/** Reads calls after their beginning; what is none of them is shown. */
+function* readCalls(scene: Scene, syntax: CallSyntax, begin: string): Reading<void> {
+  const { input } = scene;
+  const before = scene.calls;
+  const isClean = yield* syntax.read(scene, begin);
+  if (scene.isCalling) scene.called(false);
+  else if (!isClean || scene.calls === before) scene.show(input.recorded);
+  input.record();
+  if (scene.calls > before) yield* dropSpace(scene);
 }
 
 /** White space after a call is the family's, not content. */

@@ -17,12 +17,12 @@ import { looseSchema } from '../grammar/schema.js';
 import { type CallStyle, listOf } from './binding.js';
 import type { Tool } from './dialect.js';
 import type { Reading } from './input.js';
+import { LLAMA_JSON, PYTHON_TAG } from './json-styles.js';
 import { type Kinds, readLiteral, readMembers } from './literals.js';
-import { isText, type Parameter, parametersOf } from './parameters.js';
+import { FLAG, isFlag, jsonOf, valuesOf, writable } from './parameter-grammar.js';
+import { isText, MAX_NAME, type Parameter, parametersOf } from './parameters.js';
 import type { Scene } from './scene.js';
-import { FLAG, isFlag, jsonOf, valuesOf } from './tagged-styles.js';
 
-const MAX_NAME = 100;
 /** How deep objects are written in Gemma's own way; deeper ones are JSON. */
 const MAX_DEPTH = 8;
 
@@ -35,12 +35,12 @@ const kindsOf =
 function bindMembers(
   rules: RuleSet,
   tool: Tool,
-  between: string,
+  { between, ends }: { readonly between: string; readonly ends: readonly string[] },
   bind: (parameter: Parameter) => Expression,
 ): Expression {
   let bare: Expression = text('');
   let begun: Expression = text('');
-  for (const parameter of parametersOf(tool).toReversed()) {
+  for (const parameter of writable(tool, ends).toReversed()) {
     const written = rules.add(`parameter-${tool.name}`, () => bind(parameter));
     const [after, none] = [begun, bare];
     const more = sequence(text(between), written, after);
@@ -55,6 +55,9 @@ function bindMembers(
   return bare;
 }
 
+const PYTHON_MEMBERS = { between: ', ', ends: ['=', ',', ')'] };
+const GEMMA_MEMBERS = { between: ',', ends: [':', ',', '}'] };
+
 const PYTHON_OPEN = '<|tool_call_start|>';
 const PYTHON_CLOSE = '<|tool_call_end|>';
 
@@ -67,7 +70,7 @@ export const PYTHON: CallStyle = {
   },
   bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
     const calls = tools.map((tool) => {
-      const members = bindMembers(rules, tool, ', ', (parameter) =>
+      const members = bindMembers(rules, tool, PYTHON_MEMBERS, (parameter) =>
         sequence(text(`${parameter.name}=`), pythonValue(rules, tool, parameter)),
       );
       return sequence(text(`${tool.name}(`), members, text(')'));
@@ -81,8 +84,22 @@ function pythonValue(rules: RuleSet, tool: Tool, parameter: Parameter): Expressi
   return isFlag(parameter) ? FLAG : jsonOf(parameter, tool, rules);
 }
 
+/** Llama 3: a bare object, or after a mark an object or a Python call. */
+export const LLAMA: CallStyle = {
+  ...LLAMA_JSON,
+  syntax: {
+    ...LLAMA_JSON.syntax,
+    *read(scene, begin): Reading<boolean> {
+      if (begin === PYTHON_TAG) yield* scene.input.skipSpace();
+      const char = begin === PYTHON_TAG ? yield* scene.input.peek() : '{';
+      if (char === '{' || char === '[') return yield* LLAMA_JSON.syntax.read(scene, begin);
+      return yield* readPythonCalls(scene, '');
+    },
+  },
+};
+
 /** Reads Python calls, in a list or not, up to `close`, which may be missing. */
-export function* readPythonCalls(scene: Scene, close: string): Reading<boolean> {
+function* readPythonCalls(scene: Scene, close: string): Reading<boolean> {
   const { input } = scene;
   yield* input.skipSpace();
   const isList = (yield* input.takeIf('[')) !== null;
@@ -123,46 +140,66 @@ function* readPythonCall(scene: Scene): Reading<boolean> {
   return true;
 }
 
-const GEMMA_OPEN = '<|tool_call>';
-const GEMMA_CLOSE = '<tool_call|>';
-const GEMMA_QUOTE = '<|"|>';
+/** The marks of Gemma's way. */
+interface GemmaMarks {
+  readonly open: string;
+  readonly close: string;
+  readonly quote: string;
+}
+
+function gemmaStyle(marks: GemmaMarks): CallStyle {
+  const { open, close } = marks;
+  return {
+    syntax: { begins: [open], isBare: false, read: (scene) => readGemmaCall(scene, close) },
+    bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
+      const calls = tools.map((tool) => {
+        const members = bindMembers(rules, tool, GEMMA_MEMBERS, (parameter) =>
+          sequence(text(`${parameter.name}:`), gemmaValue(rules, marks.quote, tool, parameter)),
+        );
+        return sequence(text(`${open}call:${tool.name}{`), members, text(`}${close}`));
+      });
+      return listOf(choice(...calls), text(''), parallel);
+    },
+  };
+}
 
 /** Gemma 4: `call:f{a:…}` between marks, strings between tokens of their own. */
-export const GEMMA: CallStyle = {
-  syntax: { begins: [GEMMA_OPEN], isBare: false, read: readGemmaCall },
-  bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
-    const calls = tools.map((tool) => {
-      const members = bindMembers(rules, tool, ',', (parameter) =>
-        sequence(text(`${parameter.name}:`), gemmaValue(rules, tool, parameter)),
-      );
-      return sequence(text(`${GEMMA_OPEN}call:${tool.name}{`), members, text(`}${GEMMA_CLOSE}`));
-    });
-    return listOf(choice(...calls), text(''), parallel);
-  },
-};
+export const GEMMA = gemmaStyle({ open: '<|tool_call>', close: '<tool_call|>', quote: '<|"|>' });
+/** FunctionGemma: the same with other marks. */
+export const FUNCTION_GEMMA = gemmaStyle({
+  open: '<start_function_call>',
+  close: '<end_function_call>',
+  quote: '<escape>',
+});
 
 /** A value by its schema; what the family has no own way for is JSON, which its reader knows too. */
-function gemmaValue(rules: RuleSet, tool: Tool, parameter: Parameter, depth = 0): Expression {
+function gemmaValue(
+  rules: RuleSet,
+  quote: string,
+  tool: Tool,
+  parameter: Parameter,
+  depth = 0,
+): Expression {
   const { schema, kinds } = parameter;
-  const values = valuesOf(parameter, GEMMA_QUOTE);
+  const values = valuesOf(parameter, quote);
   if (values !== null) {
-    return sequence(text(GEMMA_QUOTE), choice(...values.map(text)), text(GEMMA_QUOTE));
+    return sequence(text(quote), choice(...values.map(text)), text(quote));
   }
   // In JSON's quotes a value can be held to all that a strict schema says of it.
   if (tool.strict) return jsonOf(parameter, tool, rules);
-  if (isText(kinds)) return sequence(text(GEMMA_QUOTE), until(GEMMA_QUOTE));
+  if (isText(kinds)) return sequence(text(quote), until(quote));
   if (kinds?.size !== 1 || !isSchema(schema) || depth > MAX_DEPTH)
     return jsonOf(parameter, tool, rules);
   if (kinds.has('object')) {
     const inner = { ...tool, parameters: schema };
-    if (parametersOf(inner).length === 0) return gemmaObject(rules);
-    const members = bindMembers(rules, inner, ',', (member) =>
-      sequence(text(`${member.name}:`), gemmaValue(rules, inner, member, depth + 1)),
+    if (parametersOf(inner).length === 0) return gemmaObject(rules, quote);
+    const members = bindMembers(rules, inner, GEMMA_MEMBERS, (member) =>
+      sequence(text(`${member.name}:`), gemmaValue(rules, quote, inner, member, depth + 1)),
     );
     return sequence(text('{'), members, text('}'));
   }
   return kinds.has('array') && schema.items === undefined
-    ? gemmaArray(rules)
+    ? gemmaArray(rules, quote)
     : jsonOf(parameter, tool, rules);
 }
 
@@ -182,26 +219,26 @@ const LETTERS: Expression = {
 const gemmaList = (open: string, part: Expression, close: string): Expression =>
   sequence(text(open), optional(sequence(part, repeat(sequence(text(','), part), 0))), text(close));
 
-const gemmaObject = (rules: RuleSet): Expression =>
+const gemmaObject = (rules: RuleSet, quote: string): Expression =>
   rules.shared('gemma-object', () =>
-    gemmaList('{', sequence(repeat(LETTERS, 1, 64), text(':'), gemmaAny(rules)), '}'),
+    gemmaList('{', sequence(repeat(LETTERS, 1, 64), text(':'), gemmaAny(rules, quote)), '}'),
   );
 
-const gemmaArray = (rules: RuleSet): Expression =>
-  rules.shared('gemma-array', () => gemmaList('[', gemmaAny(rules), ']'));
+const gemmaArray = (rules: RuleSet, quote: string): Expression =>
+  rules.shared('gemma-array', () => gemmaList('[', gemmaAny(rules, quote), ']'));
 
-const gemmaAny = (rules: RuleSet): Expression =>
+const gemmaAny = (rules: RuleSet, quote: string): Expression =>
   rules.shared('gemma-value', () =>
     choice(
-      sequence(text(GEMMA_QUOTE), until(GEMMA_QUOTE)),
+      sequence(text(quote), until(quote)),
       looseSchema({ type: 'number' }, rules),
       ...['true', 'false', 'null'].map(text),
-      gemmaObject(rules),
-      gemmaArray(rules),
+      gemmaObject(rules, quote),
+      gemmaArray(rules, quote),
     ),
   );
 
-function* readGemmaCall(scene: Scene): Reading<boolean> {
+function* readGemmaCall(scene: Scene, close: string): Reading<boolean> {
   const { input } = scene;
   yield* input.skipSpace();
   if ((yield* input.takeIf('call:')) === null) return false;
@@ -211,6 +248,6 @@ function* readGemmaCall(scene: Scene): Reading<boolean> {
   if (!(yield* readMembers(scene, kindsOf(parametersOf(tool))))) return false;
   scene.called(true);
   yield* input.skipSpace();
-  yield* input.takeIf(GEMMA_CLOSE);
+  yield* input.takeIf(close);
   return true;
 }

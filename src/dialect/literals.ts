@@ -10,9 +10,10 @@ import { Scene } from './scene.js';
 /** Which types a value may have; null: any. */
 export type Kinds = ReadonlySet<Kind> | null;
 
-const TOKEN_QUOTE = '<|"|>';
+/** Quotes of tokens of their own: nothing is escaped between them. */
+const TOKEN_QUOTES = ['<|"|>', '<escape>'];
 const TRIPLE = ['"""', "'''"];
-const QUOTES = [TOKEN_QUOTE, ...TRIPLE, '"', "'"];
+const QUOTES = [...TOKEN_QUOTES, ...TRIPLE, '"', "'"];
 const WORD_ENDS = [',', ')', ']', '}', ':', '=', ' ', '\n', '\t'];
 const MAX_WORD = 400;
 const MAX_DEPTH = 64;
@@ -119,7 +120,7 @@ function* readQuoted(scene: Scene, quote: string, say: (json: string) => void): 
   const { input } = scene;
   say('"');
   for (;;) {
-    if (quote === TOKEN_QUOTE) {
+    if (TOKEN_QUOTES.includes(quote)) {
       const stop = yield* input.pass([quote], (spans) => {
         for (const span of spans) say(escapeJson(span.text));
       });

@@ -8,6 +8,8 @@ import type { Tool } from './dialect.js';
 export type Kind = 'string' | 'number' | 'boolean' | 'null' | 'object' | 'array';
 
 const KINDS: readonly string[] = ['string', 'number', 'boolean', 'null', 'object', 'array'];
+/** The longest name of a parameter that is read, in UTF-16 units. */
+export const MAX_NAME = 100;
 /** Most schemas that are looked at for one parameter, and most references after another. */
 const MAX_SCHEMAS = 200;
 const MAX_REFERENCES = 8;
@@ -33,10 +35,16 @@ export interface Parameter {
   readonly kinds: ReadonlySet<Kind> | null;
 }
 
+/** The schema of a tool's arguments, a reference followed; empty where there are none. */
+export function schemaOf({ parameters }: Tool): Schema {
+  const followed = parameters === null ? {} : follow(parameters, parameters);
+  return isRecord(followed) ? { ...parameters, ...followed } : {};
+}
+
 /** A tool's parameters, in the order of its schema. */
 export function parametersOf(tool: Tool): readonly Parameter[] {
-  const root = tool.parameters;
-  if (root === null || !isRecord(root.properties)) return [];
+  const root = schemaOf(tool);
+  if (!isRecord(root.properties)) return [];
   const required = Array.isArray(root.required) ? root.required : [];
   return Object.entries(root.properties).map(([name, written]) => {
     const schema = follow(written, root);

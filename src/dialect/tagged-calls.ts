@@ -6,7 +6,7 @@ import type { Reading, Span } from './input.js';
 import { jsonCalls } from './json-calls.js';
 import { escapeJson } from './json-scan.js';
 import { literalJson } from './literals.js';
-import { bareValue, isJson, isText, type Parameter, parametersOf } from './parameters.js';
+import { bareValue, isJson, isText, MAX_NAME, type Parameter, parametersOf } from './parameters.js';
 import type { CallSyntax, Scene } from './scene.js';
 
 /** How such calls are written. */
@@ -30,8 +30,6 @@ export interface TaggedMarks {
   /** A line break at a value's beginning and end is not of the value. */
   readonly isPadded: boolean;
 }
-
-const MAX_NAME = 100;
 
 /** The reader of such calls. */
 export function taggedCalls(marks: TaggedMarks): CallSyntax {

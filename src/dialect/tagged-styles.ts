@@ -2,7 +2,6 @@
  * The call styles whose parameters stand between tags, as data, and their grammar. Pure, any thread;
  * it must never hold more of a template than its marks.
  */
-import { HoshikageError } from '../errors.js';
 import {
   choice,
   type Expression,
@@ -14,11 +13,18 @@ import {
   text,
   until,
 } from '../grammar/expression.js';
-import { anyJson } from '../grammar/json.js';
-import { looseSchema, schemaExpression } from '../grammar/schema.js';
 import { type CallStyle, listOf } from './binding.js';
 import type { Tool } from './dialect.js';
-import { isText, type Parameter, parametersOf } from './parameters.js';
+import {
+  boundedText,
+  FLAG,
+  isFlag,
+  jsonOf,
+  refuseLimits,
+  valuesOf,
+  writable,
+} from './parameter-grammar.js';
+import { isText, type Parameter } from './parameters.js';
 import { type TaggedMarks, taggedCalls } from './tagged-calls.js';
 
 /** How such calls are laid out. */
@@ -48,7 +54,8 @@ function taggedStyle(marks: TaggedMarks, layout: Layout): CallStyle {
 }
 
 function bindCall(rules: RuleSet, marks: TaggedMarks, layout: Layout, tool: Tool): Expression {
-  const parameters = writable(marks, tool).map((parameter) => {
+  const ends = marks.keyEnds.map((end) => end.text);
+  const parameters = writable(tool, ends).map((parameter) => {
     const written = rules.add(`parameter-${tool.name}`, () =>
       bindParameter(rules, marks, layout, tool, parameter),
     );
@@ -56,20 +63,6 @@ function bindCall(rules: RuleSet, marks: TaggedMarks, layout: Layout, tool: Tool
   });
   const head = `${marks.open}${tool.name}${marks.nameEnd ?? ''}`;
   return sequence(text(head), layout.line, ...parameters, text(marks.close));
-}
-
-/** The parameters whose names can stand between tags; a strict tool must have no other. */
-function writable(marks: TaggedMarks, tool: Tool): readonly Parameter[] {
-  const ends = marks.keyEnds.map((end) => end.text);
-  return parametersOf(tool).filter(({ name }) => {
-    const isRead = name.trim() === name && name !== '' && !ends.some((end) => name.includes(end));
-    if (isRead || !tool.strict) return isRead;
-    throw new HoshikageError('schema_unsupported', {
-      pointer: `/properties/${name}`,
-      reason: 'this model cannot write a parameter of this name',
-      reason_ja: 'このモデルはこの名前の引数を書けません',
-    });
-  });
 }
 
 function bindParameter(
@@ -90,53 +83,13 @@ function bindParameter(
   if (!isBare) return write(sequence(jsonOf(parameter, tool, rules), end));
   const values = valuesOf(parameter, marks.valueEnd);
   if (values !== null) return write(sequence(choice(...values.map(text)), end));
+  const bounded = boundedText(parameter);
+  if (bounded !== null) return write(sequence(bounded, end));
   if (tool.strict) refuseLimits(parameter);
   const { quotes } = marks;
   if (quotes === null) return write(until(marks.valueEnd));
   const quoted = sequence(text(quotes.open), until(quotes.close + marks.valueEnd));
   return write(choice(sequence(free('<'), end), quoted));
-}
-
-/** True or false, as JSON or as Python writes it. */
-export const FLAG = choice(...['true', 'false', 'True', 'False'].map(text));
-
-/** Whether a parameter is true or false, either of them. */
-export function isFlag({ kinds, schema }: Parameter): boolean {
-  if (typeof schema !== 'object' || schema === null || 'const' in schema || 'enum' in schema) {
-    return false;
-  }
-  return kinds?.size === 1 && kinds.has('boolean');
-}
-
-/** A value of JSON, by its schema. */
-export function jsonOf({ schema }: Parameter, tool: Tool, rules: RuleSet): Expression {
-  if (schema === true) return anyJson(rules);
-  return tool.strict ? schemaExpression(schema, rules) : looseSchema(schema, rules);
-}
-
-/** The texts that a text parameter is limited to; null where it is not, or they cannot be written. */
-export function valuesOf({ schema }: Parameter, end: string): readonly string[] | null {
-  if (typeof schema !== 'object' || schema === null) return null;
-  let values: readonly unknown[] | null = null;
-  if ('enum' in schema && Array.isArray(schema.enum)) values = schema.enum;
-  if ('const' in schema) values = [schema.const];
-  const texts = values?.filter((value) => typeof value === 'string' && !value.includes(end));
-  if (texts === undefined || texts.length === 0 || texts.length !== values?.length) return null;
-  return texts.map(String);
-}
-
-const LIMITS = ['pattern', 'format', 'minLength', 'maxLength', 'enum', 'const', 'allOf'];
-
-/** A text that stands bare cannot be held to more than its end. Codes: schema_unsupported. */
-export function refuseLimits({ name, schema }: Parameter): void {
-  if (typeof schema !== 'object' || schema === null) return;
-  const limit = LIMITS.find((key) => key in schema);
-  if (limit === undefined) return;
-  throw new HoshikageError('schema_unsupported', {
-    pointer: `/properties/${name}/${limit}`,
-    reason: `this model writes text arguments without quotes, where ${limit} cannot be held`,
-    reason_ja: `このモデルは文字列の引数を引用符なしで書くため、${limit} を守らせられません`,
-  });
 }
 
 const TAG_END = [{ text: '>', isText: null }];

@@ -23,6 +23,8 @@ export interface ChoicePlan {
   readonly sampling: SamplingOptions;
   readonly cachePrompt: boolean;
   readonly stops: readonly string[];
+  /** Tell every token by itself, also where several arrive at once. */
+  readonly oneByOne?: boolean;
   /** Asked after every token, which its text has reached the reader of: words to put in between. */
   readonly interject?: () => Interjection | null;
 }
@@ -105,7 +107,7 @@ interface LegInput {
 
 async function* runLeg(
   completion: EngineCompletion,
-  { plan: { interject }, assembler, signal }: LegInput,
+  { plan: { interject, ...plan }, assembler, signal }: LegInput,
 ): AsyncGenerator<ChoiceNews, Leg, undefined> {
   const cancel = () => completion.cancel();
   const atStart = assembler.tokens;
@@ -117,7 +119,7 @@ async function* runLeg(
   try {
     if (signal.aborted) cancel();
     reading: for await (const batch of completion) {
-      for (const part of interject ? oneByOne(batch) : [batch]) {
+      for (const part of interject || plan.oneByOne ? oneByOne(batch) : [batch]) {
         const spoken = assembler.push(part);
         isAtEog = isEog(part, spoken.tokens.length);
         // Before the text is handed on, so that the engine does not run ahead meanwhile.

@@ -42,7 +42,7 @@ nav { position: sticky; top: 0; max-height: 100vh; overflow-y: auto; padding: 1.
 nav ul { list-style: none; margin: 0; padding: 0; }
 nav li { margin: 0 0 0.125rem; }
 nav > ul > li { margin-bottom: 1rem; }
-nav a { display: block; padding: 0.125rem 0.25rem; color: var(--ink); text-decoration: none; overflow-wrap: anywhere; border-radius: 4px; }
+nav a { display: grid; grid-template-columns: 3.5rem minmax(0, 1fr); align-items: baseline; padding: 0.125rem 0.25rem; color: var(--ink); text-decoration: none; overflow-wrap: anywhere; border-radius: 4px; }
 nav a:hover { background: var(--mark); }
 .tag { font-weight: 600; }
 h2 { margin: 2rem 0 0.75rem; font-size: 1.25rem; }
@@ -60,15 +60,17 @@ summary { padding: 0.5rem 0; cursor: pointer; }
 table { width: 100%; border-collapse: collapse; margin-bottom: 0.75rem; font-size: 0.9375rem; }
 th, td { text-align: left; vertical-align: top; padding: 0.5rem 0.75rem 0.5rem 0; border-top: 1px solid var(--line); font-weight: 400; }
 thead th { border-top: 0; color: var(--soft); font-size: 0.8125rem; white-space: nowrap; }
-tbody th { width: 14rem; overflow-wrap: anywhere; }
+tbody th { width: 13rem; overflow-wrap: anywhere; }
 tbody th code { font-weight: 600; }
-.type { width: 13rem; overflow-wrap: anywhere; }
+.type { width: 14rem; overflow-wrap: anywhere; }
 .absent { width: 8rem; overflow-wrap: anywhere; }
+td.words { min-width: 16rem; }
 .range, .setting, .must { color: var(--soft); font-size: 0.8125rem; }
 .setting { display: block; }
 .must { color: var(--delete); white-space: nowrap; }
 .must .en { color: inherit; }
 td.words .en { display: block; }
+.same { margin: 0 0 0.75rem; }
 .answer { margin: 0 0 0.75rem; padding: 0; list-style: none; columns: 2 18rem; column-gap: 2rem; }
 .answer li { break-inside: avoid; overflow-wrap: anywhere; }
 .failure { color: var(--delete); }

@@ -125,9 +125,9 @@ export const DOCS_SCRIPT = String.raw`'use strict';
     return parts;
   }
 
-  /** A long name may go on in the next line where a part of it ends. */
-  function breakable(name) {
-    return name.split('.').flatMap((part, at) => (at === 0 ? [part] : ['.', el('wbr', {}), part]));
+  /** A long name may go on in the next line where a part of it begins. */
+  function breakable(name, mark) {
+    return name.split(mark).flatMap((part, at) => (at === 0 ? [part] : [el('wbr', {}), mark + part]));
   }
 
   /** Without the columns that a kind has nothing to say in. */
@@ -139,7 +139,7 @@ export const DOCS_SCRIPT = String.raw`'use strict';
   function fieldRow({ name, field, required }, whole, kind) {
     const types = typeParts(field, whole);
     if (kind === 'refused' && types.length === 0) types.push('なし ', english('none'));
-    const title = el('th', { scope: 'row' }, el('code', {}, ...breakable(name)));
+    const title = el('th', { scope: 'row' }, el('code', {}, ...breakable(name, '.')));
     if (required) title.append(' ', el('span', { class: 'must' }, '必須 ', english('required')));
     const cells = [
       title,
@@ -166,8 +166,19 @@ export const DOCS_SCRIPT = String.raw`'use strict';
     );
   }
 
-  function bodyParts(body, whole) {
-    const fields = fieldsOf(body.content['application/json'].schema, whole, '');
+  function nameOfBody({ requestBody }) {
+    return requestBody && requestBody.content['application/json'].schema.$ref;
+  }
+
+  /** A route that takes what one before it takes says so; the list of fields stands there. */
+  function bodyParts(operation, whole) {
+    const name = nameOfBody(operation);
+    const first = routesOf(whole).find((one) => name && nameOfBody(one.operation) === name);
+    if (first && first.operation.operationId !== operation.operationId) {
+      const link = el('a', { href: '#' + first.operation.operationId }, first.method + ' ' + first.path);
+      return [el('p', { class: 'same' }, '本文は次と同じ ', english('The same body as'), ' ', link)];
+    }
+    const fields = fieldsOf(operation.requestBody.content['application/json'].schema, whole, '');
     return Object.entries(KINDS).flatMap(([kind, [ja, en]]) => {
       const some = fields.filter(({ field }) => field['x-hoshikage'] === kind);
       if (some.length === 0) return [];
@@ -188,11 +199,26 @@ export const DOCS_SCRIPT = String.raw`'use strict';
     return [el('details', {}, title, tableOf(rows, whole, 'honoured'))];
   }
 
+  function takesNull(schema, whole) {
+    const found = follow(schema, whole);
+    const isNamed = [].concat(found.type || [], found.enum || []).some((one) => one === null || one === 'null');
+    return isNamed || (found.anyOf || []).some((one) => takesNull(one, whole));
+  }
+
+  /** Of what is answered; a request's null asks for the default, here it is a value. */
+  function answerRow({ name, field, required }, whole) {
+    const type = [typeText(field, whole), takesNull(field, whole) ? 'null' : ''].filter((text) => text !== '').join(' | ');
+    const row = el('li', {}, el('code', {}, ...breakable(name, '.')), ' ', el('span', { class: 'range' }, type));
+    if (!required) row.append(' ', el('span', { class: 'range' }, '省略あり ', english('optional')));
+    return row;
+  }
+
   function answerParts(responses, whole) {
     return Object.entries(responses[200].content).map(([media, { schema }]) => {
-      const rows = fieldsOf(schema, whole, '').map(({ name, field }) =>
-        el('li', {}, el('code', {}, name), ' ', el('span', { class: 'range' }, typeText(field, whole))),
-      );
+      const all = fieldsOf(schema, whole, '');
+      // Two kinds of events may have a field in common.
+      const keys = all.map(({ name, field }) => name + ' ' + typeText(field, whole));
+      const rows = all.filter((_, at) => keys.indexOf(keys[at]) === at).map((one) => answerRow(one, whole));
       const words = ['答え ', english('Answer'), ' ', el('code', {}, media)];
       if (rows.length === 0) return el('p', { class: 'answer' }, ...words);
       const title = el('summary', {}, ...words);
@@ -229,7 +255,7 @@ export const DOCS_SCRIPT = String.raw`'use strict';
       title,
       el('p', { class: 'words' }, ...both(operation.summary)),
       el('pre', { tabindex: '0' }, el('code', {}, curlOf(route))),
-      ...(operation.requestBody ? bodyParts(operation.requestBody, whole) : []),
+      ...(operation.requestBody ? bodyParts(operation, whole) : []),
       ...parameterPart(operation.parameters, whole),
       ...answerParts(operation.responses, whole),
     );
@@ -256,7 +282,7 @@ export const DOCS_SCRIPT = String.raw`'use strict';
       if (some.length === 0) continue;
       main.append(el('h2', {}, ...both(description)), ...some.map((route) => routePart(route, whole)));
       const links = some.map(({ method, path, operation }) =>
-        el('li', {}, el('a', { href: '#' + operation.operationId }, el('span', { class: 'method ' + method }, method), ' ', path)),
+        el('li', {}, el('a', { href: '#' + operation.operationId }, el('span', { class: 'method ' + method }, method), el('span', {}, ' ', ...breakable(path, '/')))),
       );
       list.append(el('li', {}, el('span', { class: 'tag' }, ...both(description)), el('ul', {}, ...links)));
     }

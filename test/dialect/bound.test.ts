@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import { dialectOf } from '../../src/dialect/detect.js';
 import type { CallRules, Dialect, Thinking, Tool } from '../../src/dialect/dialect.js';
 import { RuleSet, text } from '../../src/grammar/expression.js';
+import { accepts } from '../helpers/expression-match.js';
 import { SentenceWriter } from '../helpers/expression-sentences.js';
 import { hear, TOOLS } from '../helpers/hearing.js';
 import { TEMPLATES } from './templates.js';
@@ -26,6 +27,11 @@ const MOOD: Tool = {
   strict: false,
 };
 const ALL = [...TOOLS, MOOD];
+/** Of families whose calls begin in more than one way. */
+const BEGINNINGS: Readonly<Record<string, string>> = {
+  functionary: '>>>',
+  solar: '<|tool_calls|>',
+};
 const SENTENCES = 25;
 
 /** What every call begins with, as far as one begins like the other. */
@@ -52,8 +58,7 @@ function checkArguments(name: string, json: string): void {
 for (const [name, template] of Object.entries(TEMPLATES)) {
   describe(`${name}, bound`, () => {
     const dialect = dialectOf(template);
-    // Functionary's calls begin with a name alone, but after text with its mark.
-    const beginning = name === 'functionary' ? '>>>' : beginningOf(dialect);
+    const beginning = BEGINNINGS[name] ?? beginningOf(dialect);
     const isBare = beginning.startsWith('{');
     const thinkings: readonly Thinking[] = ['none', 'possible', 'open'];
 
@@ -89,6 +94,19 @@ for (const [name, template] of Object.entries(TEMPLATES)) {
         assert.ok(calls > SENTENCES, `${calls} calls`);
       });
     }
+
+    test('words may be written, and calls that are begun must be well formed', () => {
+      const rules = new RuleSet();
+      const output = dialect.bindCalls(rules, {
+        ...{ tools: ALL, choice: 'auto', parallel: true, thinking: 'none' },
+      });
+      const lead = name === 'functionary' ? 'all\n' : '';
+      assert.ok(accepts(output, rules.rules, `${lead}Words, [{"and": "so"}] <on>.`));
+      for (const spoilt of ['', 'x', '{"name": "clock"} and more', 'rm', '\nclock']) {
+        const words = `${isBare ? '' : `${lead}Words `}${beginning}${spoilt}`;
+        assert.ok(!accepts(output, rules.rules, words), words);
+      }
+    });
 
     test('a bound answer comes after reasoning, and is all that is shown', () => {
       for (const thinking of thinkings) {

@@ -114,6 +114,12 @@ const EXAMPLES: Readonly<Record<string, Example>> = {
     thought: ['<|channel>thought\nLook "up".\n<channel|>', 'Look "up".'],
     control: /<\|tool_call>|<tool_call\|>|<\|"\|>|<\|channel>|<channel\|>/g,
   },
+  'function-gemma': {
+    call: '<start_function_call>call:get_weather{city:<escape>京都<escape>,days:2}<end_function_call>',
+    arguments: KYOTO,
+    two: '<start_function_call>call:get_weather{city:<escape>x<escape>}<end_function_call><start_function_call>call:clock{}<end_function_call>',
+    control: /<(?:start|end)_function_call>|<escape>/g,
+  },
   'deepseek-r1': {
     call: `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n\`\`\`json\n${KYOTO_JSON}\n\`\`\`<｜tool▁call▁end｜><｜tool▁calls▁end｜>`,
     arguments: KYOTO,
@@ -265,6 +271,27 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
     });
   });
 }
+
+describe('After the tag that Llama writes before what is to run', () => {
+  const llama = dialectOf(TEMPLATES.llama ?? '');
+
+  for (const call of [
+    '{"name": "get_weather", "parameters": {"city": "x"}}',
+    'get_weather.call(city="x")',
+    'get_weather(city="x")',
+  ]) {
+    test(`${call} is a call`, () => {
+      const heard = hear(llama, `Look: <|python_tag|>${call}`, { control: /<\|python_tag\|>/g });
+      assert.equal(heard.content, 'Look:');
+      assert.equal(heard.calls[0]?.arguments, '{"city": "x"}');
+    });
+  }
+
+  test('a program is content', () => {
+    const heard = hear(llama, '<|python_tag|>print(1 + 1)', { control: /<\|python_tag\|>/g });
+    assert.equal(heard.content, 'print(1 + 1)');
+  });
+});
 
 const tight = (json = ''): string => json.replaceAll(/([:,]) /g, '$1');
 

@@ -65,6 +65,28 @@ describe('Reading calls between tags', () => {
     assert.equal(quoted.calls[0]?.arguments, '{"city": "Oslo"}');
   });
 
+  test('a brace too many, or a tag that is missing, does no harm', () => {
+    const call = '<tool_call>{"name": "clock", "arguments": {}}';
+    for (const text of [`${call}}\n</tool_call>`, call, `${call}\n${call}</tool_call>`]) {
+      const heard = hear(dialect, text);
+      assert.equal(heard.content, '');
+      assert.ok(heard.calls.length > 0 && heard.calls.every((one) => one.complete));
+    }
+  });
+
+  test('calls within other objects are found', () => {
+    for (const json of [
+      '{"type": "function", "function": {"name": "clock", "arguments": {}}}',
+      '{"tool_calls": [{"name": "clock", "arguments": {}}]}',
+      '[{"id": "a1", "function": {"name": "clock", "parameters": null}}]',
+    ]) {
+      const heard = hear(dialect, `<tool_call>${json}</tool_call>`);
+      assert.deepEqual([heard.content, heard.calls[0]?.arguments], ['', '{}']);
+      const plain = hear(dialectOf(''), json);
+      assert.deepEqual([plain.content, plain.calls[0]?.arguments], ['', '{}']);
+    }
+  });
+
   test('a line break within a string is mended, so that arguments are JSON', () => {
     const heard = hear(
       dialect,

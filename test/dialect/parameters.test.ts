@@ -120,6 +120,29 @@ describe('A bound value between tags', () => {
     assert.doesNotMatch(bind({ ...odd, strict: false }), /parameter/);
   });
 
+  test('what a strict schema says of all arguments together is refused where they stand alone', () => {
+    const one = tool({ x: { type: 'integer' } }, true);
+    for (const [keyword, value] of [
+      ['minProperties', 1],
+      ['anyOf', []],
+      ['required', ['y']],
+    ] as const) {
+      const strict = { ...one, parameters: { ...one.parameters, [keyword]: value } };
+      for (const name of ['qwen-coder', 'lfm', 'gemma']) {
+        assert.throws(
+          () => bind(strict, name),
+          (error) => error instanceof HoshikageError && error.details.pointer === `/${keyword}`,
+        );
+        assert.ok(bind({ ...strict, strict: false }, name).length > 0);
+      }
+    }
+  });
+
+  test('a schema that refers to another is that one', () => {
+    const parameters = { $ref: '#/$defs/a', $defs: { a: tool({ x: { enum: ['p'] } }).parameters } };
+    assert.match(bind({ ...tool({}), parameters }), /<parameter=x>\np\n/);
+  });
+
   test('Gemma writes objects in its own way', () => {
     const nested = tool({ x: { type: 'object', properties: { y: { type: 'string' } } } });
     assert.match(

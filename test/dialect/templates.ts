@@ -17,6 +17,7 @@ export const TEMPLATES: Readonly<Record<string, string>> = {
   mistral: '[THINK][/THINK][TOOL_CALLS]{{ f }}[ARGS]{{ p }}',
   lfm: '<think></think><|tool_call_start|>[{{ calls }}]<|tool_call_end|>',
   gemma: '<|channel>thought\n<channel|><|tool_call>call:{{ f }}{ {{ p }} }<tool_call|>',
+  'function-gemma': '<start_function_call>call:{{ f }}{ {{ p }}:<escape>',
   'deepseek-r1': '<think></think><｜tool▁calls▁begin｜>function\n```json\n{{ p }}',
   'deepseek-v3.1': '<think></think><｜tool▁calls▁begin｜>{{ f }}<｜tool▁sep｜>{{ p }}',
   'deepseek-v3.2': '<think></think><｜DSML｜function_calls>',

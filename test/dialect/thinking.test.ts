@@ -19,9 +19,13 @@ describe('What a prompt says of reasoning', () => {
     ['gemma', '<|turn>model\n', 'possible'],
     ['gemma', '<|turn>model\n<|channel>thought\n<channel|>', 'none'],
     ['command-r', '<|CHATBOT_TOKEN|><|START_THINKING|>', 'open'],
+    ['command-r', '<|CHATBOT_TOKEN|><|START_RESPONSE|>', 'none'],
     ['harmony', '<|start|>user<|message|>hi<|end|><|start|>assistant', 'possible'],
     ['harmony', '<|start|>assistant<|channel|>analysis<|message|>', 'open'],
     ['harmony', '<|start|>assistant<|channel|>final<|message|>', 'none'],
+    ['solar', '<|end|><|begin|>assistant', 'possible'],
+    ['solar', '<|begin|>assistant<|think|>', 'open'],
+    ['solar', '<|begin|>assistant<|content|>', 'none'],
     ['plain', '<|assistant|><think>', 'none'],
   ] as const) {
     test(`${name}, after ${JSON.stringify(prompt)}: ${thinking}`, () => {
@@ -50,7 +54,7 @@ describe('Marks of reasoning', () => {
     [['<thinking>', '</thinking>'], '<thinking>a</thinking>\nb'],
     [['<thought>', '</thought>'], '<thought>a</thought>b'],
     [['<reasoning>', '</reasoning>'], '<reasoning>a\n</reasoning>\n\nb'],
-    [['<think>', '</think>', '<response>'], '<think>a</think>\n<response>b'],
+    [['<think>', '</think>', '<response>'], '<think>a</think>\n<response>b</response>\n'],
     [['[THINK]', '[/THINK]'], '[THINK]a[/THINK]b'],
     [
       ['<|START_THINKING|>', '<|END_THINKING|>'],
@@ -63,6 +67,17 @@ describe('Marks of reasoning', () => {
       assert.deepEqual([heard.reasoning, heard.content], ['a', 'b']);
     });
   }
+
+  test('the end of reasoning alone, where it might begin, is none', () => {
+    const heard = hear(of('hermes'), '</think>\n\nb', { thinking: 'possible' });
+    assert.deepEqual([heard.reasoning, heard.content], ['', 'b']);
+  });
+
+  test('what ends an answer counts at its very end only', () => {
+    const dialect = dialectOf('<think> </think> <response>');
+    const heard = hear(dialect, '<response>a</response> b</response>', { tools: [] });
+    assert.equal(heard.content, 'a</response> b');
+  });
 
   test('what opens reasoning does not count within an answer that has none', () => {
     const text = 'b <think>a</think>';

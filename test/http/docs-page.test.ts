@@ -179,6 +179,31 @@ describe('GET /docs: what it shows', () => {
     assert.deepEqual(placesOf('store'), [2]);
   });
 
+  it('is what an answer has, with what may be null and what may be absent', async () => {
+    const { routes } = await shown(documentOf());
+    const rows = textsOf(routes, 'li');
+    const row = (name: string) => rows.find((one) => one.startsWith(name));
+    const message = 'choices[].message';
+    assert.equal(row('id'), 'id string');
+    assert.equal(row(`${message}.content`), `${message}.content string | null`);
+    const stops = rows.filter((one) => one.startsWith('stop '));
+    assert.deepEqual(stops, ['stop true', 'stop false', 'stop true'], 'whole, then each event');
+    assert.equal(row(`${message}.refusal`), `${message}.refusal null`);
+    assert.equal(row(`${message}.tool_calls`), `${message}.tool_calls object[] 省略あり optional`);
+  });
+
+  it('says of a body that stands elsewhere where that is', async () => {
+    const { routes } = await shown(documentOf());
+    const count = [...(routes?.all() ?? [])].find(
+      (one) => one.attributes.get('id') === 'countChatTokens',
+    );
+    const [link, ...others] = [...(count?.all() ?? [])].filter((one) => one.tag === 'a');
+    assert.equal(link?.attributes.get('href'), '#createChatCompletion');
+    assert.equal(link?.text, 'POST /v1/chat/completions');
+    assert.deepEqual(others, []);
+    assert.equal(textsOf(count, 'th').includes('messages'), false);
+  });
+
   it('has a command to try, with the key only where one is wanted', async () => {
     const open = textsOf((await shown(documentOf())).routes, 'pre');
     assert.equal(

@@ -1,45 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { Ajv2020 } from 'ajv/dist/2020.js';
 import { loadConfig } from '../../src/config.js';
-import { HoshikageError } from '../../src/errors.js';
 import { ROUTES } from '../../src/http/app.js';
-import { ChatCollector, ChunkWriter } from '../../src/http/chat-shape.js';
-import { errorBody } from '../../src/http/error.js';
-import { parseAdd, parseLoad, parseUnload, parseUse } from '../../src/http/schema/admin.js';
-import { parseChat } from '../../src/http/schema/chat.js';
 import * as tables from '../../src/http/schema/fields.js';
 import { type FieldRule, isRecord } from '../../src/http/schema/fields.js';
+import { EXTRA_FIELDS } from '../../src/http/schema/infill.js';
 import { openApiDocument } from '../../src/http/schema/openapi.js';
 import { OPERATIONS } from '../../src/http/schema/operations.js';
-import { parseDetokenize, parseEmbedding, parseTokenize } from '../../src/http/schema/tokens.js';
-import { ADMIN, fakeApp, renderer } from '../helpers/fake-app.js';
+import { DOCUMENT_FIELDS } from '../../src/http/schema/rerank.js';
+import { ajv, complaints, document, part } from '../helpers/api-document.js';
+import { fakeApp, renderer } from '../helpers/fake-app.js';
 
 after(() => renderer.close());
-
-const config = loadConfig({ env: {}, home: '/nowhere', cwd: '/' });
-const made = openApiDocument({ config, version: '1.2.3' });
-/** As a client gets it. */
-const document: unknown = JSON.parse(JSON.stringify(made));
-
-/** A part of the document; fails where there is none. */
-function part(...path: readonly (string | number)[]): Readonly<Record<string, unknown>> {
-  let node: unknown = document;
-  for (const key of path)
-    node = isRecord(node) || Array.isArray(node) ? Reflect.get(node, key) : undefined;
-  assert.ok(isRecord(node), path.join(' '));
-  return node;
-}
-
-const ajv = new Ajv2020({ strict: false, allErrors: true });
-ajv.addSchema({ $id: 'doc', ...part() });
-
-/** What one of the document's schemas says of a value. */
-function complaints(schema: string, value: unknown): string {
-  const validate = ajv.getSchema(`doc#/components/schemas/${schema}`);
-  assert.ok(validate, schema);
-  return validate(value) ? '' : ajv.errorsText(validate.errors);
-}
 
 /** Every object in the document with its place. */
 function* objects(node: unknown, at = '#'): Generator<[string, Readonly<Record<string, unknown>>]> {
@@ -172,6 +144,9 @@ const sorted: readonly (readonly [place: string, Readonly<Record<string, FieldRu
     'ChatCompletionRequest/properties/messages/items/properties/tool_calls/items/properties/function',
     tables.TOOL_FUNCTION_FIELDS,
   ],
+  ['CompletionRequest/properties/stream_options', tables.STREAM_OPTION_FIELDS],
+  ['InfillRequest/properties/input_extra/items', EXTRA_FIELDS],
+  ['RerankRequest/properties/documents/items/anyOf/1', DOCUMENT_FIELDS],
 ];
 
 describe('openapi: fields', () => {
@@ -227,6 +202,8 @@ describe('openapi: fields', () => {
       ['text'],
       ['audio'],
       {},
+      { type: 'text' },
+      { type: 'json_object' },
     ];
     const refused = each.filter(({ rule }) => typeof rule === 'function');
     assert.ok(refused.length >= 8, `${refused.length} refused`);
@@ -246,241 +223,6 @@ describe('openapi: fields', () => {
     const field = /"temperature":(\{[^}]*\})/.exec(JSON.stringify(components))?.[1] ?? '';
     const { default: value, 'x-hoshikage-setting': setting } = JSON.parse(field);
     assert.deepEqual([value, setting], [0.9, 'TEMPERATURE']);
-  });
-});
-
-const messages = [{ role: 'user', content: 'Hi' }];
-const chat = (more: object) => ({ model: 'm', messages, ...more });
-const said = (message: object) => chat({ messages: [message] });
-const tool = (offered: object) => chat({ tools: [{ type: 'function', function: offered }] });
-
-/** Bodies that both the parser and the document take, and bodies that neither takes. */
-const BODIES: readonly {
-  readonly schema: string;
-  readonly parse: (body: unknown, strict: boolean) => unknown;
-  readonly good: readonly unknown[];
-  readonly bad: readonly unknown[];
-}[] = [
-  {
-    schema: 'ChatCompletionRequest',
-    parse: parseChat,
-    good: [
-      chat({}),
-      chat({ temperature: null, stop: null, tools: null, keep_alive: null, audio: null }),
-      chat({ temperature: 0, top_p: 1, top_k: 0, min_p: 1, typical_p: 0.5, seed: -1, n: 8 }),
-      chat({ stop: 'END' }),
-      chat({ stop: ['a', 'b'] }),
-      chat({ keep_alive: '1h30m' }),
-      chat({ keep_alive: -1 }),
-      chat({ logit_bias: { 12: -100 }, mirostat: 2, samplers: ['temp', 'top_k'] }),
-      chat({ response_format: { type: 'json_schema', json_schema: { name: 'a', schema: true } } }),
-      chat({ tool_choice: 'none', functions: [], modalities: ['text'], verbosity: 'medium' }),
-      chat({ store: true, metadata: { a: 'b' }, unheard_of: [1] }),
-      chat({ chat_template_kwargs: { enable_thinking: false }, truncation: 'auto' }),
-      tool({ name: 'f', parameters: { type: 'object' }, strict: true }),
-      said({
-        role: 'tool',
-        content: [{ type: 'text', text: 'a' }],
-        tool_call_id: 'c',
-        refusal: 'x',
-      }),
-      said({
-        role: 'assistant',
-        content: null,
-        tool_calls: [{ function: { name: 'f' }, index: 0 }],
-      }),
-    ],
-    bad: [
-      null,
-      [],
-      {},
-      { model: 'm' },
-      chat({ model: '' }),
-      chat({ model: 'x'.repeat(1025) }),
-      chat({ messages: [] }),
-      chat({ messages: 'Hi' }),
-      said({ content: 'Hi' }),
-      said({ role: 'robot', content: 'Hi' }),
-      said({ role: 'user', content: 5 }),
-      said({ role: 'user', content: [{ type: 'text' }] }),
-      said({ role: 'user', content: [{ type: 'image_url', image_url: {} }] }),
-      said({ role: 'assistant', tool_calls: [{ function: { name: '' } }] }),
-      said({ role: 'assistant', audio: { id: 'a' } }),
-      chat({ temperature: 2.1 }),
-      chat({ temperature: '1' }),
-      chat({ top_k: 1.5 }),
-      chat({ n: 9 }),
-      chat({ repeat_penalty: 0 }),
-      chat({ mirostat: 1 }),
-      chat({ samplers: ['dice'] }),
-      chat({ samplers: ['top_k', 'top_k'] }),
-      chat({ stop: [''] }),
-      chat({ stop: Array(17).fill('a') }),
-      chat({ logit_bias: { hello: 1 } }),
-      chat({ logit_bias: { 1: 101 } }),
-      chat({ keep_alive: 'soon' }),
-      chat({ keep_alive: 3_000_000 }),
-      chat({ keep_alive: true }),
-      chat({ max_tokens: 0 }),
-      chat({ response_format: { type: 'xml' } }),
-      chat({ response_format: { type: 'json_schema', json_schema: { name: 'a b' } } }),
-      chat({ chat_template_kwargs: { messages: [] } }),
-      chat({ tool_choice: 'perhaps' }),
-      chat({ audio: {} }),
-      chat({ functions: [{}] }),
-      chat({ verbosity: 'high' }),
-      tool({ name: 'no spaces' }),
-      chat({ tools: [{ type: 'function' }] }),
-      chat({ tools: Array(129).fill({ type: 'function', function: { name: 'f' } }) }),
-    ],
-  },
-  {
-    schema: 'EmbeddingRequest',
-    parse: parseEmbedding,
-    good: [
-      { model: 'm', input: 'a' },
-      { model: 'm', input: [1, 2] },
-      { model: 'm', input: ['a', 'b'], encoding_format: 'base64', dimensions: 4, user: 'u' },
-      { model: 'm', input: [[1], [2, 3]] },
-    ],
-    bad: [
-      { model: 'm' },
-      { input: 'a' },
-      { model: 'm', input: '' },
-      { model: 'm', input: [] },
-      { model: 'm', input: [-1] },
-      { model: 'm', input: ['a', 1] },
-      { model: 'm', input: [[]] },
-      { model: 'm', input: Array(2049).fill('a') },
-      { model: 'm', input: 'a', encoding_format: 'int8' },
-      { model: 'm', input: 'a', dimensions: 0 },
-    ],
-  },
-  {
-    schema: 'TokenizeRequest',
-    parse: parseTokenize,
-    good: [{ content: '' }, { model: 'm', content: 'a', add_special: true, with_pieces: null }],
-    bad: [{}, { content: 1 }, { content: 'a', parse_special: 'yes' }],
-  },
-  {
-    schema: 'DetokenizeRequest',
-    parse: parseDetokenize,
-    good: [{ tokens: [] }, { tokens: [0, 2 ** 31 - 1] }],
-    bad: [{}, { tokens: [1.5] }, { tokens: [2 ** 31] }, { tokens: 'a' }],
-  },
-  {
-    schema: 'AddModelRequest',
-    parse: parseAdd,
-    good: [
-      { name: 'm', path: '/m.gguf', n_ctx: 1, n_gpu_layers: 'auto', stop: ['a'], force: null },
-    ],
-    bad: [{ name: 'm' }, { name: '', path: '/m' }, { name: 'm', path: '/m', n_ctx: 0 }],
-  },
-  {
-    schema: 'UseLibraryRequest',
-    parse: parseUse,
-    good: [{ id: null }, { id: 'b9999-vulkan' }],
-    bad: [{}, { id: '../x' }, { id: 1 }],
-  },
-  {
-    schema: 'LoadModelRequest',
-    parse: parseLoad,
-    good: [{}, { keep_alive: 5 }],
-    bad: [{ keep_alive: [] }],
-  },
-  {
-    schema: 'UnloadRequest',
-    parse: parseUnload,
-    good: [{}, { model: null }, { model: 'm' }],
-    bad: [{ model: '' }, { model: 1 }],
-  },
-];
-
-describe('openapi: bodies', () => {
-  it('have a table of examples for every request that has one', () => {
-    const titles = OPERATIONS.flatMap(({ body }) => (body ? [body.title] : []));
-    assert.deepEqual(BODIES.map(({ schema }) => schema).sort(), titles.sort());
-  });
-
-  for (const { schema, parse, good, bad } of BODIES) {
-    it(`${schema}: what the parser takes fits, and what it refuses does not`, () => {
-      for (const body of good) {
-        parse(body, false);
-        assert.equal(complaints(schema, body), '', JSON.stringify(body));
-      }
-      for (const body of bad) {
-        assert.throws(() => parse(body, false), HoshikageError, JSON.stringify(body).slice(0, 200));
-        assert.notEqual(complaints(schema, body), '', JSON.stringify(body).slice(0, 200));
-      }
-    });
-  }
-});
-
-describe('openapi: answers', () => {
-  it('of the routes that need no model fit their schemas', async () => {
-    const { ask } = fakeApp();
-    for (const { method, path, answer } of OPERATIONS) {
-      if (method !== 'GET' || !answer || answer === 'OpenApi') continue;
-      const response = await ask(path.replace('{id}', 'm'), { headers: ADMIN });
-      assert.equal(response.status, 200, path);
-      assert.equal(complaints(answer, await response.json()), '', path);
-    }
-  });
-
-  it('that are errors fit theirs', () => {
-    const codes = ['invalid_value', 'model_not_found', 'queue_full', 'internal_error'] as const;
-    for (const code of codes) {
-      const body = errorBody(new HoshikageError(code, { param: 'model', crashes: 2 }));
-      assert.equal(complaints('Error', body), '', code);
-    }
-  });
-
-  it('of a chat fit theirs, whole and in chunks', () => {
-    const answer = { id: 'chatcmpl-1', created: 1, model: 'm' };
-    const piece = { token: 1, bytes: Uint8Array.of(72), logprob: -1 };
-    const logprobs = [{ ...piece, top: [piece] }];
-    const usage = {
-      promptTokens: 3,
-      completionTokens: 1,
-      cachedTokens: 0,
-      reasoningTokens: 0,
-      truncatedTokens: 1,
-    };
-    const timings = {
-      queueMs: 1,
-      loadMs: 0,
-      recallMs: 0,
-      prefillMs: 2,
-      generationMs: 0,
-      retriedMs: 0,
-    };
-    const call = { type: 'call', choice: 0, index: 0, id: 'call_1', name: 'f' } as const;
-    const finish = { type: 'finish', choice: 0, finishReason: 'tool_calls' } as const;
-    const end = { type: 'end', usage, timings } as const;
-    const collector = new ChatCollector(answer, { withLogprobs: true });
-    for (const event of [
-      { type: 'content', choice: 0, text: 'H', logprobs } as const,
-      { type: 'reasoning', choice: 0, text: 'Hm', logprobs: null } as const,
-      call,
-      { type: 'arguments', choice: 0, index: 0, text: '{}' } as const,
-      { type: 'called', choice: 0, index: 0, raw: 'f({})', complete: true } as const,
-      finish,
-    ]) {
-      collector.take(event);
-    }
-    assert.equal(complaints('ChatCompletion', JSON.parse(JSON.stringify(collector.take(end)))), '');
-    const writer = new ChunkWriter(answer, 'fp', { includeUsage: true, withLogprobs: true });
-    for (const chunk of [
-      writer.role(0),
-      writer.content(0, 'H', logprobs),
-      writer.reasoning(0, 'Hm'),
-      writer.call(call),
-      writer.arguments(0, 0, '{}'),
-      writer.finish(finish, end),
-      writer.usage(end),
-    ]) {
-      assert.equal(complaints('ChatCompletionChunk', JSON.parse(chunk)), '', chunk);
-    }
   });
 });
 

@@ -272,6 +272,27 @@ describe('a grammar', { skip: skipReason }, () => {
       ]);
     }));
 
+  it('writes no character in more bytes than it has, and none that is no character', () =>
+    withContext(async (context) => {
+      const grammar = program([[ANY, ANY]]);
+      // E0 9A would be U+0680 in three bytes, ED A0 a surrogate, F0 8F one in four, F4 90 too large.
+      for (const [lead = 0, wanted = 0] of [
+        [0xe0, 0x9a],
+        [0xed, 0xa0],
+        [0xf0, 0x8f],
+        [0xf4, 0x90],
+      ]) {
+        const biasTokens = Int32Array.of(lead, wanted);
+        const run = context.start('D', {
+          ...{ grammar, maxTokens: 2, biasTokens },
+          biasValues: Float32Array.of(1000, 2000),
+        });
+        await run.done;
+        assert.equal(run.tokens[0], lead);
+        assert.notEqual(run.tokens[1], wanted, `${lead.toString(16)} ${wanted.toString(16)}`);
+      }
+    }));
+
   it('lets a control token come where its text is written out or any text may pass', () =>
     withContext(async (context) => {
       const has = async (...rules: readonly Rule[]): Promise<boolean> =>

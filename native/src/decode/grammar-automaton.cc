@@ -259,7 +259,8 @@ GrammarAutomaton::Node GrammarAutomaton::MakeNode(SetId set, const Partial& part
 }
 
 bool GrammarAutomaton::TakesOne(SetId set, int32_t first, int32_t last, bool literal) {
-  if (first >= kFirstSurrogate && last <= kLastSurrogate) return false;
+  // None at all where the bytes would say in more of them what fewer can.
+  if (first > last || (first >= kFirstSurrogate && last <= kLastSurrogate)) return false;
   const std::vector<FrameId>& frames = sets_[static_cast<size_t>(set)].frames;
   Spend(frames.size() / 8);
   return std::any_of(frames.begin(), frames.end(), [&](FrameId id) {

@@ -54,6 +54,13 @@ const timings = object({
 });
 const finishReason = { enum: ['stop', 'length', 'tool_calls'] };
 const head = { id: text, created: count, model: text };
+const textFinish = { enum: ['stop', 'length'] };
+const textHead = {
+  ...head,
+  object: { const: 'text_completion' },
+  system_fingerprint: orNull(text),
+};
+const textChoice = { text, index: count, logprobs: orNull(ref('LegacyLogprobs')) };
 
 const adminAnswer = (more: JsonSchema = {}, absent: readonly string[] = []): JsonSchema =>
   object({ success: { const: true }, message: text, ...more }, absent);
@@ -152,6 +159,58 @@ export const ANSWERS = {
     },
     ['usage', 'timings'],
   ),
+  InputTokens: object({
+    object: { const: 'chat.completion.input_tokens' },
+    input_tokens: count,
+    context_length: count,
+  }),
+  LegacyLogprobs: object({
+    tokens: list(text),
+    token_logprobs: list(number),
+    top_logprobs: list({ type: 'object', additionalProperties: number }),
+    text_offset: list(count),
+  }),
+  TextCompletion: object({
+    ...textHead,
+    choices: list(object({ ...textChoice, finish_reason: textFinish })),
+    usage: ref('Usage'),
+    timings: ref('Timings'),
+  }),
+  TextCompletionChunk: object(
+    {
+      ...textHead,
+      choices: list(object({ ...textChoice, finish_reason: { enum: [...textFinish.enum, null] } })),
+      usage: orNull(ref('Usage')),
+      timings: ref('Timings'),
+    },
+    ['usage', 'timings'],
+  ),
+  Infill: object({
+    index: count,
+    content: text,
+    stop: { const: true },
+    model: text,
+    tokens_predicted: count,
+    tokens_evaluated: count,
+    tokens_cached: count,
+    truncated: { const: false },
+    stop_type: { enum: ['eos', 'word', 'limit'] },
+    timings: object({
+      prompt_n: count,
+      prompt_ms: number,
+      prompt_per_token_ms: number,
+      prompt_per_second: number,
+      predicted_n: count,
+      predicted_ms: number,
+      predicted_per_token_ms: number,
+      predicted_per_second: number,
+      queue_ms: number,
+      load_ms: number,
+    }),
+  }),
+  InfillEvent: {
+    anyOf: [object({ index: count, content: text, stop: { const: false } }), ref('Infill')],
+  },
   EmbeddingList: object({
     object: { const: 'list' },
     data: list(
@@ -162,6 +221,14 @@ export const ANSWERS = {
       }),
     ),
     model: text,
+    usage: object({ prompt_tokens: count, total_tokens: count }),
+  }),
+  RerankList: object({
+    model: text,
+    object: { const: 'list' },
+    results: list(
+      object({ index: count, relevance_score: number, document: object({ text }) }, ['document']),
+    ),
     usage: object({ prompt_tokens: count, total_tokens: count }),
   }),
   Tokens: object({

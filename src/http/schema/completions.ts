@@ -8,6 +8,8 @@ import {
   type FieldRule,
   IgnoredFields,
   isRecord,
+  never,
+  type Refusal,
   SAMPLING_FIELDS,
   SERVICE_FIELDS,
   STREAM_OPTION_FIELDS,
@@ -15,6 +17,7 @@ import {
 import { grammar } from './form.js';
 import { invalidValue, parseWith } from './issue.js';
 import { listOf } from './list.js';
+import { withFields } from './notes.js';
 import { given, samplingShape, stopsOf, toSampling } from './sampling.js';
 import { MAX_TEXT, modelName, someTokens } from './tokens.js';
 import { keepAlive } from './turn.js';
@@ -24,8 +27,10 @@ const MAX_CHOICES = 8;
 /** Answers to all prompts together, also those that best_of throws away. */
 const MAX_ANSWERS = 64;
 
-const never: FieldRule = () => false;
-const plainText: FieldRule = (value) => isRecord(value) && value.type === 'text';
+const plainText: Refusal = Object.assign(
+  (value: unknown) => isRecord(value) && value.type === 'text',
+  { accepts: { type: 'object', properties: { type: { const: 'text' } }, required: ['type'] } },
+);
 
 /** POST /v1/completions. null is neutral everywhere: it asks for the default. */
 export const COMPLETION_FIELDS: Readonly<Record<string, FieldRule>> = {
@@ -60,12 +65,15 @@ export interface CompletionCall {
   readonly ignored: readonly string[];
 }
 
+const streamOptions = z.looseObject({ include_usage: z.boolean().nullish() });
+withFields('stream_options', STREAM_OPTION_FIELDS, streamOptions);
+
 const completionBody = z.looseObject({
   model: modelName,
   prompt: z.unknown().optional(),
   suffix: z.string().max(MAX_TEXT).nullish(),
   stream: z.boolean().nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  stream_options: streamOptions.nullish(),
   max_tokens: z.int().min(0).nullish(),
   n: z.int().min(1).max(MAX_CHOICES).nullish(),
   best_of: z.int().min(1).max(MAX_CHOICES).nullish(),

@@ -17,7 +17,8 @@ export type Refusal = ((value: unknown) => boolean) & {
   readonly accepts?: Readonly<Record<string, unknown>>;
 };
 
-const only = (...neutral: readonly unknown[]): Refusal =>
+/** Takes these values alone. */
+export const only = (...neutral: readonly unknown[]): Refusal =>
   Object.assign((value: unknown) => neutral.includes(value), { accepts: { enum: neutral } });
 const emptyList: Refusal = Object.assign(
   (value: unknown) => Array.isArray(value) && value.length === 0,
@@ -27,7 +28,8 @@ const textOnly: Refusal = Object.assign(
   (value: unknown) => Array.isArray(value) && value.every((kind) => kind === 'text'),
   { accepts: { type: 'array', items: { const: 'text' } } },
 );
-const never: Refusal = Object.assign(() => false, { accepts: { type: 'null' } });
+/** Takes nothing but null. */
+export const never: Refusal = Object.assign(() => false, { accepts: { type: 'null' } });
 
 /** How tokens are chosen and where an answer ends: alike in every body that asks for an answer. */
 export const SAMPLING_FIELDS = {

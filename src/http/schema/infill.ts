@@ -8,19 +8,27 @@ import {
   type FieldRule,
   IgnoredFields,
   isRecord,
+  never,
+  only,
   SAMPLING_FIELDS,
   SERVICE_FIELDS,
 } from './fields.js';
 import { grammar } from './form.js';
 import { parseWith } from './issue.js';
 import { listOf } from './list.js';
-import { given, samplingShape, stopsOf, toSampling } from './sampling.js';
+import { withFields } from './notes.js';
+import {
+  given,
+  MAX_SAMPLERS,
+  SAMPLER_WORDS,
+  samplingShape,
+  stopsOf,
+  toSampling,
+} from './sampling.js';
 import { MAX_TEXT, modelName } from './tokens.js';
 import { keepAlive } from './turn.js';
 
 const MAX_EXTRA = 256;
-const never: FieldRule = () => false;
-const zero: FieldRule = (value) => value === 0;
 
 /** POST /infill. null is neutral everywhere: it asks for the default. */
 export const INFILL_FIELDS: Readonly<Record<string, FieldRule>> = {
@@ -36,7 +44,7 @@ export const INFILL_FIELDS: Readonly<Record<string, FieldRule>> = {
   ...SAMPLING_FIELDS,
 
   json_schema: never,
-  n_probs: zero,
+  n_probs: only(0),
 
   ...SERVICE_FIELDS,
 };
@@ -58,6 +66,7 @@ export interface InfillCall {
 
 const text = z.string().max(MAX_TEXT);
 const extra = z.looseObject({ filename: z.string().max(4096).nullish(), text });
+withFields('extra', EXTRA_FIELDS, extra);
 
 /** The body of POST /infill. */
 export const infillBody = z.looseObject({
@@ -71,6 +80,18 @@ export const infillBody = z.looseObject({
   grammar,
   keep_alive: keepAlive,
   ...samplingShape,
+});
+
+/** llama.cpp's own step, which editors' plugins name among the samplers. */
+const OWN_SAMPLER = 'infill';
+
+/** The body with the sampler that is left out, for the document of the API. */
+export const infillForm = infillBody.extend({
+  samplers: z
+    .array(z.enum([...SAMPLER_WORDS, OWN_SAMPLER]))
+    .max(MAX_SAMPLERS + 1)
+    .meta({ uniqueItems: true })
+    .nullish(),
 });
 
 /**
@@ -115,14 +136,11 @@ export function parseInfill(body: unknown, strict: boolean): InfillCall {
   };
 }
 
-/**
- * Editors' plugins name a step of llama.cpp's own, `infill`, among the samplers. It is left out, which is
- * said, since refusing it would refuse them altogether.
- */
+/** The step is left out, which is said: refusing it would refuse the plugins altogether. */
 function withoutOwnSampler(body: unknown, ignored: IgnoredFields): unknown {
   if (!isRecord(body) || !Array.isArray(body.samplers)) return body;
-  const place = body.samplers.indexOf('infill');
+  const place = body.samplers.indexOf(OWN_SAMPLER);
   if (place < 0) return body;
-  ignored.add(`samplers[${place}]`, 'samplers.infill');
-  return { ...body, samplers: body.samplers.filter((name) => name !== 'infill') };
+  ignored.add(`samplers[${place}]`, `samplers.${OWN_SAMPLER}`);
+  return { ...body, samplers: body.samplers.filter((name) => name !== OWN_SAMPLER) };
 }

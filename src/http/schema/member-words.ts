@@ -2,10 +2,53 @@
  * Words for fields whose meaning belongs to one kind of object: members of a message, a tool, a format, and
  * the bodies of /admin. Data only; words.ts looks them up.
  */
+import { SAMPLER_NAMES } from '../../generate/sampling.js';
 import type { Words } from './words.js';
 
 /** By table and field. */
 export const MEMBER_WORDS: Readonly<Record<string, Words>> = {
+  'chat.grammar': [
+    '答えが従う文法(GBNF、開始記号は root)。response_format とは一緒に使えない',
+    'A grammar that the answer obeys (GBNF, start symbol root); not with response_format',
+  ],
+
+  'completion.prompt': [
+    '続きを書く文章、トークン番号の配列、またはどちらかの配列。テンプレートは通らない',
+    'What to continue: a text, an array of token ids, or an array of either; no template is applied',
+  ],
+  'completion.max_tokens': [
+    '出力トークン数の上限(0 は echo のときだけで、何も計算しない)',
+    'Output tokens at most; 0 is only for echo, and computes nothing',
+    { from: 'MAX_TOKENS' },
+  ],
+  'completion.n': [
+    'プロンプト 1 つあたりの答えの数。プロンプトの計算は 1 度だけ',
+    'How many answers to each prompt; a prompt is computed once',
+    { value: 1 },
+  ],
+  'completion.logprobs': [
+    '選んだトークンと、この数の有力なトークンの対数確率を付ける。echo とは一緒に使えない',
+    'Tell the log-probability of each token and of this many of the likeliest; not with echo',
+  ],
+  'completion.response_format': [
+    '答えの形。文章だけ。ほかの形はチャットか grammar で',
+    'The form of the answer: text alone; chat and grammar have others',
+  ],
+  'infill.model': [
+    'モデルの名前。省くと、載っているもの、なければただ 1 つ登録されたもの',
+    'The name of a model; else the one in memory, else the only one there is',
+  ],
+  'infill.prompt': ['input_prefix のすぐ後ろに足す', 'Put right behind input_prefix'],
+  'infill.samplers': [
+    '選び方の段とその順番。書かない段は使わない。infill は無視して知らせる',
+    'The steps of choosing, in their order; those left out are off; infill is ignored and named',
+    { value: SAMPLER_NAMES },
+  ],
+  'extra.filename': ['ファイルの名前', 'The name of the file'],
+  'extra.text': ['ファイルの中身', 'What the file holds'],
+  'rerank.model': ['再順位付け用のモデルの名前', 'The name of a model that was made to rerank'],
+  'document.text': ['文書の文章', 'The text of the document'],
+
   'stream_options.include_usage': [
     '最後に使用量を受け取る',
     'Send the usage at the end',

@@ -83,6 +83,15 @@ const HEADERS = {
     description: '無視した項目の名前 / The names of fields that were ignored',
     schema: { type: 'string' },
   },
+  'x-hoshikage-altered': {
+    description: 'messages: 安全な形に変えた / messages: they were changed into a safe form',
+    schema: { const: 'messages' },
+  },
+  'x-hoshikage-truncated': {
+    description:
+      '長すぎる会話から外したトークン数 / Tokens left out of a conversation that was too long',
+    schema: { type: 'integer', minimum: 1 },
+  },
   'retry-after': {
     description: '待つとよい秒数 / Seconds after which to try again',
     schema: { type: 'integer' },
@@ -100,7 +109,7 @@ function refTo(name: string): JsonSchema {
 }
 
 function operationOf(operation: Operation, config: Config): JsonSchema {
-  const { id, ja, en, body } = operation;
+  const { id, ja, en, body, headers = [] } = operation;
   const parameters = parametersOf(operation);
   return {
     operationId: id,
@@ -117,7 +126,11 @@ function operationOf(operation: Operation, config: Config): JsonSchema {
     responses: {
       200: {
         description: '答え / The answer',
-        headers: headersOf('x-request-id', ...(body ? (['x-hoshikage-ignored'] as const) : [])),
+        headers: headersOf(
+          'x-request-id',
+          ...(body ? (['x-hoshikage-ignored'] as const) : []),
+          ...headers,
+        ),
         content: contentOf(operation),
       },
       default: { $ref: '#/components/responses/Error' },

@@ -15,8 +15,11 @@ import {
 } from './admin.js';
 import type { AnswerName } from './answers.js';
 import { chatBody } from './chat.js';
+import { COMPLETION_FIELDS, completionForm } from './completions.js';
 import { CHAT_FIELDS } from './fields.js';
+import { INFILL_FIELDS, infillForm } from './infill.js';
 import type { FieldTable } from './notes.js';
+import { RERANK_FIELDS, rerankBody } from './rerank.js';
 import {
   DETOKENIZE_FIELDS,
   detokenizeBody,
@@ -37,6 +40,9 @@ export interface OperationBody {
   readonly example: object;
 }
 
+/** A header that says what was changed in a request. */
+export type NoteHeader = 'x-hoshikage-altered' | 'x-hoshikage-truncated';
+
 /** One route. */
 export interface Operation {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -51,6 +57,8 @@ export interface Operation {
   readonly events?: AnswerName;
   /** What else it answers with: the media type. */
   readonly text?: 'text/plain' | 'text/html';
+  /** Headers of its answer beside those that every answer may have. */
+  readonly headers?: readonly NoteHeader[];
   /** It waits for its turn: takes `x-hoshikage-priority`. */
   readonly waits?: true;
 }
@@ -64,6 +72,12 @@ const body = (
 
 const DEMO = 'hoshikage-demo';
 
+const CHAT_BODY = body('ChatCompletionRequest', chatBody, ['chat', CHAT_FIELDS], {
+  model: DEMO,
+  messages: [{ role: 'user', content: 'こんにちは' }],
+  max_tokens: 64,
+});
+
 /** In the order in which they are shown. */
 export const OPERATIONS: readonly Operation[] = [
   {
@@ -72,13 +86,52 @@ export const OPERATIONS: readonly Operation[] = [
     id: 'createChatCompletion',
     ja: 'チャット。JSON かストリームで答える',
     en: 'Chat, answered as JSON or as a stream',
-    body: body('ChatCompletionRequest', chatBody, ['chat', CHAT_FIELDS], {
-      model: DEMO,
-      messages: [{ role: 'user', content: 'こんにちは' }],
-      max_tokens: 64,
-    }),
+    body: CHAT_BODY,
     answer: 'ChatCompletion',
     events: 'ChatCompletionChunk',
+    headers: ['x-hoshikage-altered', 'x-hoshikage-truncated'],
+    waits: true,
+  },
+  {
+    method: 'POST',
+    path: '/v1/chat/completions/input_tokens',
+    id: 'countChatTokens',
+    ja: 'チャットのプロンプトが何トークンになるか。何も計算しない',
+    en: 'How many tokens the prompt of a chat has; computes nothing',
+    body: CHAT_BODY,
+    answer: 'InputTokens',
+    headers: ['x-hoshikage-truncated'],
+    waits: true,
+  },
+  {
+    method: 'POST',
+    path: '/v1/completions',
+    id: 'createCompletion',
+    ja: '文章の続き。JSON かストリームで答える',
+    en: 'Texts continued, answered as JSON or as a stream',
+    body: body('CompletionRequest', completionForm, ['completion', COMPLETION_FIELDS], {
+      model: DEMO,
+      prompt: 'こんにちは',
+      max_tokens: 64,
+    }),
+    answer: 'TextCompletion',
+    events: 'TextCompletionChunk',
+    waits: true,
+  },
+  {
+    method: 'POST',
+    path: '/infill',
+    id: 'infill',
+    ja: '前後の文章のあいだを埋める(llama.cpp のサーバーの形)',
+    en: 'Fill the gap between two texts, in the shape of the llama.cpp server',
+    body: body('InfillRequest', infillForm, ['infill', INFILL_FIELDS], {
+      model: 'qwen2.5-coder',
+      input_prefix: 'def add(a, b):\n    return ',
+      input_suffix: '\n',
+      n_predict: 32,
+    }),
+    answer: 'Infill',
+    events: 'InfillEvent',
     waits: true,
   },
   {
@@ -92,6 +145,21 @@ export const OPERATIONS: readonly Operation[] = [
       input: ['星の影', 'stellar shadow'],
     }),
     answer: 'EmbeddingList',
+    waits: true,
+  },
+  {
+    method: 'POST',
+    path: '/v1/rerank',
+    id: 'rerank',
+    ja: '問いに合う順に、文書を並べる',
+    en: 'Put documents in the order of how well they answer',
+    body: body('RerankRequest', rerankBody, ['rerank', RERANK_FIELDS], {
+      model: 'bge-reranker-v2-m3',
+      query: '星の名前',
+      documents: ['シリウスは全天で最も明るい。', '今日は雨。'],
+      top_n: 1,
+    }),
+    answer: 'RerankList',
     waits: true,
   },
   {

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { type FieldRule, IgnoredFields } from './fields.js';
 import { parseWith } from './issue.js';
 import { listOf } from './list.js';
+import { withFields } from './notes.js';
 import { MAX_INPUTS, modelName, someText } from './tokens.js';
 import { keepAlive } from './turn.js';
 
@@ -34,7 +35,8 @@ export interface RerankCall {
   readonly ignored: readonly string[];
 }
 
-const document = z.union([someText, z.looseObject({ text: someText })]);
+const textObject = z.looseObject({ text: someText });
+const document = z.union([someText, withFields('document', DOCUMENT_FIELDS, textObject)]);
 
 /** The body of POST /v1/rerank. */
 export const rerankBody = z.looseObject({

@@ -54,8 +54,12 @@ const ALIASES: Readonly<Record<string, SamplerName>> = {
   'top-p': 'top_p',
   'min-p': 'min_p',
 };
+/** Every name that `samplers` takes, other spellings too. */
+export const SAMPLER_WORDS: readonly string[] = [...SAMPLER_NAMES, ...Object.keys(ALIASES)];
+/** Steps in `samplers`: each once. */
+export const MAX_SAMPLERS = SAMPLER_NAMES.length;
 const samplerName = shownAs(
-  z.enum([...SAMPLER_NAMES, ...Object.keys(ALIASES)]),
+  z.enum(SAMPLER_WORDS),
   z
     .string()
     .transform((name) => SAMPLER_NAMES.find((known) => known === (ALIASES[name] ?? name)))
@@ -71,7 +75,7 @@ const samplerName = shownAs(
 );
 const samplers = z
   .array(z.unknown())
-  .max(SAMPLER_NAMES.length)
+  .max(MAX_SAMPLERS)
   .pipe(listOf(samplerName))
   .refine(
     (names) => new Set(names).size === names.length,

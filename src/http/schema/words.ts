@@ -52,8 +52,8 @@ const BODY_WORDS: Readonly<Record<string, Words>> = {
   ],
   response_format: ['答えの形(文章、JSON、スキーマどおりの JSON)', 'The form of the answer'],
   grammar: [
-    '答えが従う文法(GBNF、開始記号は root)。response_format とは一緒に使えない',
-    'A grammar that the answer obeys (GBNF, start symbol root); not with response_format',
+    '答えが従う文法(GBNF、開始記号は root)',
+    'A grammar that the answer obeys (GBNF, start symbol root)',
   ],
   tools: ['モデルが呼び出せる関数', 'Functions that the model may call'],
   tool_choice: [
@@ -225,6 +225,39 @@ const BODY_WORDS: Readonly<Record<string, Words>> = {
     '答えの見込み。速さのためだけのもの',
     'What the answer may be; a matter of speed alone',
   ],
+
+  suffix: [
+    'プロンプトとこの文章のあいだを埋める。間を埋めるトークン(FIM)のあるモデルだけ',
+    'Fill the gap between the prompt and this text; only models with tokens for that (FIM)',
+  ],
+  best_of: [
+    'この数だけ書き、最も確からしい n 個を返す。既定は n。n より大きい値は stream と使えない',
+    'Write this many, answer the n likeliest; n where absent, and with stream never more',
+  ],
+  echo: [
+    '答えの前にプロンプトを付ける。logprobs とは一緒に使えない',
+    'Put the prompt before its answer; not with logprobs',
+    OFF,
+  ],
+  json_schema: ['llama.cpp の、答えのスキーマ', 'A schema of the answer, as llama.cpp has it'],
+
+  input_prefix: ['間の前の文章', 'The text before the gap'],
+  input_suffix: ['間の後の文章', 'The text after the gap'],
+  input_extra: [
+    'ほかのファイル。遠いものから順に、前に置く',
+    'Other files, put before the rest, the most distant one first',
+  ],
+  n_predict: [
+    '出力トークン数の上限(0 = プロンプトを計算して残すだけ、-1 = コンテキストまで)',
+    'Output tokens at most (0 = only compute and keep the prompt, -1 = up to the context)',
+    { from: 'MAX_TOKENS' },
+  ],
+  n_probs: ['llama.cpp の、トークンの確率', 'Probabilities of tokens, as llama.cpp has them'],
+
+  query: ['問い', 'What is asked'],
+  documents: ['並べる文書', 'The documents to put in order'],
+  top_n: ['よいものから、この数だけ返す。既定はすべて', 'Answer this many of the best; else all'],
+  return_documents: ['文書も返す', 'Answer the documents too', OFF],
 
   input: [
     '文、トークン番号の配列、またはどちらかの配列',
