@@ -25,35 +25,34 @@ const DIGIT_BUT_ZERO: Expression = oneOf([0x31, 0x39]);
 /** The most digits before and after a decimal point: as many as a double keeps apart. */
 export const MAX_DIGITS = 15;
 /** Deeper than this, lines are indented no further. */
-const MAX_INDENT_DEPTH = 5;
+const MAX_INDENT_DEPTH = 12;
 
 /** The code points that stand in a JSON string as they are. */
 export const PLAIN_CHARACTER: Expression = noneOf([0, 0x1f], [0x22, 0x22], [0x5c, 0x5c]);
 
+const among = (marks: string): Expression =>
+  oneOf(...Array.from(marks, (mark) => [codeOf(mark), codeOf(mark)] as const));
+
+/** Four hexadecimal digits of a character of its own. */
+const WHOLE = choice(
+  sequence(among('0123456789ABCEFabcef'), counted(HEX, 3, 3)),
+  sequence(among('Dd'), among('01234567'), counted(HEX, 2, 2)),
+);
+/** The two halves of a surrogate pair, the second with its own `\u`. */
+const PAIR = sequence(
+  ...[among('Dd'), among('89ABab'), counted(HEX, 2, 2)],
+  ...[text('\\u'), among('Dd'), among('CDEFcdef'), counted(HEX, 2, 2)],
+);
+
 /**
  * One code point inside a JSON string, as it is or escaped. `\u` never writes half of a surrogate
- * pair, so that lengths are the same for whoever counts code points.
+ * pair, and both halves are one, so that lengths are the same for whoever counts code points.
  */
 export function jsonCharacter(rules: RuleSet): Expression {
   return rules.shared('json-character', () =>
     choice(
       PLAIN_CHARACTER,
-      sequence(
-        text('\\'),
-        choice(
-          oneOf(...Array.from('"\\/bfnrt', (mark) => [codeOf(mark), codeOf(mark)] as const)),
-          sequence(
-            text('u'),
-            choice(
-              sequence(
-                oneOf([0x30, 0x39], [0x41, 0x43], [0x45, 0x46], [0x61, 0x63], [0x65, 0x66]),
-                counted(HEX, 3, 3),
-              ),
-              sequence(oneOf([0x44, 0x44], [0x64, 0x64]), oneOf([0x30, 0x37]), counted(HEX, 2, 2)),
-            ),
-          ),
-        ),
-      ),
+      sequence(text('\\'), choice(among('"\\/bfnrt'), sequence(text('u'), choice(WHOLE, PAIR)))),
     ),
   );
 }
@@ -70,7 +69,7 @@ export const JSON_INTEGER: Expression = choice(
 );
 
 /** A decimal point with its digits. */
-export const FRACTION: Expression = sequence(text('.'), counted(DIGIT, 1, MAX_DIGITS));
+const FRACTION: Expression = sequence(text('.'), counted(DIGIT, 1, MAX_DIGITS));
 
 /** A number: at most 15 digits, 15 decimals and an exponent of two digits, so always finite. */
 export const JSON_NUMBER: Expression = sequence(
@@ -89,8 +88,8 @@ export const JSON_NUMBER: Expression = sequence(
 /** true or false. */
 export const JSON_BOOLEAN: Expression = choice(text('true'), text('false'));
 
-/** What may stand after a colon. */
-export const AFTER_COLON: Expression = optional(text(' '));
+/** What stands between a key and its value: a colon, with a space on either side or none. */
+export const COLON: Expression = sequence(optional(text(' ')), text(':'), optional(text(' ')));
 
 /**
  * What may stand after a bracket or a comma `depth` levels down: nothing, a space, or a new line
@@ -103,7 +102,7 @@ export function jsonSpace(rules: RuleSet, depth: number): Expression {
       choice(
         text(' '),
         sequence(
-          text('\n'),
+          ...[optional(text('\r')), text('\n')],
           choice(counted(text(' '), 0, 4 * level), counted(text('\t'), 1, Math.max(1, level))),
         ),
       ),
@@ -128,7 +127,7 @@ export function anyJson(rules: RuleSet): Expression {
 /** Any JSON object, as response_format json_object wants it. */
 export function jsonObject(rules: RuleSet, value?: Expression): Expression {
   return rules.shared('json-object', () => {
-    const member = sequence(jsonString(rules), text(':'), AFTER_COLON, value ?? anyJson(rules));
+    const member = sequence(jsonString(rules), COLON, value ?? anyJson(rules));
     return bracketed(rules, '{', member, '}');
   });
 }

@@ -39,6 +39,17 @@ export class Deterministic {
     this.#stateOf([0]);
   }
 
+  /** Whether these code points, all of them, lead to the end. */
+  accepts(points: readonly number[]): boolean {
+    let state = 0;
+    for (const point of points) {
+      const step = this.next(state).find(({ range }) => point >= range[0] && point <= range[1]);
+      if (step === undefined) return false;
+      state = step.to;
+    }
+    return this.isEnd(state);
+  }
+
   isEnd(state: number): boolean {
     return this.#sets[state]?.includes(this.#automaton.end) === true;
   }

@@ -10,13 +10,14 @@ import {
   choice,
   type Expression,
   joinRanges,
+  otherRanges,
   rule,
   sequence,
   text,
 } from './expression.js';
 import { type Lengths, written } from './pattern.js';
 import { Deterministic, type Step, TooManyStates } from './pattern-automaton.js';
-import type { Part } from './pattern-parse.js';
+import type { Condition } from './pattern-parse.js';
 import { ImpossibleSchema, unsupportedSchema } from './refusal.js';
 
 /** The most states of all side by side, the count of characters included. */
@@ -36,13 +37,13 @@ interface Common {
  * or too many states to write down.
  */
 export function commonExpression(
-  parts: readonly Part[],
+  conditions: readonly Condition[],
   lengths: Lengths,
   pointer: string,
   rules: RuleSet,
   spend: () => void,
 ): Expression {
-  const states = tryTogether(parts, lengths, pointer, spend);
+  const states = tryTogether(conditions, lengths, pointer, spend);
   const alive = leadingToEnd(states);
   if (!alive.has(0)) {
     throw new ImpossibleSchema(
@@ -73,13 +74,13 @@ export function commonExpression(
 }
 
 function tryTogether(
-  parts: readonly Part[],
+  conditions: readonly Condition[],
   lengths: Lengths,
   pointer: string,
   spend: () => void,
 ): Common[] {
   try {
-    return runTogether(parts, lengths, spend);
+    return runTogether(conditions, lengths, spend);
   } catch (thrown) {
     if (!(thrown instanceof TooManyStates)) throw thrown;
     throw unsupportedSchema(
@@ -90,8 +91,37 @@ function tryTogether(
   }
 }
 
-function runTogether(parts: readonly Part[], { min, max }: Lengths, spend: () => void): Common[] {
-  const automata = parts.map((part) => new Deterministic(part));
+/** An automaton of which the texts that lead to no end may be the ones that are meant. */
+interface Side {
+  readonly automaton: Deterministic;
+  readonly isForbidden: boolean;
+}
+
+/** Where the automaton of what is forbidden is left: nothing that follows can be forbidden. */
+const OUTSIDE = -1;
+const ALL: readonly Step[] = [{ range: [0, 0x10ffff], to: OUTSIDE }];
+
+function isEnd({ automaton, isForbidden }: Side, state: number): boolean {
+  return state === OUTSIDE || automaton.isEnd(state) !== isForbidden;
+}
+
+/** The steps from a state; for what is forbidden, with those that lead outside. */
+function nextOf({ automaton, isForbidden }: Side, state: number): readonly Step[] {
+  if (state === OUTSIDE) return ALL;
+  const steps = automaton.next(state);
+  if (!isForbidden) return steps;
+  const others = otherRanges(steps.map(({ range }) => range));
+  return [...steps, ...others.map((range) => ({ range, to: OUTSIDE }))];
+}
+
+function runTogether(
+  conditions: readonly Condition[],
+  { min, max }: Lengths,
+  spend: () => void,
+): Common[] {
+  const automata = conditions.map(
+    ({ part, isForbidden }): Side => ({ automaton: new Deterministic(part), isForbidden }),
+  );
   const states: Common[] = [];
   const known = new Map<string, number>();
   const stateOf = (inner: readonly number[], count: number): number => {
@@ -102,8 +132,8 @@ function runTogether(parts: readonly Part[], { min, max }: Lengths, spend: () =>
     // What a state costs grows with the automata that are in it.
     for (const _ of automata) spend();
     known.set(key, number);
-    const isEnd = count >= min && automata.every((one, index) => one.isEnd(inner[index] ?? 0));
-    states.push({ states: inner, count, isEnd, next: new Map() });
+    const isLast = count >= min && automata.every((one, index) => isEnd(one, inner[index] ?? 0));
+    states.push({ states: inner, count, isEnd: isLast, next: new Map() });
     return number;
   };
   stateOf(
@@ -126,12 +156,12 @@ function runTogether(parts: readonly Part[], { min, max }: Lengths, spend: () =>
 
 /** The steps that all automata can take at once. */
 function stepsOf(
-  automata: readonly Deterministic[],
+  automata: readonly Side[],
   states: readonly number[],
 ): { readonly range: CodePointRange; readonly to: readonly number[] }[] {
   let all = [{ range: [0, 0x10ffff] as CodePointRange, to: [] as readonly number[] }];
   for (const [index, automaton] of automata.entries()) {
-    const steps = automaton.next(states[index] ?? 0);
+    const steps = nextOf(automaton, states[index] ?? 0);
     all = all.flatMap(({ range, to }) =>
       within(range, steps).map((step) => ({ range: step.range, to: [...to, step.to] })),
     );

@@ -1,8 +1,12 @@
 /**
- * Reads the regular expressions of ECMAScript that are regular: no lookaround, no back reference,
- * anchors at the ends only. Pure, any thread; length and nesting are bounded.
+ * Reads the regular expressions of ECMAScript that are regular: lookahead and anchors at the ends only,
+ * no lookbehind, no back reference. Pure, any thread; length and nesting are bounded.
  */
-import { type CodePointRange, joinRanges, otherRanges } from './expression.js';
+
+import { HoshikageError } from '../errors.js';
+import { type CodePointRange, commonRanges, joinRanges, otherRanges } from './expression.js';
+import { CLASSES, CONTROLS, NO_LINE_ENDS, WORDS } from './pattern-classes.js';
+import { othersNearby, propertyRanges } from './pattern-property.js';
 import { shown, unsupportedSchema } from './refusal.js';
 import type { Located } from './schema-facts.js';
 
@@ -13,47 +17,18 @@ export type Part =
   | { readonly kind: 'choice'; readonly options: readonly Part[] }
   | { readonly kind: 'repeat'; readonly part: Part; readonly min: number; readonly max: number };
 
+/** What a whole text must be, or must not be. */
+export interface Condition {
+  readonly part: Part;
+  readonly isForbidden: boolean;
+}
+
 /** The longest pattern, in UTF-16 units. */
 const MAX_PATTERN_LENGTH = 4096;
 const MAX_DEPTH = 32;
 
-const DIGITS: readonly CodePointRange[] = [[0x30, 0x39]];
-const WORDS: readonly CodePointRange[] = [...DIGITS, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
-/** WhiteSpace and LineTerminator of ECMA-262. */
-const SPACES: readonly CodePointRange[] = [
-  [0x09, 0x0d],
-  [0x20, 0x20],
-  [0xa0, 0xa0],
-  [0x1680, 0x1680],
-  [0x2000, 0x200a],
-  [0x2028, 0x2029],
-  [0x202f, 0x202f],
-  [0x205f, 0x205f],
-  [0x3000, 0x3000],
-  [0xfeff, 0xfeff],
-];
-const LINE_ENDS: readonly CodePointRange[] = [
-  [0x0a, 0x0a],
-  [0x0d, 0x0d],
-  [0x2028, 0x2029],
-];
-const NO_LINE_ENDS = otherRanges(LINE_ENDS);
-const CLASSES: ReadonlyMap<string, readonly CodePointRange[]> = new Map([
-  ['d', DIGITS],
-  ['D', otherRanges(DIGITS)],
-  ['w', WORDS],
-  ['W', otherRanges(WORDS)],
-  ['s', SPACES],
-  ['S', otherRanges(SPACES)],
-]);
 const QUANTIFIER = /[*+?]|\{(\d+)(,?)(\d*)\}/y;
-const CONTROLS: ReadonlyMap<string, number> = new Map([
-  ['t', 0x09],
-  ['n', 0x0a],
-  ['v', 0x0b],
-  ['f', 0x0c],
-  ['r', 0x0d],
-]);
+
 /** Any text before or after a match. */
 const ANYTHING: Part = {
   kind: 'repeat',
@@ -62,18 +37,42 @@ const ANYTHING: Part = {
   max: Number.POSITIVE_INFINITY,
 };
 
+/** A text that does not end, or begin, within a word: as `\b` has it beside a word. */
+const OTHER: Part = { kind: 'class', ranges: otherRanges(WORDS) };
+const EMPTY: Part = { kind: 'sequence', parts: [] };
+const BEFORE_WORD: Part = {
+  kind: 'choice',
+  options: [EMPTY, { kind: 'sequence', parts: [ANYTHING, OTHER] }],
+};
+const AFTER_WORD: Part = {
+  kind: 'choice',
+  options: [EMPTY, { kind: 'sequence', parts: [OTHER, ANYTHING] }],
+};
+
 /**
- * The alternatives of a pattern, each with any text on a side that is not anchored.
- * Codes: schema_unsupported.
+ * The alternatives of a pattern, each with any text on a side that is not anchored; `ahead` is what its
+ * lookahead says of the whole text. Codes: schema_unsupported.
  */
-export function parsePattern(pattern: Located<string>): Part[] {
+export function parsePattern(pattern: Located<string>): {
+  readonly options: readonly Part[];
+  readonly ahead: readonly Condition[];
+} {
   return new PatternParser(pattern).whole();
+}
+
+/** The same as conditions that hold at once. Codes: schema_unsupported. */
+export function conditionsOf(pattern: Located<string>): Condition[] {
+  const { options, ahead } = parsePattern(pattern);
+  return [{ part: { kind: 'choice', options }, isForbidden: false }, ...ahead];
 }
 
 class PatternParser {
   readonly #source: string;
   readonly #pointer: string;
+  readonly #isUnicode: boolean;
   #place = 0;
+  /** Whether the class that is being read has a property in it. */
+  #hasProperty = false;
 
   constructor({ value, pointer }: Located<string>) {
     this.#source = value;
@@ -84,30 +83,109 @@ class PatternParser {
         `pattern は ${MAX_PATTERN_LENGTH} 文字までです`,
       );
     }
-    if (!isPattern(value, 'u') && !isPattern(value, '')) {
+    this.#isUnicode = isPattern(value, 'u');
+    if (!this.#isUnicode && !isPattern(value, '')) {
       throw this.#refusal('it is no regular expression', '正規表現として正しくありません');
     }
   }
 
-  whole(): Part[] {
+  whole(): { options: Part[]; ahead: Condition[] } {
+    const isFromStart = this.#skip('^');
+    const ahead = isFromStart ? this.#lookaheads() : [];
+    if (ahead.length === 0) this.#place = 0;
+    const options = this.#lines(0, ahead.length > 0);
+    if (this.#place < this.#source.length) throw this.#unexpected();
+    if (ahead.length > 0 && options.length > 1) {
+      throw this.#refusal(
+        'lookahead beside alternatives cannot be expressed',
+        '選択肢(|)と並んだ先読みは表せません',
+      );
+    }
+    return { options, ahead };
+  }
+
+  /** Lookahead right after the anchor at the beginning. */
+  #lookaheads(): Condition[] {
+    const found: Condition[] = [];
+    for (;;) {
+      const mark = this.#source.slice(this.#place, this.#place + 3);
+      if (mark !== '(?=' && mark !== '(?!') return found;
+      this.#place += 3;
+      const options: Part[] = [];
+      do {
+        this.#skip('^');
+        const parts = this.#terms(1, true);
+        options.push({
+          kind: 'sequence',
+          parts: [...parts, ...(this.#skip('$') ? [] : [ANYTHING])],
+        });
+      } while (this.#skip('|'));
+      if (!this.#skip(')')) throw this.#unexpected();
+      found.push({ part: { kind: 'choice', options }, isForbidden: mark === '(?!' });
+    }
+  }
+
+  /** Alternatives with anchors of their own; a group that is all of one has them too. */
+  #lines(depth: number, hasBegun: boolean): Part[] {
     const options: Part[] = [];
     do {
-      const isFromStart = this.#skip('^');
-      const parts = this.#terms(0);
-      const isToEnd = this.#skip('$');
-      options.push({
-        kind: 'sequence',
-        parts: [...(isFromStart ? [] : [ANYTHING]), ...parts, ...(isToEnd ? [] : [ANYTHING])],
-      });
+      const isFromStart = (hasBegun && options.length === 0) || this.#skip('^');
+      const inner = isFromStart ? null : this.#lineGroup(depth);
+      if (inner === null) options.push(this.#line(depth, isFromStart));
+      else options.push(...inner);
     } while (this.#skip('|'));
-    if (this.#place < this.#source.length) throw this.#unexpected();
     return options;
+  }
+
+  #line(depth: number, isFromStart: boolean): Part {
+    const isWordFirst = this.#skip('\\b');
+    const parts = this.#terms(depth, true);
+    const isWordLast = this.#skip('\\b');
+    const isToEnd = this.#skip('$');
+    if ((isWordFirst && !isWord(parts[0])) || (isWordLast && !isWord(parts.at(-1)))) {
+      throw this.#refusal(
+        'a word boundary (\\b) is possible beside a word at the ends only',
+        '単語の境界(\\b)は、両端の単語文字の隣にだけ書けます',
+      );
+    }
+    const before = isWordFirst ? BEFORE_WORD : ANYTHING;
+    const after = isWordLast ? AFTER_WORD : ANYTHING;
+    return {
+      kind: 'sequence',
+      parts: [...(isFromStart ? [] : [before]), ...parts, ...(isToEnd ? [] : [after])],
+    };
+  }
+
+  /** Null where no group begins here, or it is not all of its alternative. */
+  #lineGroup(depth: number): Part[] | null {
+    const from = this.#place;
+    const mark = /^\((?:\?:)?(?!\?)/.exec(this.#source.slice(from, from + 4))?.[0];
+    if (mark === undefined || depth >= MAX_DEPTH) return null;
+    this.#place += mark.length;
+    const options = this.#tried(() => this.#lines(depth + 1, false));
+    if (options !== null && this.#skip(')') && this.#isLineEnd(this.#place, depth)) return options;
+    this.#place = from;
+    return null;
+  }
+
+  #tried(read: () => Part[]): Part[] | null {
+    try {
+      return read();
+    } catch (thrown) {
+      if (thrown instanceof HoshikageError) return null;
+      throw thrown;
+    }
+  }
+
+  #isLineEnd(place: number, depth: number): boolean {
+    const next = this.#source[place];
+    return next === undefined || next === '|' || (next === ')' && depth > 0);
   }
 
   #alternatives(depth: number): Part {
     const options: Part[] = [];
     do {
-      const parts = this.#terms(depth);
+      const parts = this.#terms(depth, false);
       const [only] = parts;
       options.push(parts.length === 1 && only !== undefined ? only : { kind: 'sequence', parts });
     } while (this.#skip('|'));
@@ -115,19 +193,17 @@ class PatternParser {
     return options.length === 1 && only !== undefined ? only : { kind: 'choice', options };
   }
 
-  #terms(depth: number): Part[] {
+  /** `isLine`: what stands before an anchor at its end belongs to it. */
+  #terms(depth: number, isLine: boolean): Part[] {
     const parts: Part[] = [];
     for (;;) {
       const character = this.#character();
       if (character === '' || character === '|' || character === ')') return parts;
       // An anchor at the end of a whole alternative is read there; another one is not expected.
-      if (
-        character === '$' &&
-        depth === 0 &&
-        /^(?:\||$)/.test(this.#source.slice(this.#place + 1))
-      ) {
-        return parts;
-      }
+      const anchor =
+        isLine && /^(?:\\b)?\$?/.exec(this.#source.slice(this.#place, this.#place + 3));
+      const length = anchor ? anchor[0].length : 0;
+      if (length > 0 && this.#isLineEnd(this.#place + length, depth)) return parts;
       parts.push(this.#quantified(this.#atom(depth)));
     }
   }
@@ -203,6 +279,7 @@ class PatternParser {
 
   #class(): CodePointRange[] {
     this.#place++;
+    this.#hasProperty = false;
     const isNegated = this.#skip('^');
     const ranges: CodePointRange[] = [];
     while (!this.#skip(']')) {
@@ -219,7 +296,8 @@ class PatternParser {
       if (from === null || to === null) ranges.push(...first, [0x2d, 0x2d], ...last);
       else ranges.push([from, to]);
     }
-    const all = isNegated ? otherRanges(ranges) : otherRanges(otherRanges(ranges));
+    const others = this.#hasProperty ? othersNearby(ranges) : otherRanges(ranges);
+    const all = isNegated ? others : otherRanges(otherRanges(ranges));
     if (all.length === 0) {
       throw this.#refusal('a class has no characters', '文字クラスに文字がありません');
     }
@@ -248,6 +326,7 @@ class PatternParser {
       this.#source.slice(this.#place, this.#place + 10),
     );
     if (hex !== null) return this.#hex(hex);
+    if (/[pP]/.test(kind) && this.#isUnicode) return this.#property();
     this.#place += kind.length;
     if (known !== undefined) return known;
     if (control !== undefined) return this.#one(control);
@@ -265,6 +344,22 @@ class PatternParser {
       );
     }
     return this.#one(kind.codePointAt(0) ?? 0);
+  }
+
+  #property(): readonly CodePointRange[] {
+    const found = /^([pP])\{([\w=]{1,40})\}/.exec(
+      this.#source.slice(this.#place, this.#place + 44),
+    );
+    const ranges = propertyRanges(found?.[2] ?? '');
+    if (found === null || ranges === null) {
+      throw this.#refusal(
+        'this property of characters (\\p) cannot be expressed',
+        'この文字の性質(\\p)は表せません',
+      );
+    }
+    this.#hasProperty = true;
+    this.#place += found[0].length;
+    return found[1] === 'P' ? othersNearby(ranges) : ranges;
   }
 
   #hex(found: RegExpExecArray): readonly CodePointRange[] {
@@ -297,9 +392,9 @@ class PatternParser {
     return point === undefined ? '' : String.fromCodePoint(point);
   }
 
-  #skip(character: string): boolean {
-    if (this.#source[this.#place] !== character) return false;
-    this.#place++;
+  #skip(mark: string): boolean {
+    if (!this.#source.startsWith(mark, this.#place)) return false;
+    this.#place += mark.length;
     return true;
   }
 
@@ -310,6 +405,22 @@ class PatternParser {
 
   #refusal(reason: string, reasonJa: string): Error {
     return unsupportedSchema(this.#pointer, reason, reasonJa);
+  }
+}
+
+/** Whether it always begins and ends with a character of a word: what repeats does so with its part. */
+function isWord(part: Part | undefined): boolean {
+  switch (part?.kind) {
+    case 'class':
+      return commonRanges(part.ranges, otherRanges(WORDS)).length === 0;
+    case 'repeat':
+      return part.min > 0 && isWord(part.part);
+    case 'sequence':
+      return isWord(part.parts[0]) && isWord(part.parts.at(-1));
+    case 'choice':
+      return part.options.every(isWord);
+    default:
+      return false;
   }
 }
 

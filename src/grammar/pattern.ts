@@ -35,7 +35,9 @@ export interface Lengths {
  */
 export function patternExpression(pattern: Located<string>, lengths: Lengths): Expression | null {
   const parts: Part[] = [];
-  for (const part of parsePattern(pattern)) {
+  const { options, ahead } = parsePattern(pattern);
+  if (ahead.length > 0) return null;
+  for (const part of options) {
     const bound = withLengths(part, lengths);
     if (bound === null) return null;
     parts.push(bound);

@@ -5,6 +5,9 @@
 import { choice, type Expression, type RuleSet, sequence, text } from './expression.js';
 import { ImpossibleSchema, unsupportedSchema } from './refusal.js';
 import { type Facts, isObject, type JsonType, type Located } from './schema-facts.js';
+import type { Source } from './schema-merge.js';
+import { isMultiple } from './schema-number.js';
+import { obeysText } from './schema-string.js';
 
 /** Beginnings are shared so deep; beyond, the rest of each text stands alone. */
 const MAX_SHARED = 64;
@@ -14,19 +17,38 @@ export function enumExpression(
   facts: Facts,
   values: Located<ReadonlyMap<string, unknown>>,
   rules: RuleSet,
+  source: Source,
 ): Expression {
-  const texts = new Set<string>();
-  for (const value of values.value.values()) {
-    if (obeys(value, facts, values.pointer)) texts.add(JSON.stringify(value));
-  }
-  if (texts.size === 0) {
+  const texts = textsOf(facts, values, source);
+  if (texts.length === 0) {
     throw new ImpossibleSchema(
       values.pointer,
       'none of its values obeys the other keywords',
       'どの値も、ほかの条件を満たしません',
     );
   }
-  return shared([...texts].sort(), rules, 0);
+  return shared(texts.sort(), rules, 0);
+}
+
+/** All values, as JSON texts, where the facts leave a list of them; null where they do not. */
+export function finiteTexts(facts: Facts, source: Source): readonly string[] | null {
+  if (facts.groups.length > 0) return null;
+  if (facts.values !== null) return textsOf(facts, facts.values, source);
+  const types = [...(facts.types ?? ['string'])];
+  if (!types.every((type) => type === 'boolean' || type === 'null')) return null;
+  return types.flatMap((type) => (type === 'null' ? ['null'] : ['true', 'false']));
+}
+
+function textsOf(
+  facts: Facts,
+  { value: values, pointer }: Located<ReadonlyMap<string, unknown>>,
+  source: Source,
+): string[] {
+  const texts = new Set<string>();
+  for (const value of values.values()) {
+    if (obeys(value, facts, pointer, source)) texts.add(JSON.stringify(value));
+  }
+  return [...texts];
 }
 
 /** The type of a JSON value; whole numbers are integers. */
@@ -38,31 +60,28 @@ export function typeOf(value: unknown): JsonType {
   return typeof value === 'string' ? 'string' : 'boolean';
 }
 
-function obeys(value: unknown, facts: Facts, pointer: string): boolean {
+function obeys(value: unknown, facts: Facts, pointer: string, source: Source): boolean {
   const type = typeOf(value);
   const { types } = facts;
   if (types !== null && !types.has(type) && !(type === 'integer' && types.has('number'))) {
     return false;
   }
   if (typeof value === 'number') {
-    if (facts.isWhole && !Number.isInteger(value)) return false;
     return (
+      facts.steps.every((step) => isMultiple(value, step.value)) &&
       facts.lows.every((low) => (low.open ? value > low.value : value >= low.value)) &&
       facts.highs.every((high) => (high.open ? value < high.value : value <= high.value))
     );
   }
-  if (typeof value === 'string') {
-    const length = [...value].length;
-    const bound = [...facts.patterns, ...facts.formats][0];
-    if (bound !== undefined) throw beside(bound.pointer);
-    return length >= facts.minLength.value && length <= facts.maxLength.value;
-  }
+  if (typeof value === 'string') return obeysText(value, facts, source);
   if (Array.isArray(value)) {
-    if (facts.arrays.length > 0) throw beside(pointer);
+    if (facts.arrays.length > 0 || facts.unique !== null) throw beside(pointer);
     return value.length >= facts.minItems.value && value.length <= facts.maxItems.value;
   }
   if (isObject(value)) {
-    if (facts.objects.length > 0 || facts.names !== null) throw beside(pointer);
+    if (facts.objects.length + facts.names.length > 0) throw beside(pointer);
+    const count = Object.keys(value).length;
+    if (count < facts.minProperties.value || count > facts.maxProperties.value) return false;
     return [...facts.required.keys()].every((name) => Object.hasOwn(value, name));
   }
   return true;

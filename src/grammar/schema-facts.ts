@@ -23,6 +23,8 @@ export interface Located<T> {
 /** The keywords of one schema object about an object's keys; they count for one another only. */
 export interface ObjectLayer {
   readonly properties: ReadonlyMap<string, Place>;
+  /** patternProperties: what holds for the keys that match. */
+  readonly patterned: readonly { readonly pattern: Located<string>; readonly place: Place }[];
   /** null: not said. */
   readonly additional: Place | null;
 }
@@ -59,6 +61,10 @@ export interface Facts {
   readonly objects: ObjectLayer[];
   readonly required: Map<string, string>;
   readonly arrays: ArrayLayer[];
+  /** uniqueItems, by its pointer. */
+  unique: string | null;
+  minProperties: Located<number>;
+  maxProperties: Located<number>;
   minItems: Located<number>;
   maxItems: Located<number>;
   minLength: Located<number>;
@@ -67,11 +73,11 @@ export interface Facts {
   readonly formats: Located<string>[];
   readonly lows: Bound[];
   readonly highs: Bound[];
-  /** Numbers have no fraction. */
-  isWhole: boolean;
+  /** What numbers are multiples of. */
+  readonly steps: Located<number>[];
   readonly groups: Group[];
-  /** The keys that propertyNames leaves, or null. */
-  names: Located<ReadonlySet<string>> | null;
+  /** What the keys of an object must be, as strings. */
+  readonly names: Place[];
   /** All places that were merged; references and allOf are followed and left out of them. */
   readonly places: Place[];
 }

@@ -12,6 +12,7 @@ import {
   listOf,
   type Place,
 } from './schema-facts.js';
+import { stepOf } from './schema-number.js';
 
 /** A keyword where it stands, with the schema object around it. */
 interface Keyword {
@@ -56,24 +57,14 @@ export function readKeyword(
 }
 
 const always = (): boolean => true;
-const unlessFalse = (value: unknown): boolean => value !== false;
-const unlessZero = (value: unknown): boolean => value !== 0;
 
 /** Keywords that are refused, and for which values. */
-const REFUSED: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
+const REFUSED = new Map<string, (value: unknown) => boolean>([
   ...['if', 'then', 'else', 'contains', 'dependencies', 'dependentSchemas'].map(
     (name) => [name, always] as const,
   ),
-  ...['patternProperties', 'maxProperties', 'unevaluatedItems'].map(
-    (name) => [name, always] as const,
-  ),
-  ...['unevaluatedProperties', 'dependentRequired', '$dynamicRef', '$recursiveRef'].map(
-    (name) => [name, always] as const,
-  ),
+  ...['dependentRequired', '$dynamicRef', '$recursiveRef'].map((name) => [name, always] as const),
   ['not', (value) => !(isObject(value) && Object.keys(value).length === 0)],
-  ['uniqueItems', unlessFalse],
-  ['minProperties', unlessZero],
-  ['multipleOf', (value) => value !== 1],
 ]);
 
 const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
@@ -81,16 +72,22 @@ const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
   ['enum', readEnum],
   ['const', ({ value, pointer }, facts) => allow([value], pointer, facts)],
   ['not', ({ pointer }) => impossible(pointer, 'not {} allows no value')],
-  ['multipleOf', readWhole],
+  ['multipleOf', readStep],
   ['anyOf', readGroup],
   ['oneOf', readGroup],
   ['properties', readObject],
+  ['patternProperties', readObject],
   ['additionalProperties', readObject],
+  ['unevaluatedProperties', readObject],
   ['required', readRequired],
   ['propertyNames', readNames],
+  ['minProperties', (keyword, facts) => atLeast('minProperties', 'object', keyword, facts)],
+  ['maxProperties', (keyword, facts) => atMost('maxProperties', 'object', keyword, facts)],
   ['items', readArray],
   ['prefixItems', readArray],
   ['additionalItems', readArray],
+  ['unevaluatedItems', readArray],
+  ['uniqueItems', readUnique],
   ['minItems', (keyword, facts) => atLeast('minItems', 'array', keyword, facts)],
   ['maxItems', (keyword, facts) => atMost('maxItems', 'array', keyword, facts)],
   ['minLength', (keyword, facts) => atLeast('minLength', 'string', keyword, facts)],
@@ -143,10 +140,20 @@ function restrict(types: ReadonlySet<JsonType>, pointer: string, facts: Facts): 
   facts.types = left;
 }
 
-/** Only multipleOf 1 comes here; like all of its kind it says nothing of other types. */
-function readWhole(_: Keyword, facts: Facts): void {
-  facts.implied.add('integer');
-  facts.isWhole = true;
+/** Like all of its kind it says nothing of other types. */
+function readStep(keyword: Keyword, facts: Facts): void {
+  const { value, pointer } = keyword;
+  if (typeof value !== 'number' || value <= 0) throw wrong(keyword, 'a number above 0', '正の数');
+  const step = stepOf(value);
+  if (step === null) {
+    throw unsupportedSchema(
+      pointer,
+      'multipleOf can be a power of ten, 2 or 5',
+      'multipleOf は 10 の累乗と 2、5 だけ使えます',
+    );
+  }
+  facts.implied.add(step.decimals === 0 ? 'integer' : 'number');
+  facts.steps.push({ value, pointer });
 }
 
 function readEnum(keyword: Keyword, facts: Facts): void {
@@ -177,25 +184,62 @@ function readGroup({ name, value, pointer, place }: Keyword, facts: Facts): void
   facts.groups.push({ keyword, branches: listOf(value, pointer), pointer, place });
 }
 
+/** They are about one another: read as one, at the first that is there. */
+const OBJECT_KEYWORDS = [
+  ...([
+    'properties',
+    'patternProperties',
+    'additionalProperties',
+    'unevaluatedProperties',
+  ] as const),
+];
+
 function readObject(keyword: Keyword, facts: Facts): void {
   facts.implied.add('object');
   const { name, schema, place } = keyword;
-  // One layer for both keywords: additionalProperties is about its own neighbours only.
-  if (name === 'additionalProperties' && Object.hasOwn(schema, 'properties')) return;
-  const properties = new Map<string, Place>();
-  if (name === 'properties') {
-    if (!isObject(keyword.value)) throw wrong(keyword, 'an object of schemas', 'スキーマの一覧');
-    for (const property of Object.keys(keyword.value)) {
-      properties.set(property, {
-        schema: keyword.value[property],
-        pointer: `${keyword.pointer}/${escapePointer(property)}`,
-      });
-    }
+  const has = (other: string): boolean => Object.hasOwn(schema, other);
+  if (name === 'unevaluatedProperties') checkEvaluated(keyword, 'additionalProperties');
+  if (OBJECT_KEYWORDS.find(has) !== name) return;
+  const properties = schemasOf('properties', keyword);
+  const patterned = [...schemasOf('patternProperties', keyword)].map(([value, own]) => ({
+    pattern: { value, pointer: own.pointer },
+    place: own,
+  }));
+  const rest = ['additionalProperties', 'unevaluatedProperties'].find(has);
+  const additional =
+    rest === undefined ? null : { schema: schema[rest], pointer: `${place.pointer}/${rest}` };
+  facts.objects.push({ properties, patterned, additional });
+}
+
+function schemasOf(name: string, { schema, place, ...keyword }: Keyword): Map<string, Place> {
+  const pointer = `${place.pointer}/${name}`;
+  const all = Object.hasOwn(schema, name) ? schema[name] : {};
+  if (!isObject(all)) {
+    throw wrong(
+      { ...keyword, name, pointer, schema, place },
+      'an object of schemas',
+      'スキーマの一覧',
+    );
   }
-  const additional = Object.hasOwn(schema, 'additionalProperties')
-    ? { schema: schema.additionalProperties, pointer: `${place.pointer}/additionalProperties` }
-    : null;
-  facts.objects.push({ properties, additional });
+  const places = new Map<string, Place>();
+  for (const key of Object.keys(all)) {
+    places.set(key, { schema: all[key], pointer: `${pointer}/${escapePointer(key)}` });
+  }
+  return places;
+}
+
+/** Schemas beside which more may be evaluated than what stands in the same object. */
+const IN_PLACE = ['$ref', 'allOf', 'anyOf', 'oneOf'];
+
+/** Without them, what is unevaluated is what `same` would be about. */
+function checkEvaluated({ name, value, pointer, schema }: Keyword, same: string): void {
+  const isPlain = !IN_PLACE.some((other) => Object.hasOwn(schema, other));
+  if (isPlain || Object.hasOwn(schema, same) || value === true) return;
+  throw unsupportedSchema(
+    pointer,
+    `${name} beside ${IN_PLACE.join(', ')} cannot be made a grammar`,
+    `${IN_PLACE.join('・')} と並んだ ${name} は文法で表せません`,
+  );
 }
 
 function readRequired(keyword: Keyword, facts: Facts): void {
@@ -207,41 +251,26 @@ function readRequired(keyword: Keyword, facts: Facts): void {
   }
 }
 
-/** Names may be any strings, or of a list; zod writes both for records. */
-function readNames(keyword: Keyword, facts: Facts): void {
-  const { value, pointer } = keyword;
+function readNames({ value, pointer }: Keyword, facts: Facts): void {
   facts.implied.add('object');
-  if (value === true) return;
-  const known = isObject(value) && Object.keys(value).every((name) => NAME_KEYWORDS.has(name));
-  if (!known || ![undefined, 'string'].includes(value.type as string | undefined)) {
-    throw unsupportedSchema(
-      pointer,
-      'names of properties can be bound by enum or const only',
-      'プロパティ名は enum か const でだけ制限できます',
-    );
-  }
-  const lists = [
-    ...('const' in value ? [[value.const]] : []),
-    ...('enum' in value ? [value.enum] : []),
-  ];
-  for (const list of lists) {
-    if (!Array.isArray(list)) throw wrong(keyword, 'a list of names', '名前の配列');
-    const names = list.filter((name): name is string => typeof name === 'string');
-    const before = facts.names?.value;
-    const left = new Set(names.filter((name) => before?.has(name) ?? true));
-    facts.names = { value: left, pointer };
-  }
+  facts.names.push({ schema: value, pointer });
 }
 
-const NAME_KEYWORDS: ReadonlySet<string> = new Set(['type', 'enum', 'const', 'description']);
+function readUnique(keyword: Keyword, facts: Facts): void {
+  if (typeof keyword.value !== 'boolean') throw wrong(keyword, 'true or false', ' true か false ');
+  facts.implied.add('array');
+  if (keyword.value) facts.unique ??= keyword.pointer;
+}
+
+const ARRAY_KEYWORDS = ['prefixItems', 'items', 'unevaluatedItems'];
 
 function readArray(keyword: Keyword, facts: Facts): void {
   facts.implied.add('array');
   const { name, schema, place } = keyword;
   const has = (other: string): boolean => Object.hasOwn(schema, other);
+  if (name === 'unevaluatedItems') checkEvaluated(keyword, 'items');
   // One layer for all: read at the first that is there.
-  if (name === 'items' && has('prefixItems')) return;
-  if (name === 'additionalItems') return;
+  if (ARRAY_KEYWORDS.find(has) !== name) return;
   const at = (which: string): Place => ({
     schema: schema[which],
     pointer: `${place.pointer}/${which}`,
@@ -252,8 +281,8 @@ function readArray(keyword: Keyword, facts: Facts): void {
     name === 'prefixItems' || (isOldTuple && (schema.items as unknown[]).length > 0)
       ? listOf(schema[name], keyword.pointer)
       : [];
-  const restName = isOldTuple ? 'additionalItems' : 'items';
-  facts.arrays.push({ prefix, rest: has(restName) ? at(restName) : null });
+  const rest = [isOldTuple ? 'additionalItems' : 'items', 'unevaluatedItems'].find(has);
+  facts.arrays.push({ prefix, rest: rest === undefined ? null : at(rest) });
 }
 
 function count(keyword: Keyword): number {
@@ -265,7 +294,7 @@ function count(keyword: Keyword): number {
 }
 
 function atLeast(
-  which: 'minItems' | 'minLength',
+  which: 'minItems' | 'minLength' | 'minProperties',
   type: JsonType,
   keyword: Keyword,
   facts: Facts,
@@ -283,7 +312,7 @@ function atLeast(
 }
 
 function atMost(
-  which: 'maxItems' | 'maxLength',
+  which: 'maxItems' | 'maxLength' | 'maxProperties',
   type: JsonType,
   keyword: Keyword,
   facts: Facts,

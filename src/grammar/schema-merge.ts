@@ -3,6 +3,8 @@
  * merged into one set of facts. Pure, any thread. It must never follow a reference out of the schema,
  * nor read a name that an object only inherits.
  */
+
+import { HoshikageError } from '../errors.js';
 import type { RuleSet } from './expression.js';
 import { ImpossibleSchema, SchemaTooLarge, shown, unsupportedSchema } from './refusal.js';
 import { escapePointer, type Facts, isObject, listOf, type Place } from './schema-facts.js';
@@ -18,6 +20,8 @@ export interface Source {
   readonly root: unknown;
   /** Where its rules go; all schemas of one grammar share what work that may take. */
   readonly rules: RuleSet;
+  /** Keywords that are passed over because they were refused; null where they must not be. */
+  readonly dropped: Set<string> | null;
   work: number;
 }
 
@@ -51,15 +55,62 @@ function stepsOf(schema: unknown): number {
   return 1 + Math.floor(entries / ENTRIES_PER_STEP);
 }
 
-/** Every fact about a value that must obey all of these. Codes: schema_unsupported. */
+/**
+ * Every fact about a value that must obey all of these; what a loose source cannot express is left out
+ * of them. Codes: schema_unsupported.
+ */
 export function collectFacts(places: readonly Place[], source: Source): Facts {
-  const facts: Facts = {
+  for (;;) {
+    const facts = noFacts();
+    const seen = new Set<string>();
+    try {
+      for (const place of places) merge(place, facts, source, seen, []);
+      return facts;
+    } catch (thrown) {
+      // What has been said so far may be half of what a keyword says: from the beginning.
+      if (!(thrown instanceof LeftOut)) throw thrown;
+    }
+  }
+}
+
+/** Thrown where a keyword has been left out of a loose source. */
+class LeftOut extends Error {}
+
+/**
+ * Whether a loose source can do without the keyword that was refused; from then on it does. It stands at
+ * `pointer`, or is one of these places' own.
+ */
+export function dropKeyword(source: Source, places: readonly Place[], thrown: unknown): boolean {
+  if (source.dropped === null || !isRefusal(thrown) || thrown instanceof SchemaTooLarge)
+    return false;
+  const pointer = String(thrown.details.pointer);
+  for (const place of places) {
+    if (!pointer.startsWith(`${place.pointer}/`)) continue;
+    const [name = ''] = pointer.slice(place.pointer.length + 1).split('/');
+    const at = `${place.pointer}/${name}`;
+    if (source.dropped.has(at)) continue;
+    source.dropped.add(at);
+    return true;
+  }
+  return false;
+}
+
+/** Whether a schema was refused, and not something else went wrong. */
+export function isRefusal(thrown: unknown): thrown is HoshikageError {
+  return thrown instanceof HoshikageError && thrown.code === 'schema_unsupported';
+}
+
+function noFacts(): Facts {
+  return {
     types: null,
     implied: new Set(),
     values: null,
     objects: [],
     required: new Map(),
     arrays: [],
+    unique: null,
+    minProperties: { value: 0, pointer: '' },
+    maxProperties: { value: Number.POSITIVE_INFINITY, pointer: '' },
     minItems: { value: 0, pointer: '' },
     maxItems: { value: Number.POSITIVE_INFINITY, pointer: '' },
     minLength: { value: 0, pointer: '' },
@@ -68,14 +119,11 @@ export function collectFacts(places: readonly Place[], source: Source): Facts {
     formats: [],
     lows: [],
     highs: [],
-    isWhole: false,
+    steps: [],
     groups: [],
-    names: null,
+    names: [],
     places: [],
   };
-  const seen = new Set<string>();
-  for (const place of places) merge(place, facts, source, seen, []);
-  return facts;
 }
 
 /** One name for a set of places, the same whatever their order. */
@@ -132,19 +180,41 @@ function merge(
   }
   const below = [...path, key];
   const rest = leaveOut(leaveOut(place, '$ref'), 'allOf');
-  const keywords = Object.keys(schema);
+  const own = withoutDropped(schema, pointer, source);
+  const keywords = Object.keys(own);
   // A mere reference is its target: one name for both.
   if (keywords.length !== 1 || keywords[0] !== '$ref') facts.places.push(rest);
   for (const keyword of keywords) {
     if (without.includes(keyword)) continue;
     const at = `${pointer}/${escapePointer(keyword)}`;
-    const value = schema[keyword];
-    if (keyword === '$ref') {
-      merge(resolve(value, at, source.root), facts, source, seen, below);
-    } else if (keyword === 'allOf') {
-      for (const part of listOf(value, at)) merge(part, facts, source, seen, below);
-    } else readKeyword(keyword, value, at, rest, schema, facts);
+    const value = own[keyword];
+    try {
+      if (keyword === '$ref') {
+        merge(resolve(value, at, source.root), facts, source, seen, below);
+      } else if (keyword === 'allOf') {
+        for (const part of listOf(value, at)) merge(part, facts, source, seen, below);
+      } else readKeyword(keyword, value, at, rest, own, facts);
+    } catch (thrown) {
+      if (source.dropped === null || !isRefusal(thrown)) throw thrown;
+      if (thrown instanceof SchemaTooLarge) throw thrown;
+      source.dropped.add(at);
+      throw new LeftOut();
+    }
   }
+}
+
+/** The schema object as a loose source reads it. */
+function withoutDropped(
+  schema: Readonly<Record<string, unknown>>,
+  pointer: string,
+  { dropped }: Source,
+): Readonly<Record<string, unknown>> {
+  if (dropped === null || dropped.size === 0) return schema;
+  const kept = Object.keys(schema).filter(
+    (name) => !dropped.has(`${pointer}/${escapePointer(name)}`),
+  );
+  if (kept.length === Object.keys(schema).length) return schema;
+  return Object.fromEntries(kept.map((name) => [name, schema[name]]));
 }
 
 /** Where a local reference leads. */

@@ -5,16 +5,30 @@
 import { type Expression, type RuleSet, sequence, text } from './expression.js';
 import { jsonString } from './json.js';
 import { type Lengths, partOf, patternExpression } from './pattern.js';
+import { Deterministic, TooManyStates } from './pattern-automaton.js';
 import { commonExpression } from './pattern-common.js';
-import { type Part, parsePattern } from './pattern-parse.js';
+import { withoutLookahead } from './pattern-known.js';
+import { type Condition, conditionsOf as readPattern } from './pattern-parse.js';
 import { ImpossibleSchema, shown, unsupportedSchema } from './refusal.js';
 import type { Facts, Located } from './schema-facts.js';
-import { ANY_TEXT, FORMATS, type Format, STANDARD_FORMATS } from './schema-format.js';
+import { FORMATS, PATTERN_FORMATS, STANDARD_FORMATS } from './schema-format.js';
 import { type Source, spend } from './schema-merge.js';
+import type { Format } from './schema-uri.js';
+
+/** What it costs to write a pattern: see spend(). */
+const PATTERN_UNITS_PER_STEP = 8;
+/** And to make a format an automaton. */
+const STEPS_FOR_FORMAT = 10;
+
+interface Conditions {
+  readonly formats: readonly Located<string>[];
+  readonly patterns: readonly Located<string>[];
+  readonly lengths: Lengths;
+}
 
 /** A string that obeys the facts. Codes: schema_unsupported. */
 export function stringExpression(facts: Facts, rules: RuleSet, source: Source): Expression {
-  const { minLength, maxLength, patterns } = facts;
+  const { minLength, maxLength } = facts;
   if (minLength.value > maxLength.value) {
     throw new ImpossibleSchema(
       minLength.pointer,
@@ -22,53 +36,107 @@ export function stringExpression(facts: Facts, rules: RuleSet, source: Source): 
       'minLength が maxLength を超えています',
     );
   }
-  const lengths = { min: minLength.value, max: maxLength.value };
-  const formats = facts.formats.filter(({ value }) => {
-    // A name of one's own beside a pattern says what the pattern is for.
-    const isNote = patterns.length > 0 && !STANDARD_FORMATS.has(value);
-    return !ANY_TEXT.has(value) && !isNote;
-  });
-  if (formats.length + patterns.length === 0) return jsonString(rules, lengths.min, lengths.max);
-  const inside =
-    (formats.length + patterns.length === 1 && alone(formats, patterns, lengths)) ||
-    together(formats, patterns, lengths, rules, source);
+  const conditions = conditionsOf(facts, source);
+  const { formats, patterns, lengths } = conditions;
+  const count = formats.length + patterns.length;
+  if (count === 0) return jsonString(rules, lengths.min, lengths.max);
+  const inside = (count === 1 && alone(conditions)) || together(conditions, rules, source);
   return sequence(text('"'), inside, text('"'));
 }
 
+/** Whether a text obeys them; where a format is written narrowly, only if it could be written. */
+export function obeysText(value: string, facts: Facts, source: Source): boolean {
+  const { formats, patterns, lengths } = conditionsOf(facts, source);
+  const points = Array.from(value, (character) => character.codePointAt(0) ?? 0);
+  if (points.length < lengths.min || points.length > lengths.max) return false;
+  return [...patterns, ...formats].every((one) => {
+    const isPattern = patterns.includes(one);
+    const all = isPattern
+      ? readPattern(one)
+      : [textOf(formatOf(one).unbounded ?? formatOf(one).written)];
+    const own = isPattern ? 1 : STEPS_FOR_FORMAT;
+    spend(source, one.pointer, own + Math.ceil(points.length / PATTERN_UNITS_PER_STEP));
+    return all.every((condition) => runs(condition, points, one.pointer));
+  });
+}
+
+const textOf = (written: Expression): Condition => ({
+  part: partOf(written),
+  isForbidden: false,
+});
+
+function runs(
+  { part, isForbidden }: Condition,
+  points: readonly number[],
+  pointer: string,
+): boolean {
+  try {
+    return new Deterministic(part).accepts(points) !== isForbidden;
+  } catch (thrown) {
+    if (!(thrown instanceof TooManyStates)) throw thrown;
+    throw unsupportedSchema(pointer, 'it has too many states', '状態が多くなりすぎます');
+  }
+}
+
+/** What is to be obeyed, in the words that this room understands. */
+function conditionsOf(facts: Facts, source: Source): Conditions {
+  const formats: Located<string>[] = [];
+  const patterns: Located<string>[] = [];
+  const addFormat = (value: string, pointer: string): void => {
+    if (!formats.some((known) => known.value === value)) formats.push({ value, pointer });
+  };
+  for (const { value, pointer } of facts.formats) {
+    // Other names than those of the specification are annotations there.
+    if (!STANDARD_FORMATS.has(value)) continue;
+    const pattern = PATTERN_FORMATS.get(value);
+    if (pattern === undefined) addFormat(value, pointer);
+    else patterns.push({ value: pattern, pointer });
+  }
+  for (const { value, pointer } of facts.patterns) {
+    spend(source, pointer, Math.ceil(value.length / PATTERN_UNITS_PER_STEP));
+    const known = withoutLookahead(value);
+    if (known?.format !== undefined) addFormat(known.format, pointer);
+    else patterns.push({ value: known?.pattern ?? value, pointer });
+  }
+  return { formats, patterns, lengths: { min: facts.minLength.value, max: facts.maxLength.value } };
+}
+
 /** One condition with lengths that change little; null where that is not so. */
-function alone(
-  [format]: readonly Located<string>[],
-  [pattern]: readonly Located<string>[],
-  lengths: Lengths,
-): Expression | null {
+function alone({ formats, patterns, lengths }: Conditions): Expression | null {
+  const [pattern] = patterns;
+  const [format] = formats;
   if (pattern !== undefined) return patternExpression(pattern, lengths);
   if (format === undefined) return null;
-  const { written, min, max } = formatOf(format);
-  return min >= lengths.min && max <= lengths.max ? written : null;
+  const fitting = fittingOf(formatOf(format), lengths);
+  return fitting?.written ?? null;
+}
+
+/** The format, or a shorter form of it, that is within these lengths by itself. */
+function fittingOf(format: Format, lengths: Lengths): Format | null {
+  for (let form: Format | undefined = format; form !== undefined; form = form.shorter) {
+    if (form.min >= lengths.min && form.max <= lengths.max) return form;
+  }
+  return null;
 }
 
 function together(
-  formats: readonly Located<string>[],
-  patterns: readonly Located<string>[],
-  lengths: Lengths,
+  { formats, patterns, lengths }: Conditions,
   rules: RuleSet,
   source: Source,
 ): Expression {
-  const parts: Part[] = patterns.map((pattern) => ({
-    kind: 'choice',
-    options: parsePattern(pattern),
-  }));
+  const all: Condition[] = patterns.flatMap(readPattern);
   let open = lengths;
   for (const format of formats) {
-    const { written, min, max, unbounded = written } = formatOf(format);
-    const isWithin = min >= lengths.min && max <= lengths.max;
+    const own = formatOf(format);
+    const fitting = fittingOf(own, lengths);
     // Its own counts are enough, or those of the schema: both would only multiply.
-    if (isWithin) open = { min: 0, max: Number.POSITIVE_INFINITY };
-    const isBound = !isWithin && lengths.max !== Number.POSITIVE_INFINITY;
-    parts.push(partOf(isBound ? unbounded : written));
+    if (fitting !== null) open = { min: 0, max: Number.POSITIVE_INFINITY };
+    const isBound = fitting === null && lengths.max !== Number.POSITIVE_INFINITY;
+    const { written, unbounded = written } = fitting ?? own;
+    all.push(textOf(isBound ? unbounded : written));
   }
   const pointer = (patterns[0] ?? formats[0])?.pointer ?? '';
-  return commonExpression(parts, open, pointer, rules, () => spend(source, pointer));
+  return commonExpression(all, open, pointer, rules, () => spend(source, pointer));
 }
 
 function formatOf(format: Located<string>): Format {

@@ -17,11 +17,18 @@ import {
 } from './json.js';
 import { ImpossibleSchema, SchemaTooLarge, unsupportedSchema } from './refusal.js';
 import { arrayExpression } from './schema-array.js';
-import { exclude } from './schema-disjoint.js';
+import { exclusive } from './schema-disjoint.js';
 import { enumExpression } from './schema-enum.js';
-import type { Facts, Group, JsonType, Place } from './schema-facts.js';
-import { isObject } from './schema-facts.js';
-import { collectFacts, keyOf, leaveOut, type Source, spend } from './schema-merge.js';
+import { type Facts, type Group, isObject, type JsonType, type Place } from './schema-facts.js';
+import {
+  collectFacts,
+  dropKeyword,
+  isRefusal,
+  keyOf,
+  leaveOut,
+  type Source,
+  spend,
+} from './schema-merge.js';
 import { integerExpression, numberExpression } from './schema-number.js';
 import { objectExpression } from './schema-object.js';
 import { measureSchema } from './schema-size.js';
@@ -31,8 +38,7 @@ import { stringExpression } from './schema-string.js';
 const MAX_BUILT = 5_000;
 /** How deep values may stand in one another before a reference leads back. */
 const MAX_DEPTH = 64;
-/** What it costs to write a pattern, and a number between bounds: see spend(). */
-const PATTERN_UNITS_PER_STEP = 8;
+/** What it costs to write a number between bounds: see spend(). */
 const STEPS_FOR_BOUNDS = 25;
 /** The deepest indentation, for values that references put at any depth. */
 const ANY_DEPTH = 16;
@@ -47,8 +53,9 @@ export function schemaExpression(schema: unknown, rules: RuleSet): Expression {
 }
 
 /**
- * The same, but what cannot be expressed is bound by its type only, and a schema beyond all limits by
- * being an object: for the arguments of tools that are not strict. Never refuses.
+ * The same for the arguments of tools that are not strict: keywords that cannot be expressed are left
+ * out, and of a schema beyond all limits nothing is left but that it is an object. The members of a
+ * small object stand in any order. Never refuses.
  */
 export function looseSchema(schema: unknown, rules: RuleSet): Expression {
   try {
@@ -57,12 +64,6 @@ export function looseSchema(schema: unknown, rules: RuleSet): Expression {
     if (isRefusal(thrown)) return jsonObject(rules);
     throw thrown;
   }
-}
-
-function isRefusal(thrown: unknown): boolean {
-  return (
-    thrown instanceof Error && 'code' in thrown && String(thrown.code) === 'schema_unsupported'
-  );
 }
 
 class Builder {
@@ -79,7 +80,7 @@ class Builder {
   #hasReferences = false;
 
   constructor(schema: unknown, rules: RuleSet, isLoose: boolean) {
-    this.#source = { root: schema, rules, work: 0 };
+    this.#source = { root: schema, rules, dropped: isLoose ? new Set() : null, work: 0 };
     this.#rules = rules;
     this.#isLoose = isLoose;
   }
@@ -146,21 +147,29 @@ class Builder {
 
   /** What failed is kept; the rule has no value then, for whoever has named it already. */
   #tried(key: string, facts: Facts, depth: number): Expression {
-    try {
-      return this.#value(facts, depth);
-    } catch (thrown) {
-      if (this.#isLoose && isRefusal(thrown) && !(thrown instanceof SchemaTooLarge)) {
-        return this.#byType(facts.places);
+    let left: Facts | null = facts;
+    for (;;) {
+      try {
+        left ??= collectFacts(facts.places, this.#source);
+        return this.#value(left, depth);
+      } catch (thrown) {
+        if (!this.#isLoose || !isRefusal(thrown) || thrown instanceof SchemaTooLarge) {
+          this.#failed.set(key, thrown);
+          return choice();
+        }
+        const isLess = dropKeyword(this.#source, left?.places ?? [], thrown);
+        if (!isLess) return this.#byType(facts.places);
+        left = null;
       }
-      this.#failed.set(key, thrown);
-      return choice();
     }
   }
 
   #value(facts: Facts, depth: number): Expression {
     const [group] = facts.groups;
     if (group !== undefined) return this.#branches(facts, group, depth);
-    if (facts.values !== null) return enumExpression(facts, facts.values, this.#rules);
+    if (facts.values !== null) {
+      return enumExpression(facts, facts.values, this.#rules, this.#source);
+    }
     const types = [...(facts.types ?? facts.implied)];
     if (types.length === 0) return anyJson(this.#rules);
     const options: Expression[] = [];
@@ -184,15 +193,12 @@ class Builder {
       case 'array':
         return this.#container(type, facts, depth);
       case 'string':
-        for (const { value, pointer } of facts.patterns) {
-          spend(this.#source, pointer, Math.ceil(value.length / PATTERN_UNITS_PER_STEP));
-        }
         return stringExpression(facts, this.#rules, this.#source);
       case 'integer':
       case 'number': {
         const [bound] = [...facts.lows, ...facts.highs];
         if (bound !== undefined) spend(this.#source, bound.pointer, STEPS_FOR_BOUNDS);
-        const isWhole = type === 'integer' || facts.isWhole;
+        const isWhole = type === 'integer' || facts.steps.some(({ value }) => value >= 1);
         return isWhole ? integerExpression(facts) : numberExpression(facts);
       }
       case 'boolean':
@@ -208,6 +214,8 @@ class Builder {
     try {
       const inside = {
         rules: this.#rules,
+        source: this.#source,
+        isAnyOrder: this.#isLoose,
         depth: this.#hasReferences ? ANY_DEPTH : depth,
         build: (places: readonly Place[]) => this.#build(places, depth + 1),
       };
@@ -222,12 +230,15 @@ class Builder {
     const rest = facts.places.map((place) =>
       place === group.place ? leaveOut(place, group.keyword) : place,
     );
-    if (group.keyword === 'oneOf' && !this.#isLoose) exclude(rest, group, this.#source);
+    const isExclusive = group.keyword === 'oneOf' && !this.#isLoose;
+    const branches = isExclusive
+      ? exclusive(rest, group, this.#source)
+      : group.branches.map((branch) => [branch]);
     const options: Expression[] = [];
     let failure: unknown = null;
-    for (const branch of group.branches) {
+    for (const branch of branches) {
       try {
-        options.push(this.#build([...rest, branch], depth));
+        options.push(this.#build([...rest, ...branch], depth));
       } catch (thrown) {
         if (!(thrown instanceof ImpossibleSchema)) throw thrown;
         failure = thrown;

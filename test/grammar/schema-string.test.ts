@@ -8,7 +8,9 @@ import { ajv, binds, compiled, writes } from '../helpers/schema-binding.js';
 describe('strings', () => {
   test('are counted in code points', () => {
     binds({ type: 'string', minLength: 2, maxLength: 3 }, ['ab', '😀😀😀', '\n"\\'], ['a', 'abcd']);
-    writes({ type: 'string', maxLength: 1 }, ['"\\u00e9"', '"\\n"'], ['"\\n\\n"']);
+    const pair = '\\ud83d\\ude00';
+    writes({ type: 'string', maxLength: 1 }, ['"\\u00e9"', '"\\n"', `"${pair}"`], ['"\\n\\n"']);
+    writes({ type: 'string', minLength: 2 }, [`"${pair}a"`], [`"${pair}"`]);
     binds({ type: 'string', minLength: 100_000 }, [], ['a']);
   });
 

@@ -29,8 +29,10 @@ describe('types', () => {
   });
 
   test('have strings with every escape of JSON, and none of half a character', () => {
-    const good = ['"\\"\\\\\\/\\b\\f\\n\\r\\t"', '"\\u00e9\\uD7FF\\uE000"'];
+    const good = ['"\\"\\\\\\/\\b\\f\\n\\r\\t"', '"\\u00e9\\uD7FF\\uE000"', '"\\ud83d\\uDE00"'];
     writes({ type: 'string' }, good, [
+      '"\\ud83d\\u0041"',
+      '"\\ud83d\\ud83d"',
       '"\n"',
       '"\\x"',
       '"\\uD83D"',
@@ -86,13 +88,16 @@ describe('objects', () => {
     const good = [
       '{"age":1}',
       '{"age": 1}',
+      '{"age" : 1}',
+      '{\r\n  "age": 1\r\n}',
       '{"name": "a", "age": 1}',
       '{ "name": "a", "age": 1 }',
       '{\n  "name": "a",\n  "age": 1\n}',
       '{\n\t"name": "a",\n\t"age": 1\n}',
     ];
     const bad = [
-      '{"age" :1}',
+      '{"age"  :1}',
+      '{\r"age":1}',
       '{  "age":1}',
       '{"age":\n1}',
       ' {"age":1}',
