@@ -14,7 +14,7 @@ export type Kinds = ReadonlySet<Kind> | null;
 const TOKEN_QUOTES = ['<|"|>', '<escape>'];
 const TRIPLE = ['"""', "'''"];
 const QUOTES = [...TOKEN_QUOTES, ...TRIPLE, '"', "'"];
-const WORD_ENDS = [',', ')', ']', '}', ':', '=', ' ', '\n', '\t'];
+const WORD_ENDS = [',', ')', ']', '}', ':', '=', ' ', '\n', '\r', '\t'];
 const MAX_WORD = 400;
 const MAX_DEPTH = 64;
 const WORDS: ReadonlyMap<string, string> = new Map([

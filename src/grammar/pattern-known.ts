@@ -9,11 +9,13 @@ export interface Known {
   readonly format?: string;
 }
 
-const DATE_PART = '(?:\\d+Y(?:\\d+M)?(?:\\d+D)?|\\d+M(?:\\d+D)?|\\d+D)';
-const TIME_PART = 'T(?:\\d+H(?:\\d+M)?(?:\\d+S)?|\\d+M(?:\\d+S)?|\\d+S)';
+/** A few digits: a model must come to an end. */
+const FEW = '\\d{1,4}';
+const DATE_PART = `(?:${FEW}Y(?:${FEW}M)?(?:${FEW}D)?|${FEW}M(?:${FEW}D)?|${FEW}D)`;
+const TIME_PART = `T(?:${FEW}H(?:${FEW}M)?(?:${FEW}S)?|${FEW}M(?:${FEW}S)?|${FEW}S)`;
 
 /** ISO 8601 durations: weeks alone, or at least one of the others, the larger before the smaller. */
-export const DURATION = `^P(?:\\d+W|${DATE_PART}(?:${TIME_PART})?|${TIME_PART})$`;
+export const DURATION = `^P(?:${FEW}W|${DATE_PART}(?:${TIME_PART})?|${TIME_PART})$`;
 
 /** Pictographs that are one code point each and whole emoji without another. */
 const EMOJI =

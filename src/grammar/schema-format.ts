@@ -17,8 +17,8 @@ import {
   ALPHANUMERIC,
   any,
   type Format,
+  HOSTNAME,
   hostLabel,
-  hostname,
   IPV4,
   IPV6,
   URI,
@@ -76,9 +76,6 @@ const UUID: Expression = sequence(
   ]),
 );
 
-/** At most 6 labels of at most 41 characters: below the 63 and 253 of RFC 1034. */
-const HOST: Expression = hostname(20, 1, 5);
-
 const MAIL = any('09', 'AZ', 'az', '_', '+', '-');
 const LETTER = any('AZ', 'az');
 
@@ -87,6 +84,10 @@ const EMAIL: Expression = sequence(
   ...[counted(MAIL, 1, 16), optional(sequence(text('.'), counted(MAIL, 1, 16))), text('@')],
   counted(sequence(hostLabel(16, 1), text('.')), 1, 3),
   counted(LETTER, 2, 10),
+);
+const SHORT_EMAIL: Expression = sequence(
+  ...[counted(MAIL, 1, 16), text('@'), counted(sequence(hostLabel(12, 0), text('.')), 1, 2)],
+  counted(LETTER, 2, 5),
 );
 /** The same without counts, where something else bounds the length. */
 const LONG_EMAIL: Expression = sequence(
@@ -102,10 +103,9 @@ const LONG_EMAIL: Expression = sequence(
   repeat(LETTER, 2),
 );
 
-const REGEX_SET = '\\[\\^?(?:a-z|A-Z|0-9|[\\w.@/]|\\\\[dws])+-?\\]';
-const REGEX_ATOM = `(?:[\\w @:,/.-]|\\\\[dDwWsS.*+?()|^$/]|${REGEX_SET})(?:[*+?]|\\{\\d{1,2}\\})?`;
-const REGEX_GROUP = `\\((?:${REGEX_ATOM})+(?:\\|(?:${REGEX_ATOM})+)*\\)[*+?]?`;
-const REGEX_LINE = `\\^?(?:${REGEX_ATOM}|${REGEX_GROUP})+\\$?`;
+/** One character or class of a regular expression, and how often it comes. */
+const REGEX_ATOM =
+  '(?:[\\w @:,/.-]|\\\\[dDwWsS.*+?()|^$/]|\\[\\^?(?:a-z|A-Z|0-9|[\\w.@/])+-?\\])(?:[*+?]|\\{\\d\\d?\\})?';
 
 /** The formats that are known, by name. */
 export const FORMATS: ReadonlyMap<string, Format> = new Map<string, Format>([
@@ -113,8 +113,14 @@ export const FORMATS: ReadonlyMap<string, Format> = new Map<string, Format>([
   ['time', { written: TIME, min: 9, max: 24 }],
   ['date-time', { written: sequence(DATE, text('T'), TIME), min: 20, max: 35 }],
   ['uuid', { written: UUID, min: 36, max: 36 }],
-  ['email', { written: EMAIL, min: 6, max: 145, unbounded: LONG_EMAIL }],
-  ['hostname', { written: HOST, min: 1, max: 251 }],
+  [
+    'email',
+    {
+      ...{ written: EMAIL, min: 6, max: 145, unbounded: LONG_EMAIL },
+      shorter: { written: SHORT_EMAIL, min: 6, max: 48, unbounded: LONG_EMAIL },
+    },
+  ],
+  ['hostname', HOSTNAME],
   ['ipv4', { written: IPV4, min: 7, max: 15 }],
   ['ipv6', { written: IPV6, min: 2, max: 39 }],
   ['uri', URI],
@@ -125,8 +131,7 @@ export const FORMATS: ReadonlyMap<string, Format> = new Map<string, Format>([
 export const PATTERN_FORMATS: ReadonlyMap<string, string> = new Map([
   ['duration', DURATION],
   ['json-pointer', '^(?:/(?:[^~/]|~[01])*)*$'],
-  // Characters, classes and groups of them, each with how often it comes.
-  ['regex', `^${REGEX_LINE}(?:\\|${REGEX_LINE})*$`],
+  ['regex', `^\\^?(?:(?:${REGEX_ATOM}|\\((?:${REGEX_ATOM}\\|?)+\\)[*+?]?)\\|?)+\\$?$`],
 ]);
 
 /** The formats that JSON Schema 2020-12 defines (Validation, 7.3); other names are annotations. */

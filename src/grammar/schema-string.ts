@@ -108,15 +108,21 @@ function alone({ formats, patterns, lengths }: Conditions): Expression | null {
   if (pattern !== undefined) return patternExpression(pattern, lengths);
   if (format === undefined) return null;
   const fitting = fittingOf(formatOf(format), lengths);
-  return fitting?.written ?? null;
+  return fitting !== null && fitting.min >= lengths.min ? fitting.written : null;
 }
 
-/** The format, or a shorter form of it, that is within these lengths by itself. */
-function fittingOf(format: Format, lengths: Lengths): Format | null {
+/**
+ * The format, or a shorter form of it, that is never too long; where it may be too short, the shortest
+ * that is not always so, since characters are counted beside it then.
+ */
+function fittingOf(format: Format, { min, max }: Lengths): Format | null {
+  let found: Format | null = null;
   for (let form: Format | undefined = format; form !== undefined; form = form.shorter) {
-    if (form.min >= lengths.min && form.max <= lengths.max) return form;
+    if (form.max > max) continue;
+    if (form.min >= min) return form;
+    if (form.max >= 2 * min) found = form;
   }
-  return null;
+  return found;
 }
 
 function together(
@@ -125,18 +131,19 @@ function together(
   source: Source,
 ): Expression {
   const all: Condition[] = patterns.flatMap(readPattern);
-  let open = lengths;
+  let { min, max } = lengths;
   for (const format of formats) {
     const own = formatOf(format);
     const fitting = fittingOf(own, lengths);
     // Its own counts are enough, or those of the schema: both would only multiply.
-    if (fitting !== null) open = { min: 0, max: Number.POSITIVE_INFINITY };
+    if (fitting !== null) max = Number.POSITIVE_INFINITY;
+    if (fitting !== null && fitting.min >= min) min = 0;
     const isBound = fitting === null && lengths.max !== Number.POSITIVE_INFINITY;
     const { written, unbounded = written } = fitting ?? own;
     all.push(textOf(isBound ? unbounded : written));
   }
   const pointer = (patterns[0] ?? formats[0])?.pointer ?? '';
-  return commonExpression(all, open, pointer, rules, () => spend(source, pointer));
+  return commonExpression(all, { min, max }, pointer, rules, () => spend(source, pointer));
 }
 
 function formatOf(format: Located<string>): Format {

@@ -35,7 +35,7 @@ export function hostLabel(length: number, dashes: number): Expression {
 }
 
 /** Labels with so many dots between them. */
-export function hostname(length: number, dashes: number, dots: number): Expression {
+function hostname(length: number, dashes: number, dots: number): Expression {
   const label = hostLabel(length, dashes);
   return sequence(label, counted(sequence(text('.'), label), 0, dots));
 }
@@ -151,6 +151,8 @@ const FORMS: readonly Sizes[] = [
   form([10, 1, 2], false, [24, 16, 8]),
   { ...form([10, 0, 2], false, [24, 12, 4]), hasPercent: false },
   { ...form([10, 0, 1], false, [12, 8, 4]), scheme: 7, hasPercent: false },
+  { ...form([8, 0, 1], false, [8, 4, 2]), scheme: 7, hasPercent: false },
+  { ...form([5, 0, 1], false, [2, 1, 1]), scheme: 5, hasPercent: false },
 ];
 
 function form(
@@ -171,27 +173,48 @@ const ENDLESS: Sizes = {
 /** At most so long. */
 function lengthOf(sizes: Sizes): number {
   const { scheme, isWhole, path, query, fragment, hasPercent } = sizes;
-  const [word, dashes, dots] = sizes.host;
-  const host = (word * (dashes + 1) + dashes) * (dots + 1) + dots;
+  const host = hostLength(...sizes.host);
   const around = isWhole ? 3 * USER + 7 : 0;
   return scheme + 7 + host + around + (hasPercent ? 3 : 1) * (path + query + fragment);
 }
 
+function hostLength(word: number, dashes: number, dots: number): number {
+  return (word * (dashes + 1) + dashes) * (dots + 1) + dots;
+}
+
 function formatOf(write: (sizes: Sizes) => Expression, min: number): Format {
   const unbounded = write(ENDLESS);
-  const forms = FORMS.map((sizes) => ({
-    written: write(sizes),
-    min,
-    max: lengthOf(sizes),
-    unbounded,
-  }));
+  const forms = FORMS.map((sizes) => ({ written: write(sizes), max: lengthOf(sizes) }));
+  return chain(forms, min, unbounded);
+}
+
+/** The first of the forms, each with the next one for where it is too long. */
+function chain(
+  forms: readonly Pick<Format, 'written' | 'max'>[],
+  min: number,
+  unbounded: Expression,
+): Format {
   const last = forms.reduceRight<Format | undefined>(
-    (shorter, one) => (shorter === undefined ? one : { ...one, shorter }),
+    (shorter, one) => ({ ...one, min, unbounded, ...(shorter !== undefined && { shorter }) }),
     undefined,
   );
   return last ?? { written: unbounded, min, max: Infinity };
 }
 
+/** Of hosts, below the 63 characters of a label and the 253 of all of RFC 1034. */
+const HOSTS: readonly Sizes['host'][] = [
+  [20, 1, 5],
+  [20, 1, 2],
+  [12, 0, 2],
+  [8, 0, 1],
+];
+
+/** Labels of letters and digits, with dashes inside and dots between them. */
+export const HOSTNAME: Format = chain(
+  HOSTS.map((host) => ({ written: hostname(...host), max: hostLength(...host) })),
+  1,
+  hostname(...ENDLESS.host),
+);
 /** Scheme and host, or a path as of `mailto:`, with what may follow. */
 export const URI: Format = formatOf(uri, 3);
 /** The same, and what stands without a scheme. */

@@ -17,8 +17,11 @@ export function randomSchema(seed: number): RandomSchema {
 }
 
 const WORDS = ['name', 'age', 'kind', 'tags', 'a b', '日本', 'x/y', 'size', 'q"t', '名前'];
-const PATTERNS = ['^[a-z]{2,5}$', '^\\d{3}-\\d{2}$', '^(?:ab|cd){1,3}$', '^\\w\\s?[^a-z"]{1,2}$'];
-const FORMATS = ['date', 'time', 'date-time', 'uuid', 'ipv4'];
+const PATTERNS = [
+  ...['^[a-z]{2,5}$', '^\\d{3}-\\d{2}$', '^(?:ab|cd){1,3}$', '^\\w\\s?[^a-z"]{1,2}$'],
+  ...['^(?=.*\\d)(?!0)\\w{2,5}$', '(^a{1,3}$)|(^b.$)', '^\\p{Lu}\\P{L}?$'],
+];
+const FORMATS = ['date', 'time', 'date-time', 'uuid', 'ipv4', 'email'];
 
 class Maker {
   definitions: RandomSchema | null = null;
@@ -34,6 +37,7 @@ class Maker {
       () => this.#text(),
       () => this.#integer(),
       () => this.#number(),
+      () => this.#decimal(),
       () => ({ type: 'boolean' }),
       () => this.#values(),
       () => this.#several(),
@@ -44,6 +48,9 @@ class Maker {
       () => this.#tuple(depth),
       () => ({ anyOf: [this.schema(depth + 1), this.schema(depth + 1)] }),
       () => this.#tagged(depth),
+      () => this.#record(depth),
+      () => this.#different(),
+      () => this.#either(depth),
       () => this.#merged(depth),
       () => this.#reference(),
     ];
@@ -76,12 +83,17 @@ class Maker {
     const kind = this.#random();
     if (kind < 0.2) return { type: 'string', pattern: this.#one(PATTERNS) };
     if (kind < 0.4) return { type: 'string', format: this.#one(FORMATS) };
+    if (kind < 0.45) return { type: 'string', format: 'uri', maxLength: this.#whole(30, 130) };
+    if (kind < 0.5) return { enum: ['a', 'ab', 'b', 'ba'], pattern: '^a', maxLength: 2 };
     const minLength = this.#whole(0, 4);
     return { type: 'string', minLength, maxLength: minLength + this.#whole(0, 8) };
   }
 
   #integer(): RandomSchema {
     if (this.#random() < 0.3) return { type: 'integer' };
+    if (this.#random() < 0.2) {
+      return { type: 'integer', minimum: -30, maximum: 70, multipleOf: this.#one([2, 5, 10]) };
+    }
     const minimum = this.#whole(-2000, 2000);
     const to = minimum + this.#whole(1, 5000);
     return this.#random() < 0.5
@@ -97,6 +109,16 @@ class Maker {
       type: 'number',
       [this.#random() < 0.5 ? 'minimum' : 'exclusiveMinimum']: from,
       [this.#random() < 0.5 ? 'maximum' : 'exclusiveMaximum']: to,
+    };
+  }
+
+  #decimal(): RandomSchema {
+    const from = this.#whole(-4000, 4000) / this.#one([10, 100, 1000]);
+    const to = from + this.#whole(1, 300) / this.#one([1, 10, 100, 1000]);
+    return {
+      type: 'number',
+      [this.#random() < 0.5 ? 'minimum' : 'exclusiveMinimum']: from,
+      [this.#random() < 0.5 ? 'maximum' : 'exclusiveMaximum']: Number(to.toFixed(3)),
     };
   }
 
@@ -151,6 +173,38 @@ class Maker {
       required: ['tag'],
     });
     return { oneOf: [branch('left'), branch('right'), { type: 'null' }] };
+  }
+
+  #record(depth: number): RandomSchema {
+    const value = this.schema(depth + 1);
+    const counts = { minProperties: this.#whole(0, 1), maxProperties: this.#whole(1, 3) };
+    const kinds: RandomSchema[] = [
+      { additionalProperties: value },
+      { propertyNames: { pattern: '^[a-z]{1,3}$' }, additionalProperties: value },
+      { patternProperties: { '^x_\\d$': value }, additionalProperties: false },
+      { properties: { a: value, b: true, c: true }, unevaluatedProperties: false },
+    ];
+    return { type: 'object', ...this.#one(kinds), ...counts };
+  }
+
+  #different(): RandomSchema {
+    const items = this.#one([{ enum: ['x', 'y', 3, null] }, { type: ['boolean', 'null'] }]);
+    return { type: 'array', items, uniqueItems: true, minItems: this.#whole(0, 2) };
+  }
+
+  /** Alternatives that only what they require tells apart, or a tag that may be missing. */
+  #either(depth: number): RandomSchema {
+    const properties = {
+      a: this.schema(depth + 1),
+      b: { type: 'null' },
+      kind: { type: 'string', maxLength: 4 },
+    };
+    const names = ['a', 'b', 'kind'].filter(() => this.#random() < 0.7);
+    const oneOf =
+      names.length > 1 && this.#random() < 0.5
+        ? names.map((name) => ({ required: [name] }))
+        : ['p', 'q'].map((kind) => ({ properties: { kind: { const: kind, default: kind } } }));
+    return { type: 'object', properties, oneOf };
   }
 
   #merged(depth: number): RandomSchema {
