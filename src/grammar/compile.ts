@@ -4,7 +4,7 @@
  * here was written by a client.
  */
 import { checkRules, type FlatRule, type Instruction } from './check.js';
-import type { Expression, RuleSet } from './expression.js';
+import type { CodePointRange, Expression, RuleSet } from './expression.js';
 import { MAX_PROGRAM_LENGTH, MAX_RULES, OP, PROGRAM_VERSION } from './program.js';
 import { invalidGrammar, shown } from './refusal.js';
 
@@ -12,10 +12,14 @@ import { invalidGrammar, shown } from './refusal.js';
 const MAX_NESTING = 256;
 /** How many expressions are looked at; a shared one counts wherever it stands. */
 const MAX_VISITS = 4 * MAX_PROGRAM_LENGTH;
+/** A class with more ranges than this is one rule, however often it is written. */
+const MAX_INLINE_RANGES = 16;
 /** Without end, in a program. */
 const ENDLESS = -1;
 /** The largest number that a program holds. */
 const LARGEST = 0x7fff_ffff;
+
+type Class = Extract<Expression, { kind: 'class' }>;
 
 /** Rules by name, as a RuleSet or as a map. */
 export type Rules = RuleSet | ReadonlyMap<string, Expression>;
@@ -43,6 +47,8 @@ class Flattener {
   readonly #rules: ReadonlyMap<string, Expression>;
   readonly #named = new Map<string, number>();
   readonly #nameless = new Map<Expression, number>();
+  /** Rules of classes with many ranges, by their ranges. */
+  readonly #classes = new Map<string | readonly CodePointRange[], number>();
   readonly #waiting: { readonly expression: Expression; readonly into: FlatRule }[] = [];
   #visits = 0;
   #length = 0;
@@ -84,6 +90,9 @@ class Flattener {
   /** The rule that stands for a part; the same part is one rule. */
   #partOf(part: Expression, owner: string): number {
     if (part.kind === 'rule') return this.#ruleOf(part.name, owner);
+    if (part.kind === 'class' && part.ranges.length > MAX_INLINE_RANGES) {
+      return this.#classRule(part, owner);
+    }
     const known = this.#nameless.get(part);
     if (known !== undefined) return known;
     const number = this.#add(part, owner);
@@ -108,6 +117,20 @@ class Flattener {
     into.push(line);
   }
 
+  /** The rule of a class with many ranges: `\p{L}` has hundreds of them. */
+  #classRule({ ranges }: Class, owner: string): number {
+    const known = this.#classes.get(ranges) ?? this.#classes.get(ranges.join());
+    if (known !== undefined) {
+      this.#classes.set(ranges, known);
+      return known;
+    }
+    if (this.flat.length >= MAX_RULES) throw tooLarge();
+    this.#grow(4 + 2 * ranges.length);
+    const number = this.flat.push({ name: owner, alternatives: [[{ kind: 'class', ranges }]] }) - 1;
+    this.#classes.set(ranges, number).set(ranges.join(), number);
+    return number;
+  }
+
   #line(from: Expression, owner: string, into: Instruction[], depth: number): void {
     this.#visit(depth);
     switch (from.kind) {
@@ -118,13 +141,17 @@ class Flattener {
         into.push({ kind: 'text', text: from.text });
         return;
       case 'class':
+        if (from.ranges.length > MAX_INLINE_RANGES) {
+          this.#grow(2);
+          into.push(plainCall(this.#classRule(from, owner)));
+          return;
+        }
         this.#grow(2 + 2 * from.ranges.length);
         into.push({ kind: 'class', ranges: from.ranges });
         return;
       case 'rule': {
-        const rule = this.#ruleOf(from.name, owner);
         this.#grow(2);
-        into.push({ kind: 'call', rule, min: 1, max: 1, counted: true });
+        into.push(plainCall(this.#ruleOf(from.name, owner)));
         return;
       }
       case 'sequence':
@@ -136,9 +163,8 @@ class Flattener {
           this.#line(only, owner, into, depth + 1);
           return;
         }
-        const rule = this.#partOf(from, owner);
         this.#grow(2);
-        into.push({ kind: 'call', rule, min: 1, max: 1, counted: true });
+        into.push(plainCall(this.#partOf(from, owner)));
         return;
       }
       case 'repeat':
@@ -200,6 +226,14 @@ class Flattener {
     if (this.#length > 2 * MAX_PROGRAM_LENGTH) throw tooLarge();
   }
 }
+
+const plainCall = (rule: number): Instruction => ({
+  kind: 'call',
+  rule,
+  min: 1,
+  max: 1,
+  counted: true,
+});
 
 /** Half of a surrogate pair is in no token's text: a model that has to write it can write nothing. */
 function checkText(text: string, owner: string): void {

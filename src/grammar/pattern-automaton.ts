@@ -3,7 +3,7 @@
  * somebody looks. Pure, any thread; states and work are bounded.
  */
 import type { CodePointRange } from './expression.js';
-import type { Part } from './pattern-parse.js';
+import { ANY_CHARACTER, type Part } from './pattern-parse.js';
 
 /** The most states of one automaton, its counts written out. */
 const MAX_STATES = 4_000;
@@ -32,10 +32,13 @@ export class Deterministic {
   readonly #sets: (readonly number[])[] = [];
   readonly #known = new Map<string, number>();
   readonly #next = new Map<number, readonly Step[]>();
+  /** States of the other automaton from which any text leads to the end. */
+  readonly #universal: ReadonlySet<number>;
   #work = 0;
 
   constructor(part: Part) {
     this.#automaton = automatonOf(part);
+    this.#universal = universalOf(this.#automaton);
     this.#stateOf([0]);
   }
 
@@ -52,6 +55,12 @@ export class Deterministic {
 
   isEnd(state: number): boolean {
     return this.#sets[state]?.includes(this.#automaton.end) === true;
+  }
+
+  /** Whether whatever follows leads to the end. */
+  isUniversal(state: number): boolean {
+    const [first = -1] = this.#sets[state] ?? [];
+    return this.#universal.has(first);
   }
 
   /** The steps from a state, in order of their ranges, none overlapping another. */
@@ -80,7 +89,10 @@ export class Deterministic {
     const short = from.join();
     const before = this.#known.get(short);
     if (before !== undefined) return before;
-    const set = withSilent(this.#automaton, from);
+    const all = withSilent(this.#automaton, from);
+    // Where any text will do, it does not matter what else would.
+    const any = all.find((state) => this.#universal.has(state));
+    const set = any === undefined ? all : [any, ...withSilent(this.#automaton, [any])];
     this.#work += set.length;
     const key = `all ${set.join()}`;
     const number = this.#known.get(key) ?? this.#sets.push(set) - 1;
@@ -125,14 +137,21 @@ function automatonOf(part: Part): Automaton {
   };
   const addRepeat = (one: Extract<Part, { kind: 'repeat' }>, from: number): number => {
     let place = from;
+    let begun: number | null = null;
     for (let count = 0; count < one.min; count++) {
       // Also where the part is empty: every round must count.
-      const begin = state();
-      silent[place]?.push(begin);
-      place = add(one.part, begin);
+      begun = state();
+      silent[place]?.push(begun);
+      place = add(one.part, begun);
     }
     if (one.max === one.min) return place;
     const to = state();
+    if (!Number.isFinite(one.max) && begun !== null) {
+      // The last of those that must be there is also every further one.
+      silent[place]?.push(begun);
+      silent[place]?.push(to);
+      return to;
+    }
     if (!Number.isFinite(one.max)) {
       const begin = state();
       silent[place]?.push(begin);
@@ -151,6 +170,18 @@ function automatonOf(part: Part): Automaton {
     return to;
   };
   return { steps, silent, end: add(part, 0) };
+}
+
+/** Where any text at all may stand before the end: a loop over every character. */
+function universalOf({ steps, silent, end }: Automaton): Set<number> {
+  const universal = new Set<number>();
+  for (const [state, own] of steps.entries()) {
+    const [only] = own;
+    if (own.length !== 1 || only?.ranges !== ANY_CHARACTER) continue;
+    const reached = withSilent({ steps, silent, end }, [only.to]);
+    if (reached.includes(state) && reached.includes(end)) universal.add(state);
+  }
+  return universal;
 }
 
 /** These states and all that are reached without a character, in order. */

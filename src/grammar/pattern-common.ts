@@ -21,7 +21,10 @@ import type { Condition } from './pattern-parse.js';
 import { ImpossibleSchema, unsupportedSchema } from './refusal.js';
 
 /** The most states of all side by side, the count of characters included. */
-const MAX_COMMON_STATES = 1_500;
+const MAX_COMMON_STATES = 2_200;
+
+/** So many ranges of characters are one step of work. */
+const RANGES_PER_STEP = 40;
 
 /** A state of each automaton with the characters so far, and where each character leads. */
 interface Common {
@@ -33,7 +36,7 @@ interface Common {
 
 /**
  * The inside of a JSON string that matches all of these wholly and has `lengths` code points. `spend`
- * is called for every state of each. Codes: schema_unsupported at the pointer, where there is no such string
+ * is told of the work. Codes: schema_unsupported at the pointer, where there is no such string
  * or too many states to write down.
  */
 export function commonExpression(
@@ -41,7 +44,7 @@ export function commonExpression(
   lengths: Lengths,
   pointer: string,
   rules: RuleSet,
-  spend: () => void,
+  spend: (steps: number) => void,
 ): Expression {
   const states = tryTogether(conditions, lengths, pointer, spend);
   const alive = leadingToEnd(states);
@@ -77,7 +80,7 @@ function tryTogether(
   conditions: readonly Condition[],
   lengths: Lengths,
   pointer: string,
-  spend: () => void,
+  spend: (steps: number) => void,
 ): Common[] {
   try {
     return runTogether(conditions, lengths, spend);
@@ -111,13 +114,14 @@ function nextOf({ automaton, isForbidden }: Side, state: number): readonly Step[
   const steps = automaton.next(state);
   if (!isForbidden) return steps;
   const others = otherRanges(steps.map(({ range }) => range));
-  return [...steps, ...others.map((range) => ({ range, to: OUTSIDE }))];
+  const open = steps.filter(({ to }) => !automaton.isUniversal(to));
+  return [...open, ...others.map((range) => ({ range, to: OUTSIDE }))];
 }
 
 function runTogether(
   conditions: readonly Condition[],
   { min, max }: Lengths,
-  spend: () => void,
+  spend: (steps: number) => void,
 ): Common[] {
   const automata = conditions.map(
     ({ part, isForbidden }): Side => ({ automaton: new Deterministic(part), isForbidden }),
@@ -130,7 +134,7 @@ function runTogether(
     if (number < states.length) return number;
     if (number >= MAX_COMMON_STATES) throw new TooManyStates();
     // What a state costs grows with the automata that are in it.
-    for (const _ of automata) spend();
+    spend(automata.length);
     known.set(key, number);
     const isLast = count >= min && automata.every((one, index) => isEnd(one, inner[index] ?? 0));
     states.push({ states: inner, count, isEnd: isLast, next: new Map() });
@@ -144,7 +148,9 @@ function runTogether(
     if (count >= max) continue;
     // Without an upper bound only the way up to the lower one matters.
     const after = max === Number.POSITIVE_INFINITY ? Math.min(count + 1, min) : count + 1;
-    for (const { range, to } of stepsOf(automata, inner)) {
+    const steps = stepsOf(automata, inner);
+    spend(Math.ceil(steps.length / RANGES_PER_STEP));
+    for (const { range, to } of steps) {
       const number = stateOf(to, after);
       const ranges = next.get(number);
       if (ranges === undefined) next.set(number, [range]);

@@ -6,7 +6,7 @@
 import { HoshikageError } from '../errors.js';
 import { type CodePointRange, commonRanges, joinRanges, otherRanges } from './expression.js';
 import { CLASSES, CONTROLS, NO_LINE_ENDS, WORDS } from './pattern-classes.js';
-import { othersNearby, propertyRanges } from './pattern-property.js';
+import { othersNearby, propertyRanges, rememberedClass } from './pattern-property.js';
 import { shown, unsupportedSchema } from './refusal.js';
 import type { Located } from './schema-facts.js';
 
@@ -29,10 +29,12 @@ const MAX_DEPTH = 32;
 
 const QUANTIFIER = /[*+?]|\{(\d+)(,?)(\d*)\}/y;
 
+/** Every character there is. */
+export const ANY_CHARACTER = otherRanges([]);
 /** Any text before or after a match. */
 const ANYTHING: Part = {
   kind: 'repeat',
-  part: { kind: 'class', ranges: otherRanges([]) },
+  part: { kind: 'class', ranges: ANY_CHARACTER },
   min: 0,
   max: Number.POSITIVE_INFINITY,
 };
@@ -190,7 +192,10 @@ class PatternParser {
       options.push(parts.length === 1 && only !== undefined ? only : { kind: 'sequence', parts });
     } while (this.#skip('|'));
     const [only] = options;
-    return options.length === 1 && only !== undefined ? only : { kind: 'choice', options };
+    if (options.length === 1 && only !== undefined) return only;
+    const classes = options.flatMap((one) => (one.kind === 'class' ? [one.ranges] : []));
+    if (classes.length < options.length) return { kind: 'choice', options };
+    return { kind: 'class', ranges: joinRanges(classes.flat()) };
   }
 
   /** `isLine`: what stands before an anchor at its end belongs to it. */
@@ -277,8 +282,8 @@ class PatternParser {
     return { kind: 'repeat', part, min, max: comma === '' ? min : open };
   }
 
-  #class(): CodePointRange[] {
-    this.#place++;
+  #class(): readonly CodePointRange[] {
+    const from = this.#place++;
     this.#hasProperty = false;
     const isNegated = this.#skip('^');
     const ranges: CodePointRange[] = [];
@@ -296,12 +301,14 @@ class PatternParser {
       if (from === null || to === null) ranges.push(...first, [0x2d, 0x2d], ...last);
       else ranges.push([from, to]);
     }
-    const others = this.#hasProperty ? othersNearby(ranges) : otherRanges(ranges);
-    const all = isNegated ? others : otherRanges(otherRanges(ranges));
-    if (all.length === 0) {
-      throw this.#refusal('a class has no characters', '文字クラスに文字がありません');
-    }
-    return joinRanges(all);
+    const all = (): CodePointRange[] => {
+      if (!isNegated) return joinRanges(otherRanges(otherRanges(ranges)));
+      return joinRanges(this.#hasProperty ? othersNearby(ranges) : otherRanges(ranges));
+    };
+    const source = this.#source.slice(from, this.#place);
+    const found = this.#hasProperty ? rememberedClass(source, all) : all();
+    if (found.length > 0) return found;
+    throw this.#refusal('a class has no characters', '文字クラスに文字がありません');
   }
 
   #classAtom(): readonly CodePointRange[] {
@@ -350,7 +357,7 @@ class PatternParser {
     const found = /^([pP])\{([\w=]{1,40})\}/.exec(
       this.#source.slice(this.#place, this.#place + 44),
     );
-    const ranges = propertyRanges(found?.[2] ?? '');
+    const ranges = propertyRanges(found?.[2] ?? '', found?.[1] === 'P');
     if (found === null || ranges === null) {
       throw this.#refusal(
         'this property of characters (\\p) cannot be expressed',
@@ -359,7 +366,7 @@ class PatternParser {
     }
     this.#hasProperty = true;
     this.#place += found[0].length;
-    return found[1] === 'P' ? othersNearby(ranges) : ranges;
+    return ranges;
   }
 
   #hex(found: RegExpExecArray): readonly CodePointRange[] {

@@ -28,12 +28,32 @@ const KNOWN: ReadonlySet<string> = new Set([
 const read = new Map<string, readonly CodePointRange[]>();
 let characters = '';
 
-/** The characters of planes 0 and 1 with this property, as `\p{…}` names it; null for an unknown one. */
-export function propertyRanges(name: string): readonly CodePointRange[] | null {
+/**
+ * The characters of planes 0 and 1 with this property, as `\p{…}` names it, or without it; null for an
+ * unknown one. The same ranges for the same question.
+ */
+export function propertyRanges(name: string, isWithout: boolean): readonly CodePointRange[] | null {
   if (!KNOWN.has(name)) return null;
-  const known = read.get(name) ?? rangesOf(name);
-  read.set(name, known);
+  const key = isWithout ? `not ${name}` : name;
+  const known =
+    read.get(key) ?? (isWithout ? othersNearby(propertyRanges(name, false) ?? []) : rangesOf(name));
+  read.set(key, known);
   return known;
+}
+
+/** How many classes with properties are remembered. */
+const MAX_CLASSES = 100;
+const classes = new Map<string, readonly CodePointRange[]>();
+
+/** The ranges of a class as it is written, made once while few are remembered. */
+export function rememberedClass(
+  source: string,
+  make: () => readonly CodePointRange[],
+): readonly CodePointRange[] {
+  const ranges = classes.get(source) ?? make();
+  if (classes.size >= MAX_CLASSES) classes.clear();
+  classes.set(source, ranges);
+  return ranges;
 }
 
 /** Those of planes 0 and 1 that are not among these. */

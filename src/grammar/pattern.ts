@@ -59,22 +59,32 @@ function withLengths(part: Part, lengths: Lengths): Part | null {
   const own = lengthsOf(part);
   if (own.min >= lengths.min && own.max <= lengths.max) return part;
   const parts = part.kind === 'sequence' ? part.parts : [part];
-  const open = parts.filter((one) => lengthsOf(one).min !== lengthsOf(one).max);
-  const [only] = open;
-  // One run of single characters among parts of fixed length: its count takes up the rest.
-  if (open.length === 1 && only?.kind === 'repeat' && only.part.kind === 'class') {
-    const fixed = own.min - only.min;
-    const min = Math.max(only.min, lengths.min - fixed);
-    const max = Math.min(only.max, lengths.max - fixed);
-    if (min <= max) {
-      return {
-        kind: 'sequence',
-        parts: parts.map((one) => (one === only ? { ...only, min, max } : one)),
-      };
-    }
-  }
-  return null;
+  // One run of single characters among other parts: its count takes up the rest.
+  const isRun = (one: Part): boolean => one.kind === 'repeat' && one.part.kind === 'class';
+  const endless = parts.findIndex((one) => lengthsOf(one).max === Number.POSITIVE_INFINITY);
+  const open = parts.findIndex((one) => lengthsOf(one).min !== lengthsOf(one).max && isRun(one));
+  const at = endless >= 0 ? endless : open;
+  const only = parts[at];
+  if (only?.kind !== 'repeat' || !isRun(only)) return null;
+  const others = lengthsOf({ kind: 'sequence', parts: parts.filter((_, index) => index !== at) });
+  const isExact = others.min === others.max;
+  // Of a long text it does not matter if it could have been a little longer.
+  const isLong = lengths.max >= LONG && others.max <= lengths.max / 4;
+  if (!isExact && !(isLong && lengths.min <= own.min)) return null;
+  const min = Math.max(only.min, lengths.min - others.min);
+  const max =
+    lengths.max === Number.POSITIVE_INFINITY
+      ? only.max
+      : Math.min(only.max, lengths.max - others.max);
+  if (min > max) return null;
+  return {
+    kind: 'sequence',
+    parts: parts.map((one, index) => (index === at ? { ...only, min, max } : one)),
+  };
 }
+
+/** From so many characters on a text is long. */
+const LONG = 100;
 
 function lengthsOf(part: Part): Lengths {
   switch (part.kind) {

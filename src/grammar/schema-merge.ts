@@ -34,8 +34,8 @@ export function spend(source: Source, pointer: string, steps = 1): void {
   if (source.rules.spend(steps) && source.work <= MAX_WORK) return;
   throw new SchemaTooLarge(
     pointer,
-    'its references, allOf, anyOf and oneOf multiply to too many schemas',
-    '参照・allOf・anyOf・oneOf の組み合わせが多すぎます',
+    'its references, alternatives, patterns or values multiply to too many steps',
+    '参照・選択肢・パターン・値の組み合わせが多すぎます',
   );
 }
 

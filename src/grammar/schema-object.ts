@@ -5,7 +5,7 @@
 import { type Expression, type RuleSet, sequence, text } from './expression.js';
 import { anyJson, COLON, jsonObject } from './json.js';
 import { ImpossibleSchema, shown, unsupportedSchema } from './refusal.js';
-import type { Facts, ObjectLayer, Place } from './schema-facts.js';
+import type { Facts, Located, ObjectLayer, Place } from './schema-facts.js';
 import { allowsKey, boundKey, listedKeys, otherKey } from './schema-key.js';
 import { type Member, membersExpression } from './schema-members.js';
 import { collectFacts, type Source } from './schema-merge.js';
@@ -89,15 +89,18 @@ function placesOf(
   const own = properties.get(name);
   const places = own === undefined ? [] : [own];
   for (const { pattern, place } of patterned) {
-    if (allowsKey(name, keyFacts(pattern.value, pattern.pointer, source), source))
-      places.push(place);
+    if (allowsKey(name, keyFacts(pattern, source), source)) places.push(place);
   }
   return places.length === 0 && additional !== null ? [additional] : places;
 }
 
-function keyFacts(pattern: string, pointer: string, source: Source): Facts {
-  const facts = collectFacts([], source);
-  facts.patterns.push({ value: pattern, pointer });
+/** Of a thousand names every one is asked whether it matches. */
+const keys = new WeakMap<Located<string>, Facts>();
+
+function keyFacts(pattern: Located<string>, source: Source): Facts {
+  const facts = keys.get(pattern) ?? collectFacts([], source);
+  if (facts.patterns.length === 0) facts.patterns.push(pattern);
+  keys.set(pattern, facts);
   return facts;
 }
 

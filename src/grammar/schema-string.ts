@@ -9,16 +9,17 @@ import { Deterministic, TooManyStates } from './pattern-automaton.js';
 import { commonExpression } from './pattern-common.js';
 import { withoutLookahead } from './pattern-known.js';
 import { type Condition, conditionsOf as readPattern } from './pattern-parse.js';
-import { ImpossibleSchema, shown, unsupportedSchema } from './refusal.js';
+import { ImpossibleSchema, SchemaTooLarge, shown, unsupportedSchema } from './refusal.js';
 import type { Facts, Located } from './schema-facts.js';
 import { FORMATS, PATTERN_FORMATS, STANDARD_FORMATS } from './schema-format.js';
-import { type Source, spend } from './schema-merge.js';
+import { isRefusal, type Source, spend } from './schema-merge.js';
 import type { Format } from './schema-uri.js';
 
 /** What it costs to write a pattern: see spend(). */
 const PATTERN_UNITS_PER_STEP = 8;
-/** And to make a format an automaton. */
-const STEPS_FOR_FORMAT = 10;
+/** And to make an automaton, and to hold texts against it. */
+const STEPS_FOR_AUTOMATON = 10;
+const CHARACTERS_PER_STEP = 16;
 
 interface Conditions {
   readonly formats: readonly Located<string>[];
@@ -44,20 +45,45 @@ export function stringExpression(facts: Facts, rules: RuleSet, source: Source): 
   return sequence(text('"'), inside, text('"'));
 }
 
+/** What a text is held against, made once for facts that many texts are asked of. */
+interface Test {
+  readonly lengths: Lengths;
+  readonly automata: readonly {
+    readonly automaton: Deterministic;
+    readonly isForbidden: boolean;
+    readonly pointer: string;
+  }[];
+}
+
+const tests = new WeakMap<Facts, Test>();
+
 /** Whether a text obeys them; where a format is written narrowly, only if it could be written. */
 export function obeysText(value: string, facts: Facts, source: Source): boolean {
-  const { formats, patterns, lengths } = conditionsOf(facts, source);
+  const test = tests.get(facts) ?? testOf(facts, source);
+  tests.set(facts, test);
   const points = Array.from(value, (character) => character.codePointAt(0) ?? 0);
-  if (points.length < lengths.min || points.length > lengths.max) return false;
-  return [...patterns, ...formats].every((one) => {
+  if (points.length < test.lengths.min || points.length > test.lengths.max) return false;
+  return test.automata.every(({ automaton, isForbidden, pointer }) => {
+    spend(source, pointer, Math.ceil(points.length / CHARACTERS_PER_STEP));
+    return within(pointer, () => automaton.accepts(points)) !== isForbidden;
+  });
+}
+
+function testOf(facts: Facts, source: Source): Test {
+  const { formats, patterns, lengths } = conditionsOf(facts, source);
+  const automata = [...patterns, ...formats].flatMap((one) => {
+    const { pointer } = one;
     const isPattern = patterns.includes(one);
+    spend(source, pointer, STEPS_FOR_AUTOMATON);
     const all = isPattern
       ? readPattern(one)
       : [textOf(formatOf(one).unbounded ?? formatOf(one).written)];
-    const own = isPattern ? 1 : STEPS_FOR_FORMAT;
-    spend(source, one.pointer, own + Math.ceil(points.length / PATTERN_UNITS_PER_STEP));
-    return all.every((condition) => runs(condition, points, one.pointer));
+    return all.map(({ part, isForbidden }) => {
+      const automaton = within(pointer, () => new Deterministic(part));
+      return { automaton, isForbidden, pointer };
+    });
   });
+  return { lengths, automata };
 }
 
 const textOf = (written: Expression): Condition => ({
@@ -65,13 +91,10 @@ const textOf = (written: Expression): Condition => ({
   isForbidden: false,
 });
 
-function runs(
-  { part, isForbidden }: Condition,
-  points: readonly number[],
-  pointer: string,
-): boolean {
+/** What an automaton says, while it is small enough. Codes: schema_unsupported. */
+function within<T>(pointer: string, ask: () => T): T {
   try {
-    return new Deterministic(part).accepts(points) !== isForbidden;
+    return ask();
   } catch (thrown) {
     if (!(thrown instanceof TooManyStates)) throw thrown;
     throw unsupportedSchema(pointer, 'it has too many states', '状態が多くなりすぎます');
@@ -125,25 +148,48 @@ function fittingOf(format: Format, { min, max }: Lengths): Format | null {
   return found;
 }
 
-function together(
-  { formats, patterns, lengths }: Conditions,
-  rules: RuleSet,
-  source: Source,
-): Expression {
-  const all: Condition[] = patterns.flatMap(readPattern);
-  let { min, max } = lengths;
-  for (const format of formats) {
-    const own = formatOf(format);
-    const fitting = fittingOf(own, lengths);
-    // Its own counts are enough, or those of the schema: both would only multiply.
-    if (fitting !== null) max = Number.POSITIVE_INFINITY;
-    if (fitting !== null && fitting.min >= min) min = 0;
-    const isBound = fitting === null && lengths.max !== Number.POSITIVE_INFINITY;
-    const { written, unbounded = written } = fitting ?? own;
-    all.push(textOf(isBound ? unbounded : written));
-  }
+/** Several conditions at once; a format in the first of its forms that is small enough beside them. */
+function together(conditions: Conditions, rules: RuleSet, source: Source): Expression {
+  const { formats, patterns, lengths } = conditions;
   const pointer = (patterns[0] ?? formats[0])?.pointer ?? '';
-  return commonExpression(all, { min, max }, pointer, rules, () => spend(source, pointer));
+  const written = patterns.flatMap(readPattern);
+  const [format] = formats;
+  const forms = format === undefined || formats.length > 1 ? [] : formsOf(format, lengths);
+  const tries =
+    forms.length > 0
+      ? forms.map((form) => [form])
+      : [formats.flatMap((one) => formsOf(one, lengths)[0] ?? [])];
+  let refusal: unknown = null;
+  for (const beside of tries) {
+    const all = [...written, ...beside.map(({ form }) => textOf(form))];
+    const open = {
+      min: beside.some(({ min }) => min >= lengths.min) ? 0 : lengths.min,
+      max: beside.some(({ max }) => max <= lengths.max) ? Number.POSITIVE_INFINITY : lengths.max,
+    };
+    try {
+      return commonExpression(all, open, pointer, rules, (steps) => spend(source, pointer, steps));
+    } catch (thrown) {
+      refusal ??= thrown;
+      if (!isRefusal(thrown) || thrown instanceof SchemaTooLarge) throw thrown;
+    }
+  }
+  throw refusal;
+}
+
+/** In which forms a format may be tried, with the lengths that each has by itself. */
+function formsOf(
+  format: Located<string>,
+  lengths: Lengths,
+): { readonly form: Expression; readonly min: number; readonly max: number }[] {
+  const own = formatOf(format);
+  const forms: { form: Expression; min: number; max: number }[] = [];
+  const { unbounded = own.written } = own;
+  const endless = { form: unbounded, min: 0, max: Number.POSITIVE_INFINITY };
+  for (let form = fittingOf(own, lengths); form !== null; form = form.shorter ?? null) {
+    if (form.max >= lengths.min) forms.push({ form: form.written, min: form.min, max: form.max });
+    if (forms.length === 1 && lengths.max === Number.POSITIVE_INFINITY) forms.push(endless);
+  }
+  return forms.length > 0 ? forms : [endless];
 }
 
 function formatOf(format: Located<string>): Format {

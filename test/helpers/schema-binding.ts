@@ -53,3 +53,13 @@ export function writes(schema: unknown, good: readonly string[], bad: readonly s
   for (const text of good) assert.equal(accepts(program, text), true, text);
   for (const text of bad) assert.notEqual(accepts(program, text), true, text);
 }
+
+/** What is written is a value of the schema, so often, whatever else is not written. */
+export function obeys(schema: object, count = 40): void {
+  const program = compiled(schema);
+  const validate = ajv.compile(schema);
+  for (let seed = 0; seed < count; seed++) {
+    const sentence = walk(program, seeded(seed));
+    assert.ok(validate(JSON.parse(sentence)), `${sentence}: ${JSON.stringify(schema)}`);
+  }
+}
