@@ -151,6 +151,10 @@ export function parseChat(body: unknown, strict: boolean): ChatCall {
 
 function checkMembers(ignored: IgnoredFields, chat: ChatBody): void {
   ignored.check(chat.stream_options, STREAM_OPTION_FIELDS, 'stream_options');
+  // The one name that zod's records leave out.
+  if (chat.chat_template_kwargs && Object.hasOwn(chat.chat_template_kwargs, '__proto__')) {
+    ignored.add('chat_template_kwargs.__proto__');
+  }
   ignored.check(chat.response_format, RESPONSE_FORMAT_FIELDS, 'response_format');
   const schemaAt = 'response_format.json_schema';
   ignored.check(chat.response_format?.json_schema, JSON_SCHEMA_FIELDS, schemaAt);

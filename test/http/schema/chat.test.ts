@@ -425,6 +425,9 @@ describe('chat body: what has no effect', () => {
       '{"model":"m","messages":[{"role":"user","content":"a","__proto__":1}],"__proto__":1}',
     );
     assert.deepEqual(parseChat(sent, false).ignored, ['__proto__', 'messages.__proto__']);
+    const variables = JSON.parse('{"chat_template_kwargs":{"__proto__":1}}');
+    const named = parseChat(body(variables), false).ignored;
+    assert.deepEqual(named, ['chat_template_kwargs.__proto__']);
   });
 
   it('is refused by name with STRICT_FIELDS', () => {
