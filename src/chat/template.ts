@@ -178,7 +178,7 @@ function isOutOfMemory(error: unknown): boolean {
 
 function failed(reason: string, cause?: unknown): HoshikageError {
   const short = reason.slice(0, MAX_REASON_LENGTH);
-  return new HoshikageError('template_failed', { reason: short }, { cause });
+  return new HoshikageError('template_failed', { reason: short, param: 'messages' }, { cause });
 }
 
 function closed(): HoshikageError {

@@ -115,12 +115,12 @@ describe('Words put in between', () => {
       return start(request);
     };
     let heard = '';
-    const interject = after(() => heard, 'think on', {
+    const steer = after(() => heard, 'think on', {
       text: '!',
       sampling: { ...sampling, topK: 9 },
     });
     let end: ChoiceEnd | null = null;
-    const all = runChoice(engine, plan({ interject, maxTokens }), new AbortController().signal);
+    const all = runChoice(engine, plan({ steer, maxTokens }), new AbortController().signal);
     for await (const news of all) {
       if ('end' in news) end = news.end;
       else heard += visibleText(news.spoken.runs);
@@ -141,9 +141,37 @@ describe('Words put in between', () => {
     assert.deepEqual([end?.promptTokens, end?.completionTokens], [2, 5]);
   });
 
-  test('count as tokens of the answer: where there are no more, it ends', async () => {
-    const { engine, heard, end } = await interjected(3);
-    assert.equal(engine.started.length, 1);
-    assert.deepEqual([heard, end?.finishReason, end?.completionTokens], ['think on!', 'length', 3]);
+  test('count as tokens of the answer, and are left out where no token could follow them', async () => {
+    for (const maxTokens of [2, 3]) {
+      const { engine, heard, end } = await interjected(maxTokens);
+      assert.equal(engine.started.length, 1, `max_tokens ${maxTokens}`);
+      assert.deepEqual([heard, end?.finishReason], ['think on', 'length']);
+      assert.equal(end?.completionTokens, 2);
+    }
+    const { engine, heard, end } = await interjected(4);
+    assert.equal(engine.started[1]?.request.maxTokens, 1);
+    assert.deepEqual([heard, end?.completionTokens], ['think on!so', 4]);
+  });
+
+  test('are no stop string, whatever they are', async () => {
+    const engine = new FakeEngine({ script: ['a', EOG] });
+    let isSaid = false;
+    const steer = (): Interjection | null => {
+      if (isSaid) return null;
+      isSaid = true;
+      return { text: 'STOP', sampling };
+    };
+    const { text, end } = await run(engine, plan({ steer, stops: ['STOP'] }));
+    assert.deepEqual([text, end.finishReason], ['aSTOPa', 'stop']);
+    assert.equal(engine.started.length, 2);
+  });
+
+  test('may also be none: the choice stops where its reader wants', async () => {
+    const engine = new FakeEngine({ script: ['a', 'b', 'c'] });
+    let count = 0;
+    const steer = () => (++count === 2 ? ('stop' as const) : null);
+    const { text, end } = await run(engine, plan({ steer }));
+    assert.deepEqual([text, end.finishReason, end.completionTokens], ['ab', 'stop', 2]);
+    assert.equal(engine.started[0]?.keepTokens, 2);
   });
 });
