@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
+import { SAMPLERS, type SamplingOptions } from '../../src/engine/engine.js';
 import {
   decodeThreads,
   nativeContextOptions,
@@ -68,6 +69,28 @@ test('logit bias becomes two arrays, absent options their neutral numbers', () =
   assert.deepEqual([...native.biasTokens], [3, 9]);
   assert.deepEqual([...native.biasValues], [-100, 1.5]);
   assert.deepEqual([native.maxTokens, native.grammar, native.logprobs], [7, null, -1]);
+});
+
+test('every step that is not asked for is off, and what is asked for goes through as it is', () => {
+  const steps: Partial<SamplingOptions> = {
+    ...{ typicalP: 0.9, topNSigma: 2, xtcProbability: 0.5, xtcThreshold: 0.2 },
+    ...{ mirostatTau: 3, mirostatEta: 0.2, dynatempRange: 0.3, dynatempExponent: 2 },
+    mirostat: 2,
+    samplers: ['xtc', 'temperature'],
+    grammar: Int32Array.of(1, 1, 3, 1, 5, 0),
+  };
+  const off = {
+    ...{ typicalP: 1, topNSigma: 0, xtcProbability: 0, xtcThreshold: 0.1, mirostat: 0 },
+    ...{ mirostatTau: 5, mirostatEta: 0.1, dynatempRange: 0, dynatempExponent: 1 },
+    ...{ samplers: SAMPLERS, grammar: null },
+  };
+  const of = (changes: Partial<SamplingOptions>) => {
+    const native = nativeRequest(request('a', { sampling: { ...GREEDY, ...changes } }), 7);
+    const names = Object.keys(off) as (keyof typeof off)[];
+    return Object.fromEntries(names.map((name) => [name, native[name]]));
+  };
+  assert.deepEqual(of({}), off);
+  assert.deepEqual(of(steps), steps);
 });
 
 const done = {
