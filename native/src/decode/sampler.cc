@@ -164,7 +164,7 @@ Token Sampler::ChooseAllowed(float* logits) {
   const Token first = Choose(logits);
   if (grammar_->Allows(first)) return first;
   if (!grammar_->Mask(biased.data())) {
-    throw Error("decode_failed", "the grammar allows no token of this vocabulary");
+    throw Error("grammar_invalid", "the grammar allows no token of this vocabulary");
   }
   return Choose(biased.data());
 }
