@@ -179,6 +179,7 @@ export interface NativeModelFacts {
   readonly isDiffusion: boolean;
   readonly fim: FimTokens;
   readonly sepToken: number | null;
+  readonly toolTemplate: string | null;
   readonly rerankTemplate: string | null;
   readonly poolingType?: PoolingType;
 }

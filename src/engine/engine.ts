@@ -157,6 +157,8 @@ export interface ModelFacts {
   readonly fim?: FimTokens;
   /** Between the two texts that a reranker compares; null without one. */
   readonly sepToken?: number | null;
+  /** The model's template for conversations with tools, where it has one of its own, or null. */
+  readonly toolTemplate?: string | null;
   /** The model's template for reranking, or null. */
   readonly rerankTemplate?: string | null;
   /** How the model itself says its embeddings are made of its tokens; absent where it says nothing. */

@@ -51,6 +51,7 @@ export const fakeFacts: NativeModelFacts = {
   isDiffusion: false,
   fim: { prefix: null, suffix: null, middle: null, repository: null, separator: null },
   sepToken: null,
+  toolTemplate: null,
   rerankTemplate: null,
 };
 

@@ -391,6 +391,7 @@ EXPORT int32_t llama_model_desc(const llama_model*, char* text, size_t size) {
 }
 EXPORT const char* llama_model_chat_template(const llama_model*, const char* name) {
   if (!name) return "{{ messages }}";
+  if (std::string(name) == "tool_use") return "{{ tools }}{{ messages }}";
   return std::string(name) == "rerank" ? "{query} {document}" : nullptr;
 }
 EXPORT bool llama_model_has_encoder(const llama_model*) { return false; }

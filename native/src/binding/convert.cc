@@ -196,6 +196,7 @@ Napi::Object FromModel(Napi::Env env, const Model& model) {
     object.Set(name, value ? Napi::Value(Napi::String::New(env, *value)) : env.Null());
   };
   text("chatTemplate", model.ChatTemplate());
+  text("toolTemplate", model.ChatTemplate("tool_use"));
   text("rerankTemplate", model.ChatTemplate("rerank"));
   token("bosToken", facts.bos);
   token("eosToken", facts.eos);
