@@ -119,23 +119,24 @@ export async function prepareChat(
   { lease: { engine, entry }, signal }: Turn,
 ): Promise<Preparation> {
   const { model } = engine.info;
-  const template = entry.settings.chatTemplate ?? model.chatTemplate ?? CHATML;
-  const dialect = dialectOf(template);
+  const tools = request.toolChoice.kind === 'none' ? [] : request.tools;
+  const withTools = tools.length > 0 ? (model.toolTemplate ?? null) : null;
+  const template = entry.settings.chatTemplate ?? withTools ?? model.chatTemplate ?? CHATML;
+  const family = dialectOf(template);
   const { messages, reasoningBudget } = request;
   const quiet = reasoningBudget === 0 ? withoutThinking(template) : {};
   const variables = { ...quiet, ...request.templateVariables };
   const { renderer } = deps;
-  const tools = request.toolChoice.kind === 'none' ? [] : request.tools;
   // A model that is not to think does not, where the prompt would have had it begin.
   const after = (rendered: string): string =>
-    reasoningBudget === 0 && dialect.thinkingAfter(rendered) === 'open'
-      ? dialect.endOfReasoning
-      : '';
+    reasoningBudget === 0 && family.thinkingAfter(rendered) === 'open' ? family.endOfReasoning : '';
   const prompt = await fitPrompt(
     { renderer, template, model, messages, tools, variables, signal },
     { engine, truncates: request.truncates, answerTokens: request.maxTokens, after },
   );
   const rendered = prompt.text.segments.map(({ text }) => text).join('');
+  const { toolsInWords } = prompt.text;
+  const dialect = toolsInWords ? dialectOf(template, { toolsInWords }) : family;
   return { template, dialect, thinking: dialect.thinkingAfter(rendered), prompt };
 }
 
@@ -189,7 +190,10 @@ async function* answerAll(
 }
 
 /** Fields and variables that have no effect with this template, or beside each other. */
-export function unusedOf(request: ChatRequest, { template, dialect }: Preparation): string[] {
+export function unusedOf(
+  request: ChatRequest,
+  { template, dialect, prompt }: Preparation,
+): string[] {
   const names = namesIn(template);
   const { templateVariables, messages, form, reasoningBudget, toolChoice } = request;
   const isQuiet = templateVariables.reasoning_effort === 'none';
@@ -203,7 +207,9 @@ export function unusedOf(request: ChatRequest, { template, dialect }: Preparatio
   }
   for (const member of ['name', 'reasoning_content'] as const) {
     const isSent = messages.some((message) => message[member] !== undefined);
-    if (isSent && !names.has(member)) unused.push(`messages.${member}`);
+    // Thoughts go where the template looks for them.
+    const name = member === 'name' ? member : prompt.text.reasoningKey;
+    if (isSent && !names.has(name)) unused.push(`messages.${member}`);
   }
   return unused;
 }
