@@ -61,6 +61,7 @@ const request = (prompt) => ({
   grammar: null,
   ignoreEos: false,
   logprobs: -1,
+  promptLogprobs: -1,
 });
 
 /** Up to the phase of the story; resolves when it has been reached. */
