@@ -10,7 +10,7 @@ import {
   TOKEN_CONTROL,
   TOKEN_EOG,
 } from '../../src/engine/engine.js';
-import { FakeEngine, type FakeEngineOptions } from './fake-engine.js';
+import { FakeEngine, type FakeEngineOptions, promptBatches } from './fake-engine.js';
 
 /** One token as it is said. `text` may be bytes that are part of a character. */
 export interface SaidPiece {
@@ -56,6 +56,7 @@ export class SayingEngine extends FakeEngine {
       record.cancelled = true;
       record.keepTokens = keepTokens;
     });
+    for (const batch of promptBatches(request)) stream.push(batch);
     for (const { token = 1000, text, logprob = 0, top = [], eog = false } of said) {
       const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
       stream.push({
