@@ -167,7 +167,7 @@ class Writer {
       if ('end' in news) {
         tally.add(news.end, { isShared });
         const { ending } = news.end;
-        const tokens = ending === 'word' ? [] : reader.rest();
+        const tokens = reader.rest(ending === 'word');
         yield* this.#last(choice, { ending, tokens, isFirst });
         return count > 0 ? sum / count : Number.NEGATIVE_INFINITY;
       }

@@ -53,9 +53,9 @@ export class PlacedReader {
     return { text, tokens: placed };
   }
 
-  /** What is left of the tokens at the end of an answer that no stop string has cut. */
-  rest(): readonly PlacedToken[] {
-    return this.#silent(this.#ledger.rest());
+  /** The tokens left at the end. `isCut`: by a stop string, of which only a control token is told. */
+  rest(isCut: boolean): readonly PlacedToken[] {
+    return this.#silent(this.#ledger.rest().filter(({ control }) => control || !isCut));
   }
 
   #silent(tokens: readonly SaidToken[]): readonly PlacedToken[] {

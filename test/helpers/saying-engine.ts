@@ -21,6 +21,7 @@ export interface SaidPiece {
   readonly top?: readonly (readonly [token: number, logprob: number])[];
   /** It ends the generation, and is a control token. */
   readonly eog?: boolean;
+  readonly control?: boolean;
 }
 
 /** The letters of a text, a token each, of this log-probability. */
@@ -57,13 +58,13 @@ export class SayingEngine extends FakeEngine {
       record.keepTokens = keepTokens;
     });
     for (const batch of promptBatches(request)) stream.push(batch);
-    for (const { token = 1000, text, logprob = 0, top = [], eog = false } of said) {
+    for (const { token = 1000, text, logprob = 0, top = [], eog = false, control = eog } of said) {
       const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
       stream.push({
         tokens: Int32Array.of(token),
         bytes,
         ends: Int32Array.of(bytes.length),
-        flags: Uint8Array.of(eog ? TOKEN_CONTROL | TOKEN_EOG : 0),
+        flags: Uint8Array.of((control ? TOKEN_CONTROL : 0) | (eog ? TOKEN_EOG : 0)),
         ...(sampling.logprobs !== undefined && {
           logprobs: [{ logprob, top: top.slice(0, sampling.logprobs) }],
         }),

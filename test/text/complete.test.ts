@@ -484,6 +484,22 @@ describe('log-probabilities of a prompt', () => {
     assert.match(String(details.reason_ja), /1344000/);
   });
 
+  test('count a control token of the answer, also one that is always a stop string', async () => {
+    const marks = ['<think>', '<|im_start|>'].map((text) => ({ token: 9, text, control: true }));
+    const set = setUp(new SayingEngine([[...marks, ...letters('x')]]));
+    const { events, texts } = await run(set, ask({ ...more, prompts: ['ab'] }));
+    assert.deepEqual(texts, ['ab']);
+    assert.deepEqual(
+      rowsOf(events).map(([text, , offset]) => [text, offset]),
+      [
+        ['a', 0],
+        ['b', 1],
+        ['', 2],
+        ['', 2],
+      ],
+    );
+  });
+
   test('follow a stop string’s text without the tokens that it cut', async () => {
     const { events, texts } = await run(saying('abcd'), ask({ ...more, stop: ['cd'] }));
     assert.deepEqual(texts, ['Onceab']);
