@@ -253,6 +253,7 @@ async function* answerOne(
     return { type: 'content', choice, text: event.text, logprobs };
   };
   for await (const news of runChoice(engine, plan, signal)) {
+    if ('prompt' in news) continue;
     const events = 'spoken' in news ? answer.take(news.spoken) : answer.end();
     for (const event of events) yield await toEvent(event);
     if (!('end' in news)) continue;

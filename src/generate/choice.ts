@@ -10,6 +10,7 @@ import {
   type SamplingOptions,
   TOKEN_EOG,
   type TokenBatch,
+  type TokenLogprob,
 } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import { throwIfGone, unlessGone } from '../resources/gone.js';
@@ -23,6 +24,8 @@ export interface ChoicePlan {
   readonly sampling: SamplingOptions;
   readonly cachePrompt: boolean;
   readonly stops: readonly string[];
+  /** Tell how likely the prompt's tokens were, and this many of the likeliest in their places. */
+  readonly promptLogprobs?: number;
   /**
    * Asked after every token, whose text has reached the reader of the events: whether it goes on. Where
    * it is there, every token is told by itself, also where several arrive at once.
@@ -51,8 +54,14 @@ export interface ChoiceEnd {
   readonly generationMs: number;
 }
 
-/** What a choice tells: words any number of times, then how it ended. */
-export type ChoiceNews = { readonly spoken: Spoken } | { readonly end: ChoiceEnd };
+/**
+ * What a choice tells: how likely the prompt's tokens were, where that is asked for, in parts and from
+ * the second token on; then words any number of times, then how it ended.
+ */
+export type ChoiceNews =
+  | { readonly prompt: readonly TokenLogprob[] }
+  | { readonly spoken: Spoken }
+  | { readonly end: ChoiceEnd };
 
 /** An engine that does not let go of a slot for this long after a cancel is not waited for. */
 const SETTLE_LIMIT_MS = 30_000;
@@ -71,7 +80,11 @@ export async function* runChoice(
   let before: ChoiceEnd | null = null;
   for (;;) {
     throwIfGone(signal);
-    const completion = engine.start({ prompt, maxTokens, sampling, cachePrompt });
+    const asked = before ? undefined : plan.promptLogprobs;
+    const completion = engine.start({
+      ...{ prompt, maxTokens, sampling, cachePrompt },
+      ...(asked !== undefined && { promptLogprobs: asked }),
+    });
     const leg = yield* runLeg(completion, { plan, assembler, signal });
     const end = sum(before, leg);
     const said = leg.interjection ? await tokensOf(engine, leg.interjection, signal) : null;
@@ -131,6 +144,7 @@ async function* runLeg(
   try {
     if (signal.aborted) cancel();
     reading: for await (const batch of completion) {
+      if (batch.promptLogprobs) yield { prompt: batch.promptLogprobs };
       for (const part of steer ? oneByOne(batch) : [batch]) {
         const spoken = assembler.push(part);
         isAtEog = isEog(part, spoken.tokens.length);

@@ -37,6 +37,8 @@ export interface SaidToken {
   readonly from: number;
   /** As `from` where the token ends inside a character. */
   readonly to: number;
+  /** A control token, whose text nobody is to see. */
+  readonly control?: true;
   /** Present where log-probabilities were asked for. */
   readonly logprob?: TokenLogprob;
 }
@@ -209,6 +211,7 @@ export class TextAssembler {
       const logprob = logprobs?.[index];
       tokens.push({
         ...{ token: ids[index] ?? -1, bytes: piece, from, to: this.#length },
+        ...(control && { control }),
         ...(logprob && { logprob }),
       });
       start = end;

@@ -112,6 +112,8 @@ const batch = {
   flags: new Uint8Array(2),
   logprobs: null,
   topTokens: null,
+  promptLogprobs: null,
+  promptTopTokens: null,
   prefilledTokens: 1,
   done: null,
 };
@@ -163,6 +165,23 @@ test('log-probabilities are given per token, the chosen one first and the best i
       ],
     },
   ]);
+});
+
+test('those of a prompt are news also before anything is generated', () => {
+  const none = { ...batch, tokens: new Int32Array(), bytes: new Uint8Array() };
+  const prompt = {
+    promptLogprobs: Float32Array.of(-1, -0.5, -2, -0.25),
+    promptTopTokens: Int32Array.of(10, 11),
+  };
+  const { batch: told } = toNews(1, { ...none, ...prompt }, false);
+  assert.deepEqual(told?.promptLogprobs, [
+    { logprob: -1, top: [[10, -0.5]] },
+    { logprob: -2, top: [[11, -0.25]] },
+  ]);
+  const empty = { promptLogprobs: new Float32Array(), promptTopTokens: new Int32Array() };
+  assert.equal(toNews(1, { ...none, ...empty }, false).batch, null);
+  assert.equal(nativeRequest(request('ab', { promptLogprobs: 3 }), 1).promptLogprobs, 3);
+  assert.equal(nativeRequest(request('ab'), 1).promptLogprobs, -1);
 });
 
 test('with zero alternatives only the chosen token has a value', () => {

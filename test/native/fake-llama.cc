@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -59,6 +60,7 @@ enum Cell {
   kHoldEmbed,       // 1: an embedding waits here, asking the abort callback
   kInEmbed,         // out
   kTokenizeDeep,    // 1: llama_tokenize takes a frame of the stack for every byte
+  kMostLogits,      // out: most tokens of one batch whose logits were asked for
   kCells
 };
 constexpr int64_t kThrow = 100;
@@ -580,6 +582,7 @@ int32_t CheckBatch(llama_context* context, const llama_batch& batch) {
   for (const bool one : seen) count += one ? 1 : 0;
   Raise(kMostSequences, count);
   Raise(kLargestBatch, batch.n_tokens);
+  if (batch.logits) Raise(kMostLogits, std::count(batch.logits, batch.logits + batch.n_tokens, 1));
   return 0;
 }
 

@@ -68,6 +68,7 @@ const request = (prompt) => ({
   grammar: ANY_TEXT,
   ignoreEos: false,
   logprobs: -1,
+  promptLogprobs: -1,
 });
 
 /** Up to the phase of the story; resolves when it has been reached. */

@@ -166,13 +166,7 @@ function promptsOf(
   return { prompts: parseWith(form, body).prompt, isSingle: false };
 }
 
-function checkEcho({ logprobs, max_tokens: maxTokens }: CompletionBody, echo: boolean): void {
-  if (echo && typeof logprobs === 'number') {
-    throw invalidValue('echo', {
-      ja: 'logprobs と一緒には使えません(プロンプトの対数確率は計算しません)',
-      en: 'cannot be used together with logprobs (those of a prompt are not computed)',
-    });
-  }
+function checkEcho({ max_tokens: maxTokens }: CompletionBody, echo: boolean): void {
   if (maxTokens === 0 && !echo) {
     throw invalidValue('max_tokens', {
       ja: '0 は echo が true のときだけ使えます',
