@@ -31,7 +31,9 @@ export function bindingOf(
   dialect: Dialect,
   thinking: Thinking,
 ): Int32Array | undefined {
-  const { form, toolChoice, parallelToolCalls: parallel } = request;
+  const { form, toolChoice } = request;
+  // One that is named is called once, as OpenAI does.
+  const parallel = request.parallelToolCalls && toolChoice.kind !== 'named';
   const tools = toolsFor(request);
   if (!form && tools.length === 0) return undefined;
   const isForced = toolChoice.kind === 'required' || toolChoice.kind === 'named';

@@ -130,6 +130,8 @@ export const TOOL_FIELDS: Readonly<Record<string, FieldRule>> = {
   type: 'honoured',
   function: 'honoured',
 };
+/** `function` of a named `tool_choice`. */
+export const CHOSEN_FUNCTION_FIELDS: Readonly<Record<string, FieldRule>> = { name: 'honoured' };
 /** `function` of a tool that is offered. */
 export const OFFERED_FUNCTION_FIELDS: Readonly<Record<string, FieldRule>> = {
   name: 'honoured',

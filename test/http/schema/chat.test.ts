@@ -25,7 +25,7 @@ function refusal(
 
 describe('chat body: what is honoured', () => {
   it('becomes a request in our own names', () => {
-    const { request, stream, includeUsage, ignored } = parseChat(
+    const { request, stream, includeUsage } = parseChat(
       body({
         stream: true,
         stream_options: { include_usage: true },
@@ -119,7 +119,7 @@ describe('chat body: what is honoured', () => {
         samplers: ['top_k', 'typical_p', 'temperature'],
       },
     });
-    assert.deepEqual([stream, includeUsage, ignored], [true, true, []]);
+    assert.deepEqual([stream, includeUsage], [true, true]);
   });
 
   it('null means the default, for every field but model and messages', () => {
@@ -149,6 +149,14 @@ describe('chat body: what is honoured', () => {
       request.messages.map(({ content }) => content),
       ['a\nb', '', ''],
     );
+  });
+
+  it('a call of the history may come without arguments', () => {
+    const call = (text: string | null) => ({ function: { name: 'f', arguments: text } });
+    const history = [{ role: 'assistant', tool_calls: [call(''), call(' '), call(null)] }];
+    const { request } = parseChat(body({ messages: history }), false);
+    const texts = request.messages[0]?.tool_calls?.map((one) => one.function.arguments);
+    assert.deepEqual(texts, ['{}', '{}', '{}']);
   });
 
   it('the history may hold tool calls and their answers', () => {
@@ -425,6 +433,22 @@ describe('chat body: what has no effect', () => {
       '{"model":"m","messages":[{"role":"user","content":"a","__proto__":1}],"__proto__":1}',
     );
     assert.deepEqual(parseChat(sent, false).ignored, ['__proto__', 'messages.__proto__']);
+    const variables = JSON.parse('{"chat_template_kwargs":{"__proto__":1}}');
+    const named = parseChat(body(variables), false).ignored;
+    assert.deepEqual(named, ['chat_template_kwargs.__proto__']);
+  });
+
+  it('is named where it belongs to something that is off, or that something else replaces', () => {
+    const idle = (more: object) => parseChat(body(more), false).ignored;
+    assert.deepEqual(idle({ xtc_threshold: 0.1, xtc_probability: 0 }), ['xtc_threshold']);
+    assert.deepEqual(idle({ xtc_threshold: 0.1, xtc_probability: 0.5 }), []);
+    assert.deepEqual(idle({ dry_base: 2, mirostat_tau: 1, dynatemp_exponent: 2 }), [
+      ...['mirostat_tau', 'dynatemp_exponent', 'dry_base'],
+    ]);
+    assert.deepEqual(idle({ mirostat: 2, mirostat_tau: 1, top_p: 0.5 }), ['top_p']);
+    assert.deepEqual(idle({ samplers: ['top_k'], top_k: 3, temperature: 1 }), ['temperature']);
+    const text = { response_format: { type: 'text', json_schema: { name: 'x', schema: {} } } };
+    assert.deepEqual(idle(text), ['response_format.json_schema']);
   });
 
   it('is refused by name with STRICT_FIELDS', () => {
