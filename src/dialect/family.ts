@@ -4,7 +4,7 @@
  */
 import type { Expression, RuleSet } from '../grammar/expression.js';
 import { bindOutput, bindThinking, type CallStyle } from './binding.js';
-import type { CallRules, Dialect, Listener, Thinking, Tool } from './dialect.js';
+import type { CallRules, Dialect, Hearing, Listener, Thinking } from './dialect.js';
 import { listenWith, readAnswer, type ThinkMarks } from './listener.js';
 
 /** The reasoning of a family. */
@@ -34,9 +34,10 @@ export function makeDialect(
     hasCalls,
     endOfReasoning: reasoning?.end ?? '',
     thinkingAfter: (prompt: string): Thinking => thinkingAfter(reasoning, prompt),
-    listen({ tools, thinking }: { tools: readonly Tool[]; thinking: Thinking }): Listener {
+    listen(hearing: Hearing): Listener {
+      const { tools, thinking } = hearing;
       const syntax = tools.length > 0 ? style.syntax : null;
-      return listenWith(tools, (scene) => readAnswer(scene, reasoning, thinking, syntax));
+      return listenWith(hearing, (scene) => readAnswer(scene, reasoning, thinking, syntax));
     },
     bindAnswer: (answer: Expression, thinking: Thinking): Expression =>
       bindThinking(reasoning, thinking, answer),

@@ -27,9 +27,10 @@ const MAX_DEPTH = 4;
 /** The longest text before the arguments that is looked at for a name. */
 const MAX_HEADER = 300;
 
-const NAMES = ['name', 'tool_name', 'function_name'];
-const ARGUMENTS = ['arguments', 'parameters', 'args'];
-const OTHERS = ['id', 'tool_call_id', 'type', 'function', 'tool_calls'];
+/** Keys of a call's name and of its arguments, and those that may stand beside them. */
+export const NAME_KEYS = ['name', 'tool_name', 'function_name'];
+export const ARGUMENT_KEYS = ['arguments', 'parameters', 'args'];
+export const OTHER_KEYS = ['id', 'tool_call_id', 'type', 'function', 'tool_calls'];
 
 /** The reader of such calls. */
 export function jsonCalls(marks: JsonMarks): CallSyntax {
@@ -49,8 +50,11 @@ function* readBlock(scene: Scene, marks: JsonMarks, begin: string): Reading<bool
   let isSeparated = false;
   for (;;) {
     yield* input.skipSpace();
+    // What stood after a call is of that, not of the next one.
+    if (isRead && !isSeparated) input.record();
     const mark = isBare ? null : yield* input.takeIf(...marks.items, ...marks.ends);
     if (mark !== null) {
+      if (isRead && marks.ends.includes(mark)) input.record();
       mayBegin = marks.items.includes(mark) || (mayBegin && !isRead);
       continue;
     }
@@ -140,8 +144,8 @@ function* readMember(
   const { key, isBare, depth } = at;
   const char = yield* scene.input.peek();
   if (marks.isMap) return call.name(key) && (yield* call.arguments());
-  if (NAMES.includes(key)) return call.name(yield* readString(scene));
-  if (ARGUMENTS.includes(key)) return yield* call.arguments();
+  if (NAME_KEYS.includes(key)) return call.name(yield* readString(scene));
+  if (ARGUMENT_KEYS.includes(key)) return yield* call.arguments();
   if (key === 'function' && char === '{') {
     call.isHolder = true;
     return yield* readObject(scene, marks, isBare, depth + 1);
@@ -156,7 +160,7 @@ function* readMember(
     return call.id !== null;
   }
   // A bare object with other keys is an answer in JSON, which must not wait for its end.
-  if (isBare && !call.isNamed && !OTHERS.includes(key)) return false;
+  if (isBare && !call.isNamed && !OTHER_KEYS.includes(key)) return false;
   return yield* readValue(scene, () => undefined);
 }
 
