@@ -112,10 +112,15 @@ export function bindOutput(
   }
   // Where the answer may begin with reasoning, its mark would have the listener look for its end.
   const opens = marks !== null && thinking === 'possible' ? [marks.open] : [];
-  const isKey = (begin: string): boolean => begin.endsWith('"');
+  const isBracket = (begin: string): boolean => /[[{]$/.test(begin);
   const words = new Words(rules, {
-    marks: [...begins, ...blocks.filter((one) => !isKey(one)), ...opens, ...(marks?.leads ?? [])],
-    keys: blocks.filter(isKey),
+    marks: [
+      ...begins,
+      ...blocks.filter((one) => !isBracket(one)),
+      ...opens,
+      ...(marks?.leads ?? []),
+    ],
+    brackets: blocks.filter(isBracket),
     names: tools.map(({ name }) => name),
     after: (isBare ? block : bound) ?? null,
   });

@@ -8,14 +8,13 @@ import {
   type Expression,
   optional,
   type RuleSet,
-  repeat,
   sequence,
   text,
 } from '../grammar/expression.js';
-import { type CallStyle, GAP, MAX_CALLS, SPACE } from './binding.js';
+import { type CallStyle, listOf, SPACE } from './binding.js';
 import type { Tool } from './dialect.js';
 import { isSpace, type Reading } from './input.js';
-import { COMMA, objectCall, objectCallAfterName, PLAIN_KEYS } from './json-call-grammar.js';
+import { COMMA, callArray } from './json-call-grammar.js';
 import { jsonCalls } from './json-calls.js';
 import { bindPythonCalls, readPythonCall } from './python-calls.js';
 import type { Scene } from './scene.js';
@@ -23,27 +22,24 @@ import type { Scene } from './scene.js';
 const END = '```';
 const CODE = '```tool_code\n';
 const JSON_OPENS = ['```json\n', '```tool_call\n', '```\n'];
-/** What a call in a block begins with, up to the end of its first key: how models lay it out. */
-const OBJECT_HEADS = ['{"name"', '{ "name"', '{\n  "name"', '{\n    "name"', '{\n\t"name"'];
-const ARRAY_HEADS = [
-  ...['[{"name"', '[\n  {"name"', '[\n  {\n    "name"', '[\n    {\n        "name"'],
-];
-const keysOf = (heads: readonly string[]): readonly string[] =>
-  JSON_OPENS.flatMap((open) => heads.map((head) => open + head));
-const OBJECT_KEYS = keysOf(OBJECT_HEADS);
-const ARRAY_KEYS = keysOf(ARRAY_HEADS);
+/** Texts after which there may be a call; each is read from its bracket on. */
+const BRACKETS = JSON_OPENS.flatMap((open) => [`${open}{`, `${open}[`]);
 
 const reader = jsonCalls({
-  ...{ begins: [], items: [], ends: [], header: null, isMap: false, isBare: false },
+  ...{ begins: [], items: [], ends: [], header: null, isMap: false, isBare: true },
 });
 
+/** A style with calls that are JSON objects. */
+interface ObjectStyle extends CallStyle {
+  /** One call, without marks. */
+  call(rules: RuleSet, tools: readonly Tool[]): Expression;
+}
+
 /** The style with calls in blocks of code beside its own; `hasCode`: also such as Python writes. */
-export function withFences(style: CallStyle, hasCode = false): CallStyle {
+export function withFences(style: ObjectStyle, hasCode = false): CallStyle {
   const { syntax } = style;
-  const keys = [...OBJECT_KEYS, ...ARRAY_KEYS];
-  const blocks = hasCode ? [CODE, ...keys] : keys;
+  const blocks = hasCode ? [CODE, ...BRACKETS] : BRACKETS;
   return {
-    ...style,
     syntax: {
       ...syntax,
       blocks,
@@ -52,15 +48,19 @@ export function withFences(style: CallStyle, hasCode = false): CallStyle {
         return yield* scene.attempt(begin === CODE ? readCode(scene) : readJson(scene));
       },
     },
+    bind: style.bind,
     bindBlocks(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
-      const json = bindJson(rules, tools, parallel);
+      const call = style.call(rules, tools);
+      const calls = listOf(call, choice(COMMA, SPACE), parallel);
+      const opens = choice(...JSON_OPENS.map(text));
+      const json = sequence(opens, choice(calls, callArray(call, parallel)), SPACE, text(END));
       return hasCode ? choice(json, bindCode(rules, tools, parallel)) : json;
     },
   };
 }
 
 function* readJson(scene: Scene): Reading<boolean> {
-  return (yield* reader.read(scene, END)) && (yield* readEnd(scene));
+  return (yield* reader.read(scene, '')) && (yield* readEnd(scene));
 }
 
 function* readCode(scene: Scene): Reading<boolean> {
@@ -85,18 +85,6 @@ function* readEnd(scene: Scene): Reading<boolean> {
   if ((yield* input.takeIf(END)) === null) return false;
   const next = yield* input.peek();
   return next === '' || isSpace(next);
-}
-
-function bindJson(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
-  const firsts = tools.map((tool) => objectCallAfterName(tool, rules));
-  const first = rules.add('block-call', () => choice(...firsts));
-  const calls = tools.map((tool) => objectCall(tool, rules, PLAIN_KEYS));
-  const call = rules.add('block-call', () => choice(...calls));
-  const after = (between: Expression): Expression =>
-    repeat(sequence(between, call), 0, parallel ? MAX_CALLS - 1 : 0);
-  const list = sequence(choice(...ARRAY_KEYS.map(text)), first, after(COMMA), GAP, text(']'));
-  const objects = sequence(choice(...OBJECT_KEYS.map(text)), first, after(choice(COMMA, SPACE)));
-  return sequence(choice(objects, list), SPACE, text(END));
 }
 
 function bindCode(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {

@@ -61,13 +61,6 @@ export function objectCall(
   return sequence(text('{'), GAP, choice(...inside), GAP, text('}'));
 }
 
-/** The same after `{"name"`. Codes: schema_unsupported for a strict tool. */
-export function objectCallAfterName(tool: Tool, rules: RuleSet): Expression {
-  const given = sequence(COMMA, givenOf(tool, rules, PLAIN_KEYS.arguments));
-  const rest = tool.parameters === null ? optional(given) : given;
-  return sequence(COLON, text(`"${tool.name}"`), rest, GAP, text('}'));
-}
-
 /** Calls between brackets. */
 export function callArray(call: Expression, parallel: boolean): Expression {
   return sequence(text('['), GAP, listOf(call, COMMA, parallel), GAP, text(']'));

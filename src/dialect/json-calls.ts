@@ -48,13 +48,15 @@ function* readBlock(scene: Scene, marks: JsonMarks, begin: string): Reading<bool
   let mayBegin = true;
   let isRead = false;
   let isSeparated = false;
+  /** Nothing but the end of a call was read since. */
+  let isAfter = false;
   for (;;) {
     yield* input.skipSpace();
     // What stood after a call is of that, not of the next one.
-    if (isRead && !isSeparated) input.record();
+    if (isAfter) input.record();
     const mark = isBare ? null : yield* input.takeIf(...marks.items, ...marks.ends);
     if (mark !== null) {
-      if (isRead && marks.ends.includes(mark)) input.record();
+      isAfter &&= marks.ends.includes(mark);
       mayBegin = marks.items.includes(mark) || (mayBegin && !isRead);
       continue;
     }
@@ -67,6 +69,7 @@ function* readBlock(scene: Scene, marks: JsonMarks, begin: string): Reading<bool
     } else if (isRead && !isSeparated && (char === ',' || char === ';')) {
       input.take();
       isSeparated = true;
+      isAfter = false;
       continue;
     } else if (isRead && char === '}' && marks.ends.length > 0) {
       // One brace too many is the commonest slip; the mark that ends the call shows what is meant.
@@ -78,6 +81,7 @@ function* readBlock(scene: Scene, marks: JsonMarks, begin: string): Reading<bool
       return isRead && !isSeparated;
     }
     isRead = true;
+    isAfter = true;
     isSeparated = false;
     mayBegin = false;
   }

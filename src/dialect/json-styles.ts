@@ -32,16 +32,21 @@ interface JsonWriting {
   all(call: Expression, parallel: boolean): Expression;
 }
 
+/** A style and the grammar of one call in it. */
+interface JsonStyle extends CallStyle {
+  call(rules: RuleSet, tools: readonly Tool[]): Expression;
+}
+
 /** A style by what it reads and what it writes. */
-function jsonStyle(marks: Partial<JsonMarks>, writing: JsonWriting): CallStyle {
+function jsonStyle(marks: Partial<JsonMarks>, writing: JsonWriting): JsonStyle {
   const none = { begins: [], items: [], ends: [], header: null, isMap: false, isBare: false };
+  const call = (rules: RuleSet, tools: readonly Tool[]): Expression =>
+    rules.shared('call', () => choice(...tools.map((tool) => writing.call(tool, rules))));
   return {
     syntax: jsonCalls({ ...none, ...marks }),
-    bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
-      const calls = tools.map((tool) => writing.call(tool, rules));
-      const call = rules.add('call', () => choice(...calls));
-      return writing.all(call, parallel);
-    },
+    call,
+    bind: (rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression =>
+      writing.all(call(rules, tools), parallel),
   };
 }
 

@@ -155,7 +155,7 @@ function* readContent(
     const isBare = mayBeBare && (char === '{' || char === '[');
     const mark = yield* input.match([...begins, ...ends]);
     // What may be content after all is read from its bracket on.
-    const bracket = mark !== null && blocks.includes(mark) ? mark.search(/[[{]/) : -1;
+    const bracket = mark !== null && blocks.includes(mark) ? mark.search(/[[{]$/) : -1;
     if (mark !== null) input.take(bracket < 0 ? mark.length : bracket);
     mayBeBare = false;
     if (mark !== null && mark === trail) {

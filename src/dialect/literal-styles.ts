@@ -44,6 +44,7 @@ export const PYTHON: CallStyle = {
 
 /** Llama 3: a bare object, or after a mark an object or Python calls. */
 export const LLAMA: CallStyle = withFences({
+  call: LLAMA_JSON.call,
   syntax: {
     ...LLAMA_JSON.syntax,
     *read(scene, begin): Reading<boolean> {

@@ -11,7 +11,7 @@ export interface CallSyntax {
   readonly begins: readonly string[];
   /**
    * Texts that begin calls which are a whole block of code, and content where they are not. One that ends
-   * with a key begins a call only where the name of a tool follows; it is read from its bracket on.
+   * with a bracket is read from that on.
    */
   readonly blocks?: readonly string[];
   /** Calls may also begin bare, with `{` or `[`, at the answer's beginning. */

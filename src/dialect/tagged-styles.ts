@@ -172,8 +172,13 @@ class TaggedTool {
   #key({ name }: Parameter, isText: boolean): Expression {
     const { key, keyEnds, value } = this.#marks;
     const end = keyEnds.find((one) => one.isText === null || one.isText === isText)?.text ?? '';
-    const head = text(`${key}${name}${end}`);
-    return value === '' ? head : sequence(head, SPACE, text(value));
+    return sequence(
+      this.#rules.shared('key', () => text(key)),
+      text(name),
+      this.#rules.shared(`key-end ${isText}`, () =>
+        value === '' ? text(end) : sequence(text(end), SPACE, text(value)),
+      ),
+    );
   }
 }
 

@@ -21,8 +21,8 @@ import { ARGUMENT_KEYS, NAME_KEYS, OTHER_KEYS } from './json-calls.js';
 export interface WordsRules {
   /** Texts that begin a call or reasoning: none of them occurs. */
   readonly marks: readonly string[];
-  /** Texts that begin a call where a tool's name follows, and else none: they end with a key. */
-  readonly keys: readonly string[];
+  /** Texts that end with a bracket, after which there may be a call. */
+  readonly brackets: readonly string[];
   /** Names of the tools. */
   readonly names: readonly string[];
   /** What may stand where words end; null for their end alone. */
@@ -47,17 +47,17 @@ const BLANK_CHARS = BLANK_POINTS.map((point) => String.fromCodePoint(point));
 export class Words {
   readonly #rules: RuleSet;
   readonly #marks: readonly string[];
-  readonly #keys: readonly string[];
+  readonly #brackets: readonly string[];
   readonly #texts: readonly string[];
   readonly #firsts: ReadonlySet<string>;
   readonly #names: readonly string[];
   readonly #after: Expression | null;
 
-  constructor(rules: RuleSet, { marks, keys, names, after }: WordsRules) {
+  constructor(rules: RuleSet, { marks, brackets, names, after }: WordsRules) {
     this.#rules = rules;
     this.#marks = marks;
-    this.#keys = keys;
-    this.#texts = [...marks, ...keys];
+    this.#brackets = brackets;
+    this.#texts = [...marks, ...brackets];
     this.#firsts = new Set(this.#texts.map((mark) => mark.charAt(0)));
     this.#names = names;
     this.#after = after;
@@ -67,28 +67,29 @@ export class Words {
   any(): Expression {
     return this.#rules.shared('words', () => {
       const free: Expression = { kind: 'free', texts: this.#texts };
-      if (this.#keys.length === 0) return sequence(free, this.#end());
-      const begun = sequence(choice(...this.#keys.map(text)), this.#notNamed());
-      return sequence(free, choice(this.#end(), begun));
+      const begun = this.#brackets.map((one) => sequence(text(one), this.#inside(one)));
+      return sequence(free, choice(this.#end(), ...begun));
     });
   }
 
   /** Words that do not begin as a bare call would. */
   notBare(): Expression {
     // What a mark begins with too is left to the mark.
-    const opens = (open: string, inside: Expression): Expression[] =>
-      this.#firsts.has(open) ? [] : [sequence(text(open), BLANKS, choice(text(''), inside))];
-    const object = this.#object();
-    const array = choice(
-      this.#other([...BLANK_CHARS, '{']),
-      sequence(text('{'), BLANKS, choice(text(''), object)),
-    );
+    const opens = ['{', '['].filter((open) => !this.#firsts.has(open));
     const begun = choice(
       this.#other([...BLANK_CHARS, '{', '[']),
-      ...opens('{', object),
-      ...opens('[', array),
+      ...opens.map((open) => sequence(text(open), this.#inside(open))),
     );
     return sequence(BLANKS, optional(begun));
+  }
+
+  /** What follows a bracket that is none of a call's. */
+  #inside(bracket: string): Expression {
+    if (bracket.endsWith('{')) return sequence(BLANKS, optional(this.#object()));
+    return this.#rules.shared('no-calls', () => {
+      const object = sequence(text('{'), BLANKS, optional(this.#object()));
+      return sequence(BLANKS, optional(choice(this.#other([...BLANK_CHARS, '{']), object)));
+    });
   }
 
   #end(): Expression {
@@ -97,11 +98,13 @@ export class Words {
 
   /** A character that is none of these, and words after it. */
   #other(not: readonly string[]): Expression {
-    const begun = [...this.#firsts].filter((char) => !not.includes(char));
-    return choice(
-      sequence(otherThan([...not, ...this.#firsts]), this.any()),
-      ...begun.map((char) => sequence(text(char), this.#within(char))),
-    );
+    return this.#rules.shared(`other ${[...not].sort().join('')}`, () => {
+      const begun = [...this.#firsts].filter((char) => !not.includes(char));
+      return choice(
+        sequence(otherThan([...not, ...this.#firsts]), this.any()),
+        ...begun.map((char) => sequence(text(char), this.#within(char))),
+      );
+    });
   }
 
   /** What follows the beginning of a mark. */
@@ -114,7 +117,7 @@ export class Words {
       const options = [this.#end(), sequence(otherThan(chars), this.any())];
       for (const char of chars) {
         const next = this.#stateOf(begun + char);
-        if (this.#keys.includes(next)) options.push(sequence(text(char), this.#notNamed()));
+        if (this.#brackets.includes(next)) options.push(sequence(text(char), this.#inside(next)));
         else if (!this.#marks.includes(next)) {
           options.push(sequence(text(char), next === '' ? this.any() : this.#within(next)));
         }

@@ -104,7 +104,7 @@ describe('A bound value between tags', () => {
 
   test('a pattern or a format holds a text of a strict tool without quotes', () => {
     const pattern = tool({ x: { type: 'string', pattern: '^a+$' } }, true);
-    assert.match(bind(pattern), /<parameter=x>\n?a+\n?<\/parameter>/);
+    assert.match(bind(pattern), /<parameter=x>\n?a+\n<?\//);
     const date = tool({ x: { type: 'string', format: 'date' } }, true);
     assert.match(bind(date, 'glm'), /<arg_value>\d{4}-\d\d-\d\d<\/arg_value>/);
     const parted = tool({ x: { type: 'string', pattern: '^[^"]{3}$' } }, true);
