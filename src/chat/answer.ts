@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { Listener, Said } from '../dialect/dialect.js';
 import { TokenLedger } from '../generate/ledger.js';
 import type { SaidToken, Spoken, TextRun } from '../generate/text.js';
+import { type ContentPart, ContentStops } from './stops.js';
 
 /** What an answer is made of; `index` counts an answer's calls. */
 export type AnswerEvent =
@@ -34,14 +35,25 @@ export function newCallId(short: boolean): string {
 export class Answer {
   readonly #listener: Listener;
   readonly #shortIds: boolean;
+  readonly #stops: ContentStops;
   readonly #ledger = new TokenLedger();
   #calls = 0;
   #isCallOpen = false;
   #reasoningTokens = 0;
 
-  constructor(listener: Listener, options: { readonly shortIds: boolean }) {
+  /** `stops`: what ends the content, and with it the answer. */
+  constructor(
+    listener: Listener,
+    { shortIds, stops = [] }: { readonly shortIds: boolean; readonly stops?: readonly string[] },
+  ) {
     this.#listener = listener;
-    this.#shortIds = options.shortIds;
+    this.#shortIds = shortIds;
+    this.#stops = new ContentStops(stops);
+  }
+
+  /** True once a stop string is complete: nothing more is to be taken in. */
+  get stopped(): boolean {
+    return this.#stops.stopped;
   }
 
   /** Whether there are calls, and all of them were finished. */
@@ -67,7 +79,9 @@ export class Answer {
   }
 
   end(): readonly AnswerEvent[] {
-    return joined(this.#listener.end()).flatMap((one) => this.#toEvents(one));
+    if (this.stopped) return [];
+    const events = joined(this.#listener.end()).flatMap((one) => this.#toEvents(one));
+    return [...events, ...this.#stops.end().map((part) => this.#content(part))];
   }
 
   #hear(runs: readonly TextRun[]): readonly Said[] {
@@ -75,11 +89,18 @@ export class Answer {
   }
 
   #toEvents(said: Said): readonly AnswerEvent[] {
+    if (said.type === 'content') return this.#stops.push(said).map((part) => this.#content(part));
+    if (this.stopped) return [];
+    // What is held back can no longer become a stop string.
+    return [...this.#stops.end().map((part) => this.#content(part)), ...this.#toOthers(said)];
+  }
+
+  #content({ text, from }: ContentPart): AnswerEvent {
+    return { type: 'content', text, tokens: this.#ledger.take(from, text.length) };
+  }
+
+  #toOthers(said: Exclude<Said, { type: 'content' }>): readonly AnswerEvent[] {
     switch (said.type) {
-      case 'content': {
-        const { text, from } = said;
-        return [{ type: 'content', text, tokens: this.#ledger.take(from, text.length) }];
-      }
       case 'reasoning':
         this.#ledger.take(said.from, said.text.length);
         return [{ type: 'reasoning', text: said.text }];

@@ -32,7 +32,9 @@ export function bindingOf(
   dialect: Dialect,
   thinking: Thinking,
 ): Int32Array | undefined {
-  const { form, toolChoice, parallelToolCalls: parallel } = request;
+  const { form, toolChoice } = request;
+  // One that is named is called once, as OpenAI does.
+  const parallel = request.parallelToolCalls && toolChoice.kind !== 'named';
   const tools = toolsFor(request);
   if (!form && tools.length === 0) return undefined;
   const isForced = toolChoice.kind === 'required' || toolChoice.kind === 'named';
@@ -67,12 +69,12 @@ export function hasLeadingSpace(form: AnswerForm | undefined): boolean {
 
 /** A schema that has to be obeyed and cannot be is refused by its very tool. */
 function checkStrict(request: ChatRequest, tools: readonly Tool[]): void {
+  // One for all: what work they may take is shared.
+  const rules = new RuleSet();
   for (const [index, tool] of request.tools.entries()) {
     if (!tool.strict || tool.parameters === null || !tools.includes(tool)) continue;
     const { parameters } = tool;
-    namingParam(`tools[${index}].function.parameters`, () =>
-      schemaExpression(parameters, new RuleSet()),
-    );
+    namingParam(`tools[${index}].function.parameters`, () => schemaExpression(parameters, rules));
   }
 }
 

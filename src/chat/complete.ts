@@ -8,7 +8,7 @@ import { dialectOf } from '../dialect/detect.js';
 import type { Dialect, Thinking } from '../dialect/dialect.js';
 import type { SamplingOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
-import { type ChoiceEnd, type ChoicePlan, runChoice } from '../generate/choice.js';
+import { type ChoiceEnd, type ChoicePlan, runChoice, type Steer } from '../generate/choice.js';
 import type { EndEvent } from '../generate/events.js';
 import { fingerprintOf } from '../generate/fingerprint.js';
 import { type ChosenLogprob, logprobsOf } from '../generate/logprobs.js';
@@ -30,6 +30,7 @@ import { type FittingPrompt, fitPrompt } from './fit.js';
 import type { ChatRequest } from './message.js';
 import { CHATML } from './prompt.js';
 import type { TemplateRenderer } from './template.js';
+import { namesIn } from './template-names.js';
 
 /** The settings a chat needs; a Config has them all. */
 export interface ChatSettings extends EngineSettings, SamplingSettings {
@@ -99,7 +100,7 @@ export function completeChat(
 }
 
 /** What all choices of a request have in common. */
-interface Preparation {
+export interface Preparation {
   readonly template: string;
   readonly dialect: Dialect;
   readonly thinking: Thinking;
@@ -118,23 +119,24 @@ export async function prepareChat(
   { lease: { engine, entry }, signal }: Turn,
 ): Promise<Preparation> {
   const { model } = engine.info;
-  const template = entry.settings.chatTemplate ?? model.chatTemplate ?? CHATML;
-  const dialect = dialectOf(template);
+  const tools = request.toolChoice.kind === 'none' ? [] : request.tools;
+  const withTools = tools.length > 0 ? (model.toolTemplate ?? null) : null;
+  const template = entry.settings.chatTemplate ?? withTools ?? model.chatTemplate ?? CHATML;
+  const family = dialectOf(template);
   const { messages, reasoningBudget } = request;
   const quiet = reasoningBudget === 0 ? withoutThinking(template) : {};
   const variables = { ...quiet, ...request.templateVariables };
   const { renderer } = deps;
-  const tools = request.toolChoice.kind === 'none' ? [] : request.tools;
   // A model that is not to think does not, where the prompt would have had it begin.
   const after = (rendered: string): string =>
-    reasoningBudget === 0 && dialect.thinkingAfter(rendered) === 'open'
-      ? dialect.endOfReasoning
-      : '';
+    reasoningBudget === 0 && family.thinkingAfter(rendered) === 'open' ? family.endOfReasoning : '';
   const prompt = await fitPrompt(
     { renderer, template, model, messages, tools, variables, signal },
     { engine, truncates: request.truncates, answerTokens: request.maxTokens, after },
   );
   const rendered = prompt.text.segments.map(({ text }) => text).join('');
+  const { toolsInWords } = prompt.text;
+  const dialect = toolsInWords ? dialectOf(template, { toolsInWords }) : family;
   return { template, dialect, thinking: dialect.thinkingAfter(rendered), prompt };
 }
 
@@ -152,7 +154,7 @@ async function* answerAll(
   const recallMs = request.cachePrompt ? await recall(lease, prompt.tokens, signal) : 0;
   throwIfGone(signal);
   const { truncatedTokens } = prompt;
-  const unused = unusedOf(request, template);
+  const unused = unusedOf(request, prepared);
   yield { type: 'start', fingerprint, unused, altered: prompt.text.altered, truncatedTokens };
 
   const base = samplingOf(deps.config, entry, request.sampling);
@@ -167,17 +169,18 @@ async function* answerAll(
     };
     const tools = toolsFor(request);
     const listener = dialect.listen({ tools, thinking, trims: hasLeadingSpace(request.form) });
-    const answer = new Answer(listener, { shortIds: wantsShortIds(template) });
+    // Where an answer has more than content, a client's stop strings are looked for in that alone.
+    const isSorted = dialect.endOfReasoning !== '' || tools.length > 0;
+    const stops = isSorted ? stopList(request.stop) : [];
+    const answer = new Answer(listener, { shortIds: wantsShortIds(template), stops });
     const plan: ChoicePlan = {
       prompt: prompt.tokens,
       maxTokens: maxTokensOf(deps.config, entry, request.maxTokens),
       sampling,
       // Answers to one prompt share it, whatever the request says of others' prompts.
       cachePrompt: request.cachePrompt || choice > 0,
-      stops: stopList(entry.stop, request.stop),
-      // So that the tokens of reasoning can be told from the others.
-      oneByOne: dialect.endOfReasoning !== '',
-      ...thinkingLimit(request, { dialect, answer, sampling }),
+      stops: isSorted ? stopList(entry.stop) : stopList(entry.stop, request.stop),
+      ...(isSorted && { steer: steering(request, { dialect, answer, sampling }) }),
     };
     const end = yield* answerOne(plan, answer, { choice, lease, signal });
     tally.add(end, { isShared: choice > 0 });
@@ -186,16 +189,33 @@ async function* answerAll(
   yield tally.end(lease, { recallMs, reasoningTokens, truncatedTokens });
 }
 
-/** Variables that the template does not look at, and that have no effect here either. */
-function unusedOf({ templateVariables }: ChatRequest, template: string): readonly string[] {
-  return Object.entries(templateVariables).flatMap(([name, value]) => {
-    const isOurs = name === 'reasoning_effort' && value === 'none';
-    return isOurs || template.includes(name) ? [] : [name];
-  });
+/** Fields and variables that have no effect with this template, or beside each other. */
+export function unusedOf(
+  request: ChatRequest,
+  { template, dialect, prompt }: Preparation,
+): string[] {
+  const names = namesIn(template);
+  const { templateVariables, messages, form, reasoningBudget, toolChoice } = request;
+  const isQuiet = templateVariables.reasoning_effort === 'none';
+  const unused = Object.keys(templateVariables).filter(
+    (name) => !names.has(name) && !(isQuiet && name === 'reasoning_effort'),
+  );
+  const isThoughtless = dialect.endOfReasoning === '';
+  if (reasoningBudget !== undefined && isThoughtless && !isQuiet) unused.push('reasoning_budget');
+  if (form && (toolChoice.kind === 'required' || toolChoice.kind === 'named')) {
+    unused.push(form.kind === 'grammar' ? 'grammar' : 'response_format');
+  }
+  for (const member of ['name', 'reasoning_content'] as const) {
+    const isSent = messages.some((message) => message[member] !== undefined);
+    // Thoughts go where the template looks for them.
+    const name = member === 'name' ? member : prompt.text.reasoningKey;
+    if (isSent && !names.has(name)) unused.push(`messages.${member}`);
+  }
+  return unused;
 }
 
-/** Ends reasoning that has used up its tokens, once. */
-function thinkingLimit(
+/** Stops an answer at a client's stop string, and ends reasoning that has used up its tokens, once. */
+function steering(
   request: ChatRequest,
   {
     dialect,
@@ -206,18 +226,16 @@ function thinkingLimit(
     readonly answer: Answer;
     readonly sampling: SamplingOptions;
   },
-): Pick<ChoicePlan, 'interject'> {
-  const { reasoningBudget: budget } = request;
-  if (budget === undefined || dialect.endOfReasoning === '') return {};
-  let isOver = false;
-  return {
-    interject: () => {
-      if (isOver || !answer.isReasoning || answer.reasoningTokens < budget) return null;
-      isOver = true;
-      const { grammar: _, ...free } = sampling;
-      const grammar = bindingOf(request, dialect, 'none');
-      return { text: dialect.endOfReasoning, sampling: { ...free, ...(grammar && { grammar }) } };
-    },
+): () => Steer | null {
+  const { reasoningBudget: budget = Number.POSITIVE_INFINITY } = request;
+  let isOver = dialect.endOfReasoning === '';
+  return () => {
+    if (answer.stopped) return 'stop';
+    if (isOver || !answer.isReasoning || answer.reasoningTokens < budget) return null;
+    isOver = true;
+    const { grammar: _, ...free } = sampling;
+    const grammar = bindingOf(request, dialect, 'none');
+    return { text: dialect.endOfReasoning, sampling: { ...free, ...(grammar && { grammar }) } };
   };
 }
 
@@ -235,6 +253,7 @@ async function* answerOne(
     return { type: 'content', choice, text: event.text, logprobs };
   };
   for await (const news of runChoice(engine, plan, signal)) {
+    if ('prompt' in news) continue;
     const events = 'spoken' in news ? answer.take(news.spoken) : answer.end();
     for (const event of events) yield await toEvent(event);
     if (!('end' in news)) continue;

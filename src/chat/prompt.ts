@@ -12,10 +12,18 @@ import { randomBytes } from 'node:crypto';
 import type { Tool } from '../dialect/dialect.js';
 import type { ModelFacts, TextSegment } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
-import { argumentsFormOf, type TemplateConversation, toTemplate } from './conversation.js';
+import { unlessGone } from '../resources/gone.js';
+import {
+  asItIs,
+  isPlain,
+  type TemplateConversation,
+  type TemplateMessage,
+  toTemplate,
+} from './conversation.js';
 import { limitsFor } from './jinja.js';
 import type { ChatMessage } from './message.js';
-import type { TemplateRenderer } from './template.js';
+import { isRefusal, type TemplateRenderer } from './template.js';
+import { factsOf, type ReasoningKey } from './template-facts.js';
 
 /** For models without a template: ChatML, as the two earlier versions of Hoshikage used for all. */
 export const CHATML = `{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}`;
@@ -37,55 +45,117 @@ export interface PromptText {
   readonly segments: readonly TextSegment[];
   /** False where the text begins with BOS already. */
   readonly addSpecial: boolean;
-  /** True where messages had to be changed to keep them harmless. */
+  /** True where messages had to be changed to keep them harmless, or for the template to take them. */
   readonly altered: boolean;
+  /** True where the model was told of its tools in words, which ask for calls in plain JSON. */
+  readonly toolsInWords: boolean;
+  /** The name by which the template is given what was thought. */
+  readonly reasoningKey: ReasoningKey;
 }
 
 /** Renders a conversation up to the assistant's turn. Codes: template_failed, cancelled, closed. */
 export async function buildPrompt(request: PromptRequest): Promise<PromptText> {
-  const { conversation, plain } = await renderPlain(request);
+  const marks = new OwnMarks();
+  const rendered = await renderPlain(request, marks);
+  const { conversation, plain, altered } = rendered;
   if (plain === '') throw new HoshikageError('template_failed', { reason: 'it gave no text' });
+  const finish = (segments: readonly TextSegment[], isBroken: boolean): PromptText => {
+    const shown = segments.map((one) => (one.special ? marks.show(one) : one));
+    return toPrompt(request, shown, { ...rendered, altered: altered || isBroken });
+  };
   const control = controlPattern(request.model.controlTexts);
   if (control === null || !someText(conversation, (text) => text.search(control) >= 0)) {
-    return toPrompt(request, [{ text: plain, special: true }], false);
+    return finish([{ text: plain, special: true }], false);
   }
   const kept = await renderMarked(request, conversation, { control, plain });
-  if (kept) return toPrompt(request, kept, false);
+  if (kept) return finish(kept, false);
   const broken = mapTexts(conversation, (text) => text.replace(control, breakUp));
   const text = await renderConversation(request, broken);
-  return toPrompt(request, [{ text, special: true }], true);
+  return finish([{ text, special: true }], true);
 }
 
 /** How deep the arguments of a tool call, or a tool's schema, may be nested. */
 const MAX_DEPTH = 100;
 
-/** The render, and what it is of: where the template cannot take a call's arguments in one form, in the other. */
-async function renderPlain(
-  request: PromptRequest,
-): Promise<{ readonly conversation: TemplateConversation; readonly plain: string }> {
-  const { messages, tools = [], template } = request;
-  const wanted = argumentsFormOf(template);
-  const hasCalls = messages.some(({ tool_calls: calls }) => calls && calls.length > 0);
-  const forms = wanted === 'object' ? (['object', 'text'] as const) : (['text', 'object'] as const);
-  for (const form of hasCalls ? forms : [wanted]) {
-    const conversation = toTemplate({ messages, tools }, template, form);
-    const plain = await unlessFailed(renderConversation(request, conversation), {
-      isLast: !hasCalls || form !== wanted,
-    });
-    if (plain !== null) return { conversation, plain };
-  }
-  throw new HoshikageError('internal_error');
+/** A render and what it is of. */
+interface PlainRender {
+  readonly conversation: TemplateConversation;
+  readonly plain: string;
+  readonly altered: boolean;
+  readonly toolsInWords: boolean;
+  readonly reasoningKey: ReasoningKey;
 }
 
-/** Null where the template refused, unless that was the last try. */
-async function unlessFailed(
-  rendering: Promise<string>,
-  { isLast }: { readonly isLast: boolean },
-): Promise<string | null> {
+/**
+ * Marks of the model's family that are ours to write in a message: what stands for each while messages
+ * are guarded is such that no client can write it.
+ */
+class OwnMarks {
+  readonly #secret = randomBytes(16).toString('hex');
+  readonly #texts: string[] = [];
+
+  readonly hide = (text: string): string => {
+    if (!this.#texts.includes(text)) this.#texts.push(text);
+    return this.#standIn(this.#texts.indexOf(text));
+  };
+
+  show({ text, special }: TextSegment): TextSegment {
+    const shown = this.#texts.reduce(
+      (all, own, index) => all.replaceAll(this.#standIn(index), () => own),
+      text,
+    );
+    return { text: shown, special };
+  }
+
+  #standIn(index: number): string {
+    return `m${this.#secret}${index}m`;
+  }
+}
+
+/**
+ * The render of a conversation. Nothing but text is rendered as it is, and looked at closer only where
+ * the template refuses it or leaves out a system message; what the template does is asked first where
+ * there are tools, calls, results or thoughts.
+ */
+async function renderPlain(request: PromptRequest, marks: OwnMarks): Promise<PlainRender> {
+  const { messages, tools = [], template } = request;
+  const talk = { messages, tools, template };
+  if (isPlain(talk)) {
+    const conversation = asItIs(talk);
+    const plain = await unlessRefused(renderConversation(request, conversation));
+    if (plain !== null && !isSystemLost(conversation.messages, plain)) {
+      const reasoningKey = 'reasoning_content';
+      return { conversation, plain, altered: false, toolsInWords: false, reasoningKey };
+    }
+  }
+  const facts = await unlessGone(factsOf(request), request.signal);
+  const inForm = async (inWords: boolean): Promise<PlainRender> => {
+    const adapted = toTemplate(talk, facts, { mark: marks.hide, inWords });
+    const plain = await renderConversation(request, adapted.conversation);
+    return { ...adapted, plain, toolsInWords: inWords, reasoningKey: facts.reasoning };
+  };
+  if (tools.length === 0) return inForm(false);
+  if (facts.tools !== 'words') {
+    const told = await unlessRefused(inForm(false));
+    if (told && tools.every(({ name }) => told.plain.includes(name))) return told;
+  }
+  return inForm(true);
+}
+
+/** Whether an instruction does not stand in the render, or only changed. */
+function isSystemLost(messages: readonly TemplateMessage[], plain: string): boolean {
+  return messages.some(
+    ({ role, content }) =>
+      (role === 'system' || role === 'developer') && !plain.includes(String(content).trim()),
+  );
+}
+
+/** Null where the template refused. */
+async function unlessRefused<T>(rendering: Promise<T>): Promise<T | null> {
   try {
     return await rendering;
   } catch (error) {
-    if (!isLast && error instanceof HoshikageError && error.code === 'template_failed') return null;
+    if (isRefusal(error)) return null;
     throw error;
   }
 }
@@ -93,12 +163,12 @@ async function unlessFailed(
 function toPrompt(
   { model }: PromptRequest,
   segments: readonly TextSegment[],
-  altered: boolean,
+  { altered, toolsInWords, reasoningKey }: Omit<PlainRender, 'conversation' | 'plain'>,
 ): PromptText {
   const first = segments[0];
   const hasBos =
     model.bosText !== '' && first?.special === true && first.text.startsWith(model.bosText);
-  return { segments, addSpecial: !hasBos, altered };
+  return { segments, addSpecial: !hasBos, altered, toolsInWords, reasoningKey };
 }
 
 /** The segments of a render with marks, or null where it differs from the plain one. */
@@ -110,7 +180,7 @@ async function renderMarked(
   const secret = randomBytes(16).toString('hex');
   const [open, close] = [`x${secret}a`, `x${secret}z`];
   const marked = mapTexts(conversation, (text) => text.replace(control, `${open}$&${close}`));
-  const text = await unlessFailed(renderConversation(request, marked), { isLast: false });
+  const text = await unlessRefused(renderConversation(request, marked));
   const bare = (part: string) => part.replaceAll(open, '').replaceAll(close, '');
   if (text === null || bare(text) !== plain) return null;
   // Only a text that still stands between its two marks is one from a message; split() puts those,
@@ -123,12 +193,12 @@ async function renderMarked(
 
 async function renderConversation(
   { renderer, template, model, messages: original, variables, signal }: PromptRequest,
-  { messages, tools }: TemplateConversation,
+  { messages, tools, more }: TemplateConversation,
 ): Promise<string> {
   const own = { bos_token: model.bosText, eos_token: model.eosText, tools, documents: null };
-  const all = { ...variables, ...own, messages, add_generation_prompt: true };
+  const all = { ...variables, ...more, ...own, messages, add_generation_prompt: true };
   let characters = 0;
-  someText({ messages, tools }, (text) => {
+  someText({ messages, tools, more }, (text) => {
     characters += text.length;
     return false;
   });
@@ -138,7 +208,7 @@ async function renderConversation(
 
 /** Every text of messages and tools but the roles, which are ours. */
 function mapTexts(
-  { messages, tools }: TemplateConversation,
+  { messages, tools, more }: TemplateConversation,
   change: (text: string) => string,
 ): TemplateConversation {
   const map = (value: unknown, depth: number): unknown => {
@@ -156,6 +226,7 @@ function mapTexts(
   return {
     messages: messages.map(({ role, ...message }) => ({ role, ...members(message) })),
     tools: tools?.map(members) ?? null,
+    more: members(more),
   };
 }
 

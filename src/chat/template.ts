@@ -146,7 +146,9 @@ export class TemplateRenderer {
     } else if (reply.kind === 'text') {
       this.#finish(({ resolve }) => resolve(reply.text));
     } else {
-      this.#finish(({ reject }) => reject(failed(reply.reason)));
+      const refusal = failed(reply.reason);
+      refusals.add(refusal);
+      this.#finish(({ reject }) => reject(refusal));
     }
   }
 
@@ -158,6 +160,16 @@ export class TemplateRenderer {
     const reason = isOutOfMemory(cause) ? 'it used too much memory' : 'the template worker ended';
     this.#finish(({ reject }) => reject(failed(reason, cause)));
   }
+}
+
+const refusals = new WeakSet<Error>();
+
+/**
+ * Whether a template itself refused what it was given, or broke on it, as it always will: not that it
+ * took too long or that its worker was lost.
+ */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof HoshikageError && refusals.has(error);
 }
 
 /** The worker from beside this file: .js when built, .ts when run from the sources. */
@@ -178,7 +190,7 @@ function isOutOfMemory(error: unknown): boolean {
 
 function failed(reason: string, cause?: unknown): HoshikageError {
   const short = reason.slice(0, MAX_REASON_LENGTH);
-  return new HoshikageError('template_failed', { reason: short }, { cause });
+  return new HoshikageError('template_failed', { reason: short, param: 'messages' }, { cause });
 }
 
 function closed(): HoshikageError {

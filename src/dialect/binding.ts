@@ -49,6 +49,8 @@ export interface CallStyle {
   readonly syntax: CallSyntax;
   /** One call or several, with all of the family's marks. */
   bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression;
+  /** Those that begin with a mark, where `bind` has bare ones too. */
+  bindMarked?(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression;
   /** Calls in a block of code, where the style reads them. */
   bindBlocks?(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression;
 }
@@ -105,7 +107,9 @@ export function bindOutput(
   const fenced = style.bindBlocks?.(rules, tools, parallel);
   const block = fenced && rules.add('blocks', () => sequence(fenced, SPACE));
   const bound = block === undefined ? own : choice(own, block);
-  const unended = isBare || begins.length === 0 ? null : { calls: own, begins };
+  const marked = isBare ? style.bindMarked?.(rules, tools, parallel) : own;
+  const unended = marked && begins.length > 0 ? { calls: sequence(marked, SPACE), begins } : null;
+  const after = [marked, block].filter((one) => one !== undefined);
   if (kind === 'required') {
     const calls = sequence(SPACE, bound);
     return thinking === 'none' ? calls : bindThinking(marks, thinking, calls, unended);
@@ -122,7 +126,7 @@ export function bindOutput(
     ],
     brackets: blocks.filter(isBracket),
     names: tools.map(({ name }) => name),
-    after: (isBare ? block : bound) ?? null,
+    after: after.length === 0 ? null : choice(...after),
   });
   const output = isBare ? choice(words.notBare(), sequence(SPACE, bound)) : words.any();
   return bindThinking(marks, thinking, output, unended);

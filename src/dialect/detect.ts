@@ -4,7 +4,7 @@
  */
 import type { CallStyle } from './binding.js';
 import type { Dialect } from './dialect.js';
-import { makeDialect, type Reasoning } from './family.js';
+import { makeDialect, orBare, type Reasoning } from './family.js';
 import { FUNCTIONARY } from './functionary.js';
 import { HARMONY } from './harmony.js';
 import * as json from './json-styles.js';
@@ -159,17 +159,25 @@ const isIn =
   (mark: string | RegExp): boolean =>
     typeof mark === 'string' ? template.includes(mark) : mark.test(template);
 
-/** The dialect of a model with this chat template. */
-export function dialectOf(template: string): Dialect {
+/**
+ * The dialect of a model with this chat template. `toolsInWords`: it was told of its tools, and to call
+ * them in plain JSON, in words, which is read beside the family's own way.
+ */
+export function dialectOf(
+  template: string,
+  { toolsInWords = false }: { readonly toolsInWords?: boolean } = {},
+): Dialect {
   const holds = isIn(template);
   if (['<|channel|>', '<|message|>', 'analysis', 'final'].every(holds)) return HARMONY;
   if (['>>>all', 'recipient'].every(holds)) return FUNCTIONARY;
   const row = CALLS.find(({ marks }) => marks.every(holds));
   const reasoning = REASONINGS.find(({ marks }) => marks.every(holds));
+  const name = row?.name ?? 'plain';
+  const style = row?.style ?? json.PLAIN;
   return makeDialect(
-    row?.name ?? 'plain',
+    toolsInWords ? `${name}-in-words` : name,
     reasoning?.reasoning ?? null,
-    row?.style ?? json.PLAIN,
+    toolsInWords ? orBare(style, json.PLAIN) : style,
     row !== undefined && row.style !== null,
   );
 }

@@ -2,9 +2,9 @@
  * A dialect made of two halves that families mix freely: the marks of its reasoning and the style of
  * its calls. Pure, any thread; it must never look at a template.
  */
-import type { Expression, RuleSet } from '../grammar/expression.js';
+import { choice, type Expression, type RuleSet } from '../grammar/expression.js';
 import { bindOutput, bindThinking, type CallStyle } from './binding.js';
-import type { CallRules, Dialect, Hearing, Listener, Thinking } from './dialect.js';
+import type { CallRules, Dialect, Hearing, Listener, Thinking, Tool } from './dialect.js';
 import { listenWith, readAnswer, type ThinkMarks } from './listener.js';
 
 /** The reasoning of a family. */
@@ -20,6 +20,29 @@ export function thinkingAfter(marks: ThinkMarks | null, prompt: string): Thinkin
   if (end.endsWith(marks.open.trimEnd())) return 'open';
   const isPast = [marks.close, ...(marks.leads ?? [])].some((mark) => end.endsWith(mark.trimEnd()));
   return isPast ? 'none' : 'possible';
+}
+
+/**
+ * A style whose calls may also be written as `bare` ones, for a model that was told of its tools in words
+ * and may yet write as it learnt to.
+ */
+export function orBare(style: CallStyle, bare: CallStyle): CallStyle {
+  if (style.syntax.isBare) return style;
+  const blocks = bare.syntax.blocks ?? [];
+  const bindMarked = (rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression =>
+    rules.shared('marked-calls', () => style.bind(rules, tools, parallel));
+  return {
+    ...bare,
+    syntax: {
+      ...bare.syntax,
+      begins: style.syntax.begins,
+      read: (scene, begin) =>
+        (begin === '' || blocks.includes(begin) ? bare : style).syntax.read(scene, begin),
+    },
+    bind: (rules, tools, parallel) =>
+      choice(bare.bind(rules, tools, parallel), bindMarked(rules, tools, parallel)),
+    bindMarked,
+  };
 }
 
 /** A dialect of reasoning marks and calls; `hasCalls`: the calls are the family's own. */

@@ -40,6 +40,7 @@ export function withFences(style: ObjectStyle, hasCode = false): CallStyle {
   const { syntax } = style;
   const blocks = hasCode ? [CODE, ...BRACKETS] : BRACKETS;
   return {
+    ...style,
     syntax: {
       ...syntax,
       blocks,
@@ -48,7 +49,6 @@ export function withFences(style: ObjectStyle, hasCode = false): CallStyle {
         return yield* scene.attempt(begin === CODE ? readCode(scene) : readJson(scene));
       },
     },
-    bind: style.bind,
     bindBlocks(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
       const call = style.call(rules, tools);
       const calls = listOf(call, choice(COMMA, SPACE), parallel);

@@ -41,7 +41,9 @@ interface JsonStyle extends CallStyle {
 function jsonStyle(marks: Partial<JsonMarks>, writing: JsonWriting): JsonStyle {
   const none = { begins: [], items: [], ends: [], header: null, isMap: false, isBare: false };
   const call = (rules: RuleSet, tools: readonly Tool[]): Expression =>
-    rules.shared('call', () => choice(...tools.map((tool) => writing.call(tool, rules))));
+    rules.shared(`call ${marks.begins?.[0] ?? ''}`, () =>
+      choice(...tools.map((tool) => writing.call(tool, rules))),
+    );
   return {
     syntax: jsonCalls({ ...none, ...marks }),
     call,

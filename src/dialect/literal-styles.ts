@@ -54,13 +54,19 @@ export const LLAMA: CallStyle = withFences({
       return yield* readPythonCalls(scene, '');
     },
   },
-  bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
-    const json = rules.add('json-calls', () => LLAMA_JSON.bind(rules, tools, parallel));
+  bind: (rules, tools, parallel) =>
+    choice(LLAMA_JSON.bind(rules, tools, parallel), bindTagged(rules, tools, parallel)),
+  bindMarked: bindTagged,
+});
+
+function bindTagged(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
+  return rules.shared('tagged-calls', () => {
     const between = choice(PYTHON_COMMA, sequence(text(';'), GAP));
     const python = bindPythonCalls(rules, tools, { parallel, between });
-    return choice(json, sequence(text(PYTHON_TAG), SPACE, choice(json, python)));
-  },
-});
+    const json = LLAMA_JSON.bind(rules, tools, parallel);
+    return sequence(text(PYTHON_TAG), SPACE, choice(json, python));
+  });
+}
 
 /** The marks of Gemma's way. */
 interface GemmaMarks {

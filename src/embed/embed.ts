@@ -37,6 +37,13 @@ const GROUP = 16;
 export function embed(deps: EmbedDeps, request: EmbedRequest, run: EmbedRun): Promise<Embedded> {
   const { model, dimensions } = request;
   return withModel(deps, { model, run }, async (engine) => {
+    // A reranker's scores are no vector, however long.
+    if (engine.info.model.poolingType === 'rank') {
+      throw new HoshikageError('model_not_embedding', {
+        ...{ param: 'model', reason: 'it is a reranker' },
+        reason_ja: '再順位付けのモデルです',
+      });
+    }
     checkDimensions(dimensions, engine.info.model.embeddingLength);
     const prompts = await promptsOf(engine, request, run.signal);
     const vectors: Float32Array[] = [];

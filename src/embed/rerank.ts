@@ -58,7 +58,10 @@ async function promptsOf(
   const tokenize = (segments: readonly TextSegment[]): Promise<Int32Array> =>
     unlessGone(tokensWithin(engine, segments, { addSpecial: false, limit: contextTokens }), signal);
   const template = model.rerankTemplate ?? null;
-  const pair = template === null ? await pairOf(model, () => tokenize([plain(query)])) : null;
+  const asked = await tokenize([plain(query)]);
+  // Else the first document would be told that it is too long.
+  checkLength(asked.length, { contextTokens, param: 'query' });
+  const pair = template === null ? pairOf(model, asked) : null;
   const prompts: Int32Array[] = [];
   for (const [index, document] of documents.entries()) {
     const tokens =
@@ -92,18 +95,17 @@ function filled(
  * Puts a document behind the query: `[BOS] query [EOS] [SEP] document [EOS]` with those of them that the
  * vocabulary has; one that has no EOS ends both by SEP, as BERT does.
  */
-async function pairOf(
+function pairOf(
   { addBos, bosToken, eosToken, sepToken = null }: ModelFacts,
-  query: () => Promise<Int32Array>,
-): Promise<(document: Int32Array) => Int32Array> {
+  query: Int32Array,
+): (document: Int32Array) => Int32Array {
   const end = eosToken ?? sepToken;
   const between = [...new Set([end, sepToken])].filter((token) => token !== null);
   // XLM-R's separator is its EOS, and it wants two.
   if (eosToken !== null && eosToken === sepToken) between.push(sepToken);
-  const asked = await query();
   const before = addBos && bosToken !== null ? [bosToken] : [];
   const after = end === null ? [] : [end];
-  return (document) => Int32Array.from([...before, ...asked, ...between, ...document, ...after]);
+  return (document) => Int32Array.from([...before, ...query, ...between, ...document, ...after]);
 }
 
 function scoreOf([score]: Float32Array): number {

@@ -179,6 +179,7 @@ export interface NativeModelFacts {
   readonly isDiffusion: boolean;
   readonly fim: FimTokens;
   readonly sepToken: number | null;
+  readonly toolTemplate: string | null;
   readonly rerankTemplate: string | null;
   readonly poolingType?: PoolingType;
 }
@@ -308,6 +309,8 @@ export interface NativeRequest {
   readonly ignoreEos: boolean;
   /** -1 = none; n >= 0 = the chosen token's and those of the n best. */
   readonly logprobs: number;
+  /** The same of every prompt token but the first; then the cache is not used. */
+  readonly promptLogprobs: number;
 }
 
 /** A running completion. */
@@ -328,6 +331,9 @@ export interface NativeBatch {
   readonly logprobs: Float32Array | null;
   /** Per token n ids, matching `logprobs`. */
   readonly topTokens: Int32Array | null;
+  /** The same two of the prompt's next tokens, from the second one on; null unless asked for. */
+  readonly promptLogprobs: Float32Array | null;
+  readonly promptTopTokens: Int32Array | null;
   /** Prompt tokens processed so far (cached ones included). */
   readonly prefilledTokens: number;
   readonly done: NativeDone | null;

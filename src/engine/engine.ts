@@ -157,6 +157,8 @@ export interface ModelFacts {
   readonly fim?: FimTokens;
   /** Between the two texts that a reranker compares; null without one. */
   readonly sepToken?: number | null;
+  /** The model's template for conversations with tools, where it has one of its own, or null. */
+  readonly toolTemplate?: string | null;
   /** The model's template for reranking, or null. */
   readonly rerankTemplate?: string | null;
   /** How the model itself says its embeddings are made of its tokens; absent where it says nothing. */
@@ -276,6 +278,11 @@ export interface CompletionRequest {
   readonly sampling: SamplingOptions;
   /** Reuse the slot's cache where the prompt begins alike. */
   readonly cachePrompt: boolean;
+  /**
+   * Log-probabilities of the prompt's tokens, and of this many best ones in the place of each; absent =
+   * none. 0 = of the prompt's own only. They take a computation of the whole prompt: nothing is reused.
+   */
+  readonly promptLogprobs?: number;
 }
 
 /** Flags of one token in a TokenBatch. */
@@ -293,9 +300,14 @@ export interface TokenBatch {
   readonly flags: Uint8Array;
   /** Per token, natural log: the chosen token's value, then `top` pairs; absent unless asked for. */
   readonly logprobs?: readonly TokenLogprob[];
+  /**
+   * The same of the prompt's next tokens, where they were asked for: over all batches, entry i is of
+   * prompt token i + 1. They come before the first generated token, also in batches without any.
+   */
+  readonly promptLogprobs?: readonly TokenLogprob[];
 }
 
-/** Log-probability of a chosen token before sampling, and of the best alternatives. */
+/** Log-probability of a token before sampling, natural log, and of the best in its place. */
 export interface TokenLogprob {
   readonly logprob: number;
   readonly top: readonly (readonly [token: number, logprob: number])[];

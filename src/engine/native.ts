@@ -158,36 +158,40 @@ export function nativeRequest(request: CompletionRequest, maxTokens: number): Na
     grammar: sampling.grammar ?? null,
     ignoreEos: sampling.ignoreEos,
     logprobs: sampling.logprobs ?? -1,
+    promptLogprobs: request.promptLogprobs ?? -1,
   };
 }
 
 /** The addon's batch as news. `roomBound`: maxTokens was the room left, so reaching it is `context`. */
 export function toNews(id: number, batch: NativeBatch, roomBound: boolean): CompletionNews {
+  const hasNews = batch.tokens.length > 0 || (batch.promptLogprobs?.length ?? 0) > 0;
   return {
     id,
-    batch: batch.tokens.length > 0 ? toTokenBatch(batch) : null,
+    batch: hasNews ? toTokenBatch(batch) : null,
     end: batch.done && toEnd(batch.done, roomBound),
   };
 }
 
 function toTokenBatch(batch: NativeBatch): TokenBatch {
-  const { tokens, bytes, ends, flags } = batch;
-  if (!batch.logprobs) return { tokens, bytes, ends, flags };
-  return { tokens, bytes, ends, flags, logprobs: toLogprobs(batch, batch.logprobs) };
+  const { tokens, bytes, ends, flags, logprobs, topTokens } = batch;
+  const { promptLogprobs, promptTopTokens } = batch;
+  return {
+    ...{ tokens, bytes, ends, flags },
+    ...(logprobs && { logprobs: toLogprobs(logprobs, topTokens) }),
+    ...(promptLogprobs?.length && { promptLogprobs: toLogprobs(promptLogprobs, promptTopTokens) }),
+  };
 }
 
-function toLogprobs(batch: NativeBatch, values: Float32Array): TokenLogprob[] {
-  const count = batch.tokens.length;
-  const best = values.length / count - 1;
+/** Per token 1 + n values and n ids. */
+function toLogprobs(values: Float32Array, topTokens: Int32Array | null): TokenLogprob[] {
+  const count = values.length - (topTokens?.length ?? 0);
+  const best = count > 0 ? values.length / count - 1 : 0;
   return Array.from({ length: count }, (_, index) => {
     const first = index * (best + 1);
     const top = Array.from(
       { length: best },
       (_, rank) =>
-        [
-          batch.topTokens?.[index * best + rank] ?? -1,
-          values[first + 1 + rank] ?? -Infinity,
-        ] as const,
+        [topTokens?.[index * best + rank] ?? -1, values[first + 1 + rank] ?? -Infinity] as const,
     );
     return { logprob: values[first] ?? -Infinity, top };
   });

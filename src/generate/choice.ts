@@ -10,6 +10,7 @@ import {
   type SamplingOptions,
   TOKEN_EOG,
   type TokenBatch,
+  type TokenLogprob,
 } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import { throwIfGone, unlessGone } from '../resources/gone.js';
@@ -23,11 +24,17 @@ export interface ChoicePlan {
   readonly sampling: SamplingOptions;
   readonly cachePrompt: boolean;
   readonly stops: readonly string[];
-  /** Tell every token by itself, also where several arrive at once. */
-  readonly oneByOne?: boolean;
-  /** Asked after every token, which its text has reached the reader of: words to put in between. */
-  readonly interject?: () => Interjection | null;
+  /** Tell how likely the prompt's tokens were, and this many of the likeliest in their places. */
+  readonly promptLogprobs?: number;
+  /**
+   * Asked after every token, whose text has reached the reader of the events: whether it goes on. Where
+   * it is there, every token is told by itself, also where several arrive at once.
+   */
+  readonly steer?: () => Steer | null;
 }
+
+/** What a reader may want: that the choice stops here, or that other words are put in before it goes on. */
+export type Steer = 'stop' | Interjection;
 
 /** Words that the model is made to have said, and how it goes on behind them. */
 export interface Interjection {
@@ -47,8 +54,14 @@ export interface ChoiceEnd {
   readonly generationMs: number;
 }
 
-/** What a choice tells: words any number of times, then how it ended. */
-export type ChoiceNews = { readonly spoken: Spoken } | { readonly end: ChoiceEnd };
+/**
+ * What a choice tells: how likely the prompt's tokens were, where that is asked for, in parts and from
+ * the second token on; then words any number of times, then how it ended.
+ */
+export type ChoiceNews =
+  | { readonly prompt: readonly TokenLogprob[] }
+  | { readonly spoken: Spoken }
+  | { readonly end: ChoiceEnd };
 
 /** An engine that does not let go of a slot for this long after a cancel is not waited for. */
 const SETTLE_LIMIT_MS = 30_000;
@@ -67,29 +80,41 @@ export async function* runChoice(
   let before: ChoiceEnd | null = null;
   for (;;) {
     throwIfGone(signal);
-    const completion = engine.start({ prompt, maxTokens, sampling, cachePrompt });
+    const asked = before ? undefined : plan.promptLogprobs;
+    const completion = engine.start({
+      ...{ prompt, maxTokens, sampling, cachePrompt },
+      ...(asked !== undefined && { promptLogprobs: asked }),
+    });
     const leg = yield* runLeg(completion, { plan, assembler, signal });
     const end = sum(before, leg);
-    if (!leg.interjection) {
-      yield { end };
+    const said = leg.interjection ? await tokensOf(engine, leg.interjection, signal) : null;
+    const used = joined(prompt, leg.generated, said ?? new Int32Array());
+    const limit = plan.maxTokens < 0 ? -1 : plan.maxTokens - end.completionTokens;
+    // The words, and one token behind them: else there is nothing to put them in for.
+    const hasRoom =
+      said !== null &&
+      used.length < engine.info.contextTokens &&
+      (limit < 0 || limit > said.length);
+    if (!leg.interjection || !hasRoom) {
+      if (leg.interjection) yield { spoken: { runs: assembler.end(), tokens: [] } };
+      yield { end: leg.interjection ? { ...end, finishReason: 'length', ending: 'limit' } : end };
       return;
     }
-    const said = await unlessGone(
-      engine.tokenize([{ text: leg.interjection.text, special: true }], false),
-      signal,
-    );
     yield { spoken: { runs: assembler.interject(leg.interjection.text), tokens: [] } };
     before = { ...end, completionTokens: end.completionTokens + said.length };
-    prompt = joined(prompt, leg.generated, said);
+    prompt = used;
     ({ sampling } = leg.interjection);
     cachePrompt = true;
-    if (maxTokens > 0) maxTokens -= leg.generated.length + said.length;
-    const isFull = maxTokens === 0 || maxTokens < -1 || prompt.length >= engine.info.contextTokens;
-    if (!isFull) continue;
-    yield { spoken: { runs: assembler.end(), tokens: [] } };
-    yield { end: { ...before, finishReason: 'length', ending: 'limit' } };
-    return;
+    if (limit >= 0) maxTokens = limit - said.length;
   }
+}
+
+function tokensOf(
+  engine: Pick<Engine, 'tokenize'>,
+  { text }: Interjection,
+  signal: AbortSignal,
+): Promise<Int32Array> {
+  return unlessGone(engine.tokenize([{ text, special: true }], false), signal);
 }
 
 /** How one completion ended. `interjection`: it was broken off for these words. */
@@ -107,43 +132,46 @@ interface LegInput {
 
 async function* runLeg(
   completion: EngineCompletion,
-  { plan: { interject, ...plan }, assembler, signal }: LegInput,
+  { plan: { steer }, assembler, signal }: LegInput,
 ): AsyncGenerator<ChoiceNews, Leg, undefined> {
   const cancel = () => completion.cancel();
   const atStart = assembler.tokens;
   const generated: number[] = [];
-  let interjection: Interjection | null = null;
+  let steered: Steer | null = null;
   let isAtEog = false;
   let ended = false;
   signal.addEventListener('abort', cancel, { once: true });
   try {
     if (signal.aborted) cancel();
     reading: for await (const batch of completion) {
-      for (const part of interject || plan.oneByOne ? oneByOne(batch) : [batch]) {
+      if (batch.promptLogprobs) yield { prompt: batch.promptLogprobs };
+      for (const part of steer ? oneByOne(batch) : [batch]) {
         const spoken = assembler.push(part);
         isAtEog = isEog(part, spoken.tokens.length);
         // Before the text is handed on, so that the engine does not run ahead meanwhile.
         if (assembler.stopped) completion.cancel(assembler.tokens - atStart);
-        if (interject) generated.push(...part.tokens);
+        if (steer) generated.push(...part.tokens);
         if (spoken.runs.length > 0 || spoken.tokens.length > 0) yield { spoken };
         if (assembler.stopped) break reading;
-        // Behind the end there is nothing to put words in between.
-        interjection = isAtEog ? null : (interject?.() ?? null);
-        if (!interjection) continue;
+        // Behind the end there is nothing to go on with.
+        steered = isAtEog ? null : (steer?.() ?? null);
+        if (!steered) continue;
         completion.cancel(generated.length);
         break reading;
       }
     }
-    const rest = interjection ? [] : assembler.end();
+    const rest = steered ? [] : assembler.end();
     // An unfinished character at the very end can complete a stop string with its U+FFFD.
-    const stopped = assembler.stopped;
+    const stopped = assembler.stopped || steered === 'stop';
     const result = await completion.result;
     ended = true;
     throwIfGone(signal);
     if (rest.length > 0) yield { spoken: { runs: rest, tokens: [] } };
-    const counted = stopped || interjection ? assembler.tokens - atStart : result.generatedTokens;
+    const broken = stopped || steered !== null;
+    const counted = broken ? assembler.tokens - atStart : result.generatedTokens;
+    const interjection = steered === 'stop' ? null : steered;
     return {
-      ...endOf(result, stopped || interjection !== null, counted),
+      ...endOf(result, broken, counted),
       ...(stopped && { ending: isAtEog ? 'eog' : 'word' }),
       interjection,
       generated: Int32Array.from(generated),

@@ -28,4 +28,9 @@ export class TokenLedger {
     }
     return taken;
   }
+
+  /** The tokens that no stretch has had, each once. */
+  rest(): SaidToken[] {
+    return this.#waiting.splice(0);
+  }
 }

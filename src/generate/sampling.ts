@@ -63,6 +63,9 @@ export function checkBiases({ logitBias = [] }: SamplingRequest, vocabularySize:
   });
 }
 
+/** The largest number that an engine takes, far beyond any context. */
+const MOST_TOKENS = 2 ** 31 - 1;
+
 /** Tokens to generate at most; -1 = until the context is full. */
 export function maxTokensOf(
   config: SamplingSettings,
@@ -70,7 +73,7 @@ export function maxTokensOf(
   asked: number | undefined,
 ): number {
   const limit = asked ?? entry.settings.maxTokens ?? config.maxTokens;
-  return limit > 0 ? limit : -1;
+  return limit > 0 ? Math.min(limit, MOST_TOKENS) : -1;
 }
 
 /** The request's values, else the entry's, else the settings'. */

@@ -37,6 +37,8 @@ export interface SaidToken {
   readonly from: number;
   /** As `from` where the token ends inside a character. */
   readonly to: number;
+  /** A control token, whose text nobody is to see. */
+  readonly control?: true;
   /** Present where log-probabilities were asked for. */
   readonly logprob?: TokenLogprob;
 }
@@ -55,7 +57,7 @@ export function visibleText(runs: readonly TextRun[]): string {
 }
 
 /** Finds stop strings in a text that arrives in parts. The stop string that is complete first wins. */
-class StopMatcher {
+export class StopMatcher {
   readonly #stops: readonly string[];
   readonly #firstUnits: ReadonlySet<string>;
   readonly #longest: number;
@@ -209,6 +211,7 @@ export class TextAssembler {
       const logprob = logprobs?.[index];
       tokens.push({
         ...{ token: ids[index] ?? -1, bytes: piece, from, to: this.#length },
+        ...(control && { control }),
         ...(logprob && { logprob }),
       });
       start = end;
@@ -216,10 +219,12 @@ export class TextAssembler {
     return { runs: this.#released(), tokens };
   }
 
-  /** Takes in text that no token said: the model is to go on behind it. */
+  /** Takes in text that no token said, and that no stop string ends: the model goes on behind it. */
   interject(text: string): readonly TextRun[] {
     this.#feed(this.#decoder.decode(), false);
-    this.#feed(text, false);
+    if (this.#stopped) return this.#released();
+    this.#runs.push(...this.#matcher.end(), { text, control: false });
+    this.#length += text.length;
     return this.#released();
   }
 

@@ -54,9 +54,7 @@ class Flattener {
   begin(root: Expression): void {
     this.#partOf(root, 'root');
     for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
-      const options: Instruction[][] = [];
-      this.#alternatives(next.expression, next.into.name, options, 0);
-      next.into.alternatives.push(...options);
+      this.#alternatives(next.expression, next.into.name, next.into.alternatives, 0);
     }
   }
 
@@ -115,6 +113,7 @@ class Flattener {
     switch (from.kind) {
       case 'text':
         if (from.text === '') return;
+        checkText(from.text, owner);
         this.#grow(2 * from.text.length);
         into.push({ kind: 'text', text: from.text });
         return;
@@ -153,7 +152,10 @@ class Flattener {
             `規則 ${shown(owner)} が空の文字列を待っています`,
           );
         }
-        for (const text of from.texts) this.#grow(1 + text.length);
+        for (const text of from.texts) {
+          checkText(text, owner);
+          this.#grow(1 + text.length);
+        }
         into.push({ kind: from.kind, texts: from.texts });
         return;
     }
@@ -197,6 +199,15 @@ class Flattener {
     this.#length += numbers;
     if (this.#length > 2 * MAX_PROGRAM_LENGTH) throw tooLarge();
   }
+}
+
+/** Half of a surrogate pair is in no token's text: a model that has to write it can write nothing. */
+function checkText(text: string, owner: string): void {
+  if (!/\p{Surrogate}/u.test(text)) return;
+  throw invalidGrammar(
+    `rule ${shown(owner)} has half of a surrogate pair, which is no character`,
+    `規則 ${shown(owner)} に、文字ではないもの(サロゲートの片方)があります`,
+  );
 }
 
 function tooLarge(): Error {

@@ -3,6 +3,8 @@
  * binds an output (GBNF text, JSON Schema, the syntax of tool calls) is first said in these, then
  * becomes a program (program.ts). Pure data, any thread; it must never know about tokens.
  */
+import { MAX_RULES } from './program.js';
+import { invalidGrammar } from './refusal.js';
 
 /** A piece of a grammar. Code points, not UTF-16 units, wherever characters are counted. */
 export type Expression =
@@ -135,14 +137,19 @@ export const noneOf = (...ranges: readonly CodePointRange[]): Expression => ({
 
 /** The same with other names for the rules it refers to; recursive, so for what a parser has bounded. */
 export function renamed(expression: Expression, nameOf: (name: string) => string): Expression {
-  const all = (parts: readonly Expression[]) => parts.map((part) => renamed(part, nameOf));
   switch (expression.kind) {
     case 'rule':
       return rule(nameOf(expression.name));
-    case 'sequence':
-      return sequence(...all(expression.parts));
-    case 'choice':
-      return choice(...all(expression.options));
+    case 'sequence': {
+      const parts: Expression[] = [];
+      for (const part of expression.parts) parts.push(renamed(part, nameOf));
+      return { kind: 'sequence', parts };
+    }
+    case 'choice': {
+      const options: Expression[] = [];
+      for (const option of expression.options) options.push(renamed(option, nameOf));
+      return { kind: 'choice', options };
+    }
     case 'repeat':
       return { ...expression, part: renamed(expression.part, nameOf) };
     default:
@@ -150,8 +157,14 @@ export function renamed(expression: Expression, nameOf: (name: string) => string
   }
 }
 
+/** The most work that may go into one grammar, in steps of some ten microseconds. */
+const MAX_WORK = 30_000;
+/** Rules that nothing reaches are left out of a program, so there may be more of them here. */
+const MAX_NAMED = 2 * MAX_RULES;
+
 /** Named rules under construction; the names are the grammar's own and never shown to a model. */
 export class RuleSet {
+  #work = 0;
   readonly #rules = new Map<string, Expression>();
   /** The number that a name is given next. */
   readonly #taken = new Map<string, number>();
@@ -162,10 +175,25 @@ export class RuleSet {
   }
 
   /**
+   * Counts steps of work; false from where too much has gone into this grammar, or where so many rules
+   * have been named that a program, which has nameless ones too, could not hold many more.
+   */
+  spend(steps: number): boolean {
+    this.#work += steps;
+    return this.#work <= MAX_WORK && this.#rules.size <= MAX_RULES / 2;
+  }
+
+  /**
    * A rule of this name, or where that is taken `name-2`, `name-3` …; for recursion, `make` gets the
-   * reference before the rule exists.
+   * reference before the rule exists. Codes: grammar_invalid where there are far too many.
    */
   add(name: string, make: (self: Expression) => Expression): Expression {
+    if (this.#rules.size >= MAX_NAMED) {
+      throw invalidGrammar(
+        `it is too large: it has more than ${MAX_NAMED} rules`,
+        `大きすぎます。規則が ${MAX_NAMED} 個を超えています`,
+      );
+    }
     let count = this.#taken.get(name) ?? 1;
     let free = count === 1 ? name : `${name}-${count}`;
     while (this.#rules.has(free)) free = `${name}-${++count}`;

@@ -4,13 +4,11 @@
  */
 import {
   type CodePointRange,
-  choice,
   type Expression,
   noneOf,
-  oneOf,
+  otherRanges,
   repeat,
   rule,
-  sequence,
   text,
 } from './expression.js';
 import { invalidGrammar, shown } from './refusal.js';
@@ -19,6 +17,8 @@ import { invalidGrammar, shown } from './refusal.js';
 export const MAX_GRAMMAR_LENGTH = 256 * 1024;
 /** How deep parentheses may stand in one another. */
 const MAX_DEPTH = 100;
+/** How many repeats may follow one another: each is a level too, of any number of which nothing is new. */
+const MAX_REPEATS = 8;
 /** The largest number of a repeat; bounded ones meet a smaller limit where they multiply. */
 const MAX_REPEAT = 1_000_000;
 
@@ -55,6 +55,7 @@ const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
 };
 const HEX_ESCAPES: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 };
 
+const ANY_CHARACTER = noneOf();
 const SPACE = /(?:[ \t]+|#[^\r\n]*)*/y;
 const SPACE_AND_LINES = /(?:[ \t\r\n]+|#[^\r\n]*)*/y;
 const NAME = /[A-Za-z0-9_-]+/y;
@@ -131,7 +132,7 @@ class Parser {
       options.push(this.#sequence(depth));
     }
     const [only] = options;
-    return options.length === 1 && only !== undefined ? only : choice(...options);
+    return options.length === 1 && only !== undefined ? only : { kind: 'choice', options };
   }
 
   #sequence(depth: number): Expression {
@@ -144,7 +145,7 @@ class Parser {
       parts.push(this.#repeated(part, space));
     }
     const [only] = parts;
-    return parts.length === 1 && only !== undefined ? only : sequence(...parts);
+    return parts.length === 1 && only !== undefined ? only : { kind: 'sequence', parts };
   }
 
   #part(depth: number): Expression | null {
@@ -155,7 +156,7 @@ class Parser {
         return this.#class();
       case '.':
         this.#place++;
-        return noneOf();
+        return ANY_CHARACTER;
       case '(':
         return this.#group(depth);
       case '<':
@@ -205,10 +206,10 @@ class Parser {
       else if (character === '+') repeated = repeat(repeated, 1);
       else if (character === '?') repeated = repeat(repeated, 0, 1);
       else if (character !== '{') return repeated;
-      if (count >= MAX_DEPTH) {
+      if (count >= MAX_REPEATS) {
         throw this.#refusal(
-          `more than ${MAX_DEPTH} repeats follow one another`,
-          `繰り返しの記号が ${MAX_DEPTH} 個を超えて続いています`,
+          `more than ${MAX_REPEATS} repeats follow one another`,
+          `繰り返しの記号が ${MAX_REPEATS} 個を超えて続いています`,
         );
       }
       this.#place++;
@@ -299,7 +300,9 @@ class Parser {
     if (ranges.length === 0) {
       throw this.#refusal('a class has no characters', '文字クラスに文字がありません');
     }
-    return negated ? noneOf(...ranges) : oneOf(...ranges);
+    // Halves of surrogate pairs are no characters; a class that has nothing else has no end (check.ts).
+    const others = otherRanges(ranges);
+    return { kind: 'class', ranges: negated ? others : otherRanges(others) };
   }
 
   /** One code point as it is, or escaped. */

@@ -37,6 +37,7 @@ const LINE_ENDS: readonly CodePointRange[] = [
   [0x0d, 0x0d],
   [0x2028, 0x2029],
 ];
+const NO_LINE_ENDS = otherRanges(LINE_ENDS);
 const CLASSES: ReadonlyMap<string, readonly CodePointRange[]> = new Map([
   ['d', DIGITS],
   ['D', otherRanges(DIGITS)],
@@ -146,7 +147,7 @@ class PatternParser {
         return { kind: 'class', ranges: this.#class() };
       case '.':
         this.#place++;
-        return { kind: 'class', ranges: otherRanges(LINE_ENDS) };
+        return { kind: 'class', ranges: NO_LINE_ENDS };
       case '*':
       case '+':
       case '?':

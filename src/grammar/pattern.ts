@@ -159,8 +159,17 @@ export function partOf(expression: Expression): Part {
   }
 }
 
-/** One of these code points as JSON.stringify writes it. */
+/** Of classes such as \W, which have many ranges and stand anywhere. */
+const known = new WeakMap<readonly CodePointRange[], Expression>();
+
 export function written(ranges: readonly CodePointRange[]): Expression {
+  const made = known.get(ranges) ?? characterOf(ranges);
+  known.set(ranges, made);
+  return made;
+}
+
+/** One of these code points as JSON.stringify writes it. */
+function characterOf(ranges: readonly CodePointRange[]): Expression {
   const options: Expression[] = [];
   const plain = commonRanges(ranges, PLAIN);
   if (plain.length > 0) options.push(oneOf(...plain));

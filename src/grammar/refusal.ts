@@ -6,6 +6,8 @@ import { HoshikageError } from '../errors.js';
 
 /** The most characters of a name that a message shows. */
 const SHOWN = 60;
+/** The most characters of a JSON pointer that a message shows. */
+const MAX_POINTER = 300;
 
 /** A name from outside as a message shows it: in quotes, on one line, cut. */
 export function shown(name: string): string {
@@ -46,6 +48,11 @@ export class SchemaTooLarge extends HoshikageError {
   }
 }
 
+/** A pointer as a message shows it: of one with a long name in it, the beginning. */
+function cut(pointer: string): string {
+  return pointer.length > MAX_POINTER ? `${pointer.slice(0, MAX_POINTER)}…` : pointer;
+}
+
 function details(pointer: string, reason: string, reasonJa: string): Record<string, string> {
-  return { pointer: pointer === '' ? '#' : pointer, reason, reason_ja: reasonJa };
+  return { pointer: pointer === '' ? '#' : cut(pointer), reason, reason_ja: reasonJa };
 }

@@ -71,7 +71,7 @@ export interface Facts {
   isWhole: boolean;
   readonly groups: Group[];
   /** The keys that propertyNames leaves, or null. */
-  names: Located<readonly string[]> | null;
+  names: Located<ReadonlySet<string>> | null;
   /** All places that were merged; references and allOf are followed and left out of them. */
   readonly places: Place[];
 }

@@ -228,7 +228,8 @@ function readNames(keyword: Keyword, facts: Facts): void {
     if (!Array.isArray(list)) throw wrong(keyword, 'a list of names', '名前の配列');
     const names = list.filter((name): name is string => typeof name === 'string');
     const before = facts.names?.value;
-    facts.names = { value: names.filter((name) => before?.includes(name) ?? true), pointer };
+    const left = new Set(names.filter((name) => before?.has(name) ?? true));
+    facts.names = { value: left, pointer };
   }
 }
 

@@ -3,6 +3,7 @@
  * merged into one set of facts. Pure, any thread. It must never follow a reference out of the schema,
  * nor read a name that an object only inherits.
  */
+import type { RuleSet } from './expression.js';
 import { ImpossibleSchema, SchemaTooLarge, shown, unsupportedSchema } from './refusal.js';
 import { escapePointer, type Facts, isObject, listOf, type Place } from './schema-facts.js';
 import { readKeyword } from './schema-keywords.js';
@@ -15,20 +16,39 @@ const MAX_MERGED = 1_000;
 /** The schema that references lead into, and how much work has gone into it. */
 export interface Source {
   readonly root: unknown;
+  /** Where its rules go; all schemas of one grammar share what work that may take. */
+  readonly rules: RuleSet;
   work: number;
 }
 
-/** How many steps of merging and comparing a schema may take: some ten milliseconds. */
+/** How many steps of merging, comparing and writing a schema may take: some hundred milliseconds. */
 const MAX_WORK = 15_000;
 
 /** Counts work; refuses a schema that takes too much of it. Codes: schema_unsupported. */
-export function spend(source: Source, pointer: string): void {
-  if (++source.work <= MAX_WORK) return;
+export function spend(source: Source, pointer: string, steps = 1): void {
+  source.work += steps;
+  if (source.rules.spend(steps) && source.work <= MAX_WORK) return;
   throw new SchemaTooLarge(
     pointer,
     'its references, allOf, anyOf and oneOf multiply to too many schemas',
     '参照・allOf・anyOf・oneOf の組み合わせが多すぎます',
   );
+}
+
+/** Lists that are read anew wherever their schema is merged; so many entries are one step of work. */
+const LISTS = ['properties', 'required', 'enum', 'propertyNames'] as const;
+const ENTRIES_PER_STEP = 4;
+
+function stepsOf(schema: unknown): number {
+  if (!isObject(schema)) return 1;
+  let entries = 0;
+  for (const name of LISTS) {
+    const list = Object.hasOwn(schema, name) ? schema[name] : undefined;
+    const inner = name === 'propertyNames' && isObject(list) ? list.enum : list;
+    if (Array.isArray(inner)) entries += inner.length;
+    else if (isObject(inner)) entries += Object.keys(inner).length;
+  }
+  return 1 + Math.floor(entries / ENTRIES_PER_STEP);
 }
 
 /** Every fact about a value that must obey all of these. Codes: schema_unsupported. */
@@ -82,7 +102,7 @@ function merge(
 ): void {
   const { schema, pointer, without = [] } = place;
   const key = placeKey(place);
-  spend(source, pointer);
+  spend(source, pointer, stepsOf(schema));
   if (path.includes(key)) {
     throw unsupportedSchema(
       pointer,

@@ -9,7 +9,6 @@ import {
   commonRanges,
   counted,
   type Expression,
-  oneOf,
   optional,
   otherRanges,
   type RuleSet,
@@ -34,6 +33,9 @@ export interface Inside {
 const MAX_EXTRA_KEY = 64;
 /** The most characters of declared names that further keys are kept apart from. */
 const MAX_KEPT_APART = 20_000;
+
+/** What that costs: see RuleSet.spend(). */
+const CHARACTERS_PER_STEP = 2;
 
 interface Member {
   readonly isRequired: boolean;
@@ -61,7 +63,7 @@ function declaredNames(facts: Facts): Set<string> {
 function memberOf(name: string, facts: Facts, inside: Inside): Member | null {
   const required = facts.required.get(name);
   try {
-    if (facts.names !== null && !facts.names.value.includes(name)) {
+    if (facts.names !== null && !facts.names.value.has(name)) {
       throw new ImpossibleSchema(
         required ?? facts.names.pointer,
         `propertyNames does not allow ${shown(name)}`,
@@ -87,7 +89,7 @@ function extraMember(facts: Facts, names: ReadonlySet<string>, inside: Inside): 
   if (places.length === 0 || facts.names !== null) return null;
   try {
     const value = inside.build(places);
-    const key = otherKey(names, places[0]?.pointer ?? '');
+    const key = otherKey(names, places[0]?.pointer ?? '', inside.rules);
     return inside.rules.add('extra', () =>
       sequence(text('"'), key, text('":'), AFTER_COLON, value),
     );
@@ -128,18 +130,19 @@ interface Branch {
 }
 
 /** A key without escapes that is none of these names. */
-function otherKey(names: ReadonlySet<string>, pointer: string): Expression {
+function otherKey(names: ReadonlySet<string>, pointer: string, rules: RuleSet): Expression {
   const top: Branch = { isName: false, next: new Map() };
   let size = 0;
   for (const name of names) {
     const points = Array.from(name, (character) => character.codePointAt(0) ?? 0);
     if (points.length > MAX_EXTRA_KEY) continue;
     size += points.length;
-    if (size > MAX_KEPT_APART) {
+    const isCheap = rules.spend(points.length / CHARACTERS_PER_STEP);
+    if (!isCheap || size > MAX_KEPT_APART) {
       throw new SchemaTooLarge(
         pointer,
-        `the declared names have more than ${MAX_KEPT_APART} characters`,
-        `宣言された名前の文字数の合計が ${MAX_KEPT_APART} を超えています`,
+        `the declared names have too many characters (one object may have ${MAX_KEPT_APART})`,
+        `宣言された名前の文字数が多すぎます(一つのオブジェクトで ${MAX_KEPT_APART} まで)`,
       );
     }
     let branch = top;
@@ -156,14 +159,27 @@ function otherKey(names: ReadonlySet<string>, pointer: string): Expression {
 const PLAIN: readonly CodePointRange[] =
   PLAIN_CHARACTER.kind === 'class' ? PLAIN_CHARACTER.ranges : [];
 
+/** For ASCII, of which names are made: a thousand of them have few different ones. */
+const plainButOne = new Map<number, Expression>();
+
+/** A plain character that is none of these. */
+function plainBut(points: readonly number[]): Expression {
+  const [only] = points;
+  const known = points.length === 1 ? plainButOne.get(only ?? 0) : undefined;
+  if (known !== undefined) return known;
+  const taken = points.map((point): CodePointRange => [point, point]);
+  const others: Expression = { kind: 'class', ranges: commonRanges(PLAIN, otherRanges(taken)) };
+  if (points.length === 1 && only !== undefined && only < 0x80) plainButOne.set(only, others);
+  return others;
+}
+
 /** As deep as names are long: at most MAX_EXTRA_KEY. */
 function keyFrom(branch: Branch, length: number): Expression {
   const left = MAX_EXTRA_KEY - length;
   if (branch.next.size === 0 && !branch.isName) return counted(PLAIN_CHARACTER, 0, left);
   const options: Expression[] = branch.isName ? [] : [text('')];
   if (left > 0) {
-    const taken = [...branch.next.keys()].map((point): CodePointRange => [point, point]);
-    const others = oneOf(...commonRanges(PLAIN, otherRanges(taken)));
+    const others = plainBut([...branch.next.keys()]);
     options.push(sequence(others, counted(PLAIN_CHARACTER, 0, left - 1)));
   }
   for (const [point, next] of branch.next) {

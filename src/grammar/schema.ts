@@ -21,7 +21,7 @@ import { exclude } from './schema-disjoint.js';
 import { enumExpression } from './schema-enum.js';
 import type { Facts, Group, JsonType, Place } from './schema-facts.js';
 import { isObject } from './schema-facts.js';
-import { collectFacts, keyOf, leaveOut, type Source } from './schema-merge.js';
+import { collectFacts, keyOf, leaveOut, type Source, spend } from './schema-merge.js';
 import { integerExpression, numberExpression } from './schema-number.js';
 import { objectExpression } from './schema-object.js';
 import { measureSchema } from './schema-size.js';
@@ -31,6 +31,9 @@ import { stringExpression } from './schema-string.js';
 const MAX_BUILT = 5_000;
 /** How deep values may stand in one another before a reference leads back. */
 const MAX_DEPTH = 64;
+/** What it costs to write a pattern, and a number between bounds: see spend(). */
+const PATTERN_UNITS_PER_STEP = 8;
+const STEPS_FOR_BOUNDS = 25;
 /** The deepest indentation, for values that references put at any depth. */
 const ANY_DEPTH = 16;
 
@@ -76,7 +79,7 @@ class Builder {
   #hasReferences = false;
 
   constructor(schema: unknown, rules: RuleSet, isLoose: boolean) {
-    this.#source = { root: schema, work: 0 };
+    this.#source = { root: schema, rules, work: 0 };
     this.#rules = rules;
     this.#isLoose = isLoose;
   }
@@ -181,11 +184,17 @@ class Builder {
       case 'array':
         return this.#container(type, facts, depth);
       case 'string':
+        for (const { value, pointer } of facts.patterns) {
+          spend(this.#source, pointer, Math.ceil(value.length / PATTERN_UNITS_PER_STEP));
+        }
         return stringExpression(facts, this.#rules, this.#source);
       case 'integer':
-        return integerExpression(facts);
-      case 'number':
-        return facts.isWhole ? integerExpression(facts) : numberExpression(facts);
+      case 'number': {
+        const [bound] = [...facts.lows, ...facts.highs];
+        if (bound !== undefined) spend(this.#source, bound.pointer, STEPS_FOR_BOUNDS);
+        const isWhole = type === 'integer' || facts.isWhole;
+        return isWhole ? integerExpression(facts) : numberExpression(facts);
+      }
       case 'boolean':
         return JSON_BOOLEAN;
       case 'null':

@@ -1,10 +1,19 @@
 /**
- * Reads the JSON body of a request within its limit. Runs in the server. It must never hold more
- * bytes than the limit, and never repeat what a body said in an error.
+ * Reads the JSON body of a request within its limits. Runs in the server. It must never hold more
+ * bytes than the limit, hand on a body that is too deep or has too many fields to be looked through at
+ * once, nor repeat what a body said in an error.
  */
 import { HoshikageError } from '../errors.js';
 
-/** The parsed body. Codes: unsupported_media_type, body_too_large, invalid_json. */
+/** How deep a body may be nested: whatever walks through it may recurse. */
+export const MAX_BODY_DEPTH = 256;
+/** Each field of an object costs microseconds to check, and a body within its bytes could hold millions. */
+export const MAX_BODY_FIELDS = 250_000;
+
+/**
+ * The parsed body. Codes: unsupported_media_type, body_too_large, invalid_json, invalid_value (too deep,
+ * too many fields).
+ */
 export async function readJson(request: Request, maxBytes: number): Promise<unknown> {
   checkType(request);
   return parse(await readBytes(request, maxBytes));
@@ -27,6 +36,7 @@ function checkType(request: Request): void {
 
 function parse(bytes: Uint8Array): unknown {
   const text = decode(bytes);
+  checkForm(bytes);
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -60,6 +70,44 @@ async function readBytes(request: Request, maxBytes: number): Promise<Uint8Array
     // The rest of a refused body is not wanted; there is nobody to tell if that fails too.
     reader.cancel().catch(() => {});
   }
+}
+
+const [QUOTE, BACKSLASH, COLON] = [0x22, 0x5c, 0x3a];
+const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
+
+/** Depth and fields, counted over the bytes: of what is no JSON either they say too much or nothing. */
+function checkForm(bytes: Uint8Array): void {
+  let depth = 0;
+  let fields = 0;
+  let inText = false;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (inText) {
+      if (byte === BACKSLASH) at++;
+      else if (byte === QUOTE) inText = false;
+    } else if (byte === QUOTE) inText = true;
+    else if (byte === COLON) fields++;
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
+      if (++depth > MAX_BODY_DEPTH) throw tooDeep();
+    } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--;
+  }
+  if (fields > MAX_BODY_FIELDS) throw tooManyFields();
+}
+
+function tooDeep(): HoshikageError {
+  return new HoshikageError('invalid_value', {
+    param: 'body',
+    reason: `it is nested more than ${MAX_BODY_DEPTH} deep`,
+    reason_ja: `入れ子が ${MAX_BODY_DEPTH} 段を超えています`,
+  });
+}
+
+function tooManyFields(): HoshikageError {
+  return new HoshikageError('invalid_value', {
+    param: 'body',
+    reason: `its objects have more than ${MAX_BODY_FIELDS} fields altogether`,
+    reason_ja: `オブジェクトの項目が全部で ${MAX_BODY_FIELDS} 個を超えています`,
+  });
 }
 
 /** A text in another encoding would reach the model as a heap of U+FFFD, without a word. */

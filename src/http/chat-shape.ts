@@ -140,6 +140,9 @@ function row({ bytes, logprob }: PieceLogprob): object {
   return { token: new TextDecoder().decode(bytes), logprob, bytes: [...bytes] };
 }
 
+/** Joining copies log-probabilities, so only so many are joined. */
+const MOST_JOINED = 256;
+
 /** How a streamed answer is written. */
 export interface ChunkOptions {
   readonly includeUsage: boolean;
@@ -163,6 +166,8 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
 
   join(last: ChatEvent, next: ChatEvent): ChatEvent | null {
     if (last.type === 'content' && next.type === 'content' && last.choice === next.choice) {
+      const count = (last.logprobs?.length ?? 0) + (next.logprobs?.length ?? 0);
+      if (count > MOST_JOINED) return null;
       const logprobs = next.logprobs && [...(last.logprobs ?? []), ...next.logprobs];
       return { ...last, text: last.text + next.text, logprobs };
     }

@@ -51,22 +51,26 @@ export async function handleInputTokens(c: Context<AppEnv>, deps: AppDeps): Prom
   c.set('model', call.request.model);
   const turn = turnOf(headers, call.keepAliveMs);
   const count = await countPrompt(deps, call.request, { ...turn, signal });
-  const { promptTokens, truncatedTokens, contextTokens } = count;
+  const { promptTokens, contextTokens } = count;
+  if (strict) refuseUnused(count.unused);
   return json(
     {
       object: 'chat.completion.input_tokens',
       input_tokens: promptTokens,
       context_length: contextTokens,
     },
-    noteHeaders(call.ignored, { truncatedTokens }),
+    noteHeaders(call.ignored, count),
   );
 }
 
 /** With STRICT_FIELDS a variable that the model's template does not look at is refused as well. */
 async function* refusingUnused(events: ChatEvents): ChatEvents {
   for await (const event of events) {
-    const unused = event.type === 'start' ? event.unused[0] : undefined;
-    if (unused !== undefined) throw new HoshikageError('unknown_parameter', { param: unused });
+    if (event.type === 'start') refuseUnused(event.unused);
     yield event;
   }
+}
+
+function refuseUnused([first]: readonly string[]): void {
+  if (first !== undefined) throw new HoshikageError('unknown_parameter', { param: first });
 }

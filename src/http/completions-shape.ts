@@ -33,12 +33,14 @@ export function joinText(last: TextEvent, next: TextEvent): TextEvent | null {
   return { ...next, text: last.text + next.text, logprobs };
 }
 
-/** OpenAI's old rows: one list per column. */
+/** OpenAI's old rows: one list per column; null for a token before which none stands. */
 export function legacyLogprobs(logprobs: readonly PlacedLogprob[]): object {
   return {
     tokens: logprobs.map(shown),
     token_logprobs: logprobs.map(({ logprob }) => logprob),
-    top_logprobs: logprobs.map((chosen) => byText([...chosen.top, chosen])),
+    top_logprobs: logprobs.map(({ top, logprob, ...own }) =>
+      top && logprob !== null ? byText([...top, { ...own, logprob }]) : null,
+    ),
     text_offset: logprobs.map(({ offset }) => offset),
   };
 }
@@ -57,7 +59,7 @@ function byText(pieces: readonly PieceLogprob[]): object {
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** A token's text; of a part of a character its bytes, in OpenAI's form `bytes:\xe3\x81`. */
-function shown({ bytes }: PieceLogprob): string {
+function shown({ bytes }: Pick<PieceLogprob, 'bytes'>): string {
   try {
     return utf8.decode(bytes);
   } catch {

@@ -28,8 +28,14 @@ export function noteHeaders(
 /** `x-hoshikage-ignored`, where there is something to name. */
 export function ignoredHeader(names: readonly string[]): Record<string, string> {
   if (names.length === 0) return {};
-  // A field's name may be any text; a header may not.
-  const list = names.map((name) => name.replace(/[^\w.[\]-]/gu, encodeSafely)).join(',');
+  let list = '';
+  for (const name of names) {
+    if (list.length > MAX_HEADER_LENGTH) break;
+    // A field's name may be any text, and of any length; a header may not.
+    const beginning = name.slice(0, MAX_HEADER_LENGTH + 1);
+    const encoded = beginning.replace(/[^\w.[\]-]/gu, encodeSafely);
+    list += list === '' ? encoded : `,${encoded}`;
+  }
   const isLong = list.length > MAX_HEADER_LENGTH;
   return { 'x-hoshikage-ignored': isLong ? `${list.slice(0, MAX_HEADER_LENGTH)}...` : list };
 }

@@ -115,7 +115,9 @@ export class WatchedEngine implements ResidentEngine {
     const tokens = () => join(request.prompt, completion.keptTokens());
     this.#caches.set(slot, { tokens, usedAt: performance.now() });
     const computed = promptTokens - cachedTokens;
-    if (computed >= TELLING_TOKENS && generatedTokens > 0) {
+    // A prompt whose every token is told takes longer than others.
+    const isUsual = request.promptLogprobs === undefined;
+    if (isUsual && computed >= TELLING_TOKENS && generatedTokens > 0) {
       this.prefillMsPerToken = prefillMs / computed;
     }
     if (reason !== 'cancelled' || generatedTokens > 0) this.#onFinished();

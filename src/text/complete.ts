@@ -2,7 +2,7 @@
  * Raw prompts continued: a lease, the prompts as tokens, their answers as events. Server's main thread,
  * one call per request. It must never start a decode where one of the prompts does not fit.
  */
-import type { SamplingOptions } from '../engine/engine.js';
+import type { SamplingOptions, TokenLogprob } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import { type ChoiceEnd, type ChoicePlan, runChoice } from '../generate/choice.js';
 import { fingerprintOf } from '../generate/fingerprint.js';
@@ -18,9 +18,10 @@ import { stopList } from '../generate/text.js';
 import { throwIfGone } from '../resources/gone.js';
 import type { Lease } from '../resources/lease.js';
 import { type EngineSettings, engineOptionsOf } from '../resources/options.js';
+import { checkTold, type Echo, echoOf, placedAt } from './echo.js';
 import { PlacedReader, type PlacedText } from './placed.js';
-import { promptsOf, type TokenPrompt } from './prompt.js';
-import type { TextEvent, TextRequest } from './request.js';
+import { promptsOf, type TokenPrompt, tellsPrompts } from './prompt.js';
+import type { Ending, PlacedLogprob, TextEvent, TextRequest } from './request.js';
 
 /** What completeText works with; a Config has all the settings. */
 export interface TextDeps extends ServeDeps {
@@ -55,6 +56,7 @@ async function* answerAll(deps: TextDeps, request: TextRequest, turn: Turn): Tex
   checkBiases(request.sampling, engine.info.model.vocabularySize);
   const grammar = await grammarFor(request);
   const prompts = await promptsOf(engine, request, signal);
+  if (tellsPrompts(request)) checkTold(request, prompts);
   const fingerprint = await fingerprintOf(engine, engineOptionsOf(deps.config, entry));
   throwIfGone(signal);
   yield { type: 'start', fingerprint };
@@ -67,8 +69,9 @@ async function* answerAll(deps: TextDeps, request: TextRequest, turn: Turn): Tex
   const tally = new Tally();
   let recallMs = 0;
   for (const [index, prompt] of prompts.entries()) {
-    const isComputed = request.maxTokens !== 0 || request.warms;
-    if (request.cachePrompt && isComputed) recallMs += await recall(lease, prompt.tokens, signal);
+    // What tells of the whole prompt computes all of it.
+    const isReusing = (request.maxTokens !== 0 || request.warms) && !tellsPrompts(request);
+    if (request.cachePrompt && isReusing) recallMs += await recall(lease, prompt.tokens, signal);
     throwIfGone(signal);
     const writer = new Writer(deps, request, { ...turn, prompt, sampling, tally });
     yield* writer.answers(index * request.choices);
@@ -104,11 +107,17 @@ class Writer {
   readonly #deps: TextDeps;
   readonly #request: TextRequest;
   readonly #options: WriterOptions;
+  /** Whether how likely the prompt's tokens are is asked, and to be computed. */
+  readonly #asksPrompt: boolean;
+  /** Of the prompt's tokens from the second one on, as they arrive with the first answer. */
+  readonly #found: TokenLogprob[] = [];
+  #echo: Promise<Echo> | null = null;
 
   constructor(deps: TextDeps, request: TextRequest, options: WriterOptions) {
     this.#deps = deps;
     this.#request = request;
     this.#options = options;
+    this.#asksPrompt = tellsPrompts(request) && options.prompt.shown[1] > 1;
   }
 
   /** The answers that are given; the first of them is choice `first`. */
@@ -139,23 +148,27 @@ class Writer {
 
   /** One answer; gives the mean log-probability of its tokens, as far as it is known. */
   async *#answer(choice: number, index: number): ChoiceEvents<number> {
-    const { prompt, tally } = this.#options;
+    const { tally, lease } = this.#options;
     const isShared = index > 0;
-    let { echoed } = prompt;
+    let isFirst = true;
     let sum = 0;
     let count = 0;
     if (this.#request.maxTokens === 0) {
       tally.add(await this.#compute(isShared), { isShared });
-      if (echoed !== '') yield { type: 'text', choice, text: echoed, logprobs: null };
-      yield { type: 'finish', choice, ending: 'limit' };
+      yield* this.#last(choice, { ending: 'limit', tokens: [], isFirst });
       return 0;
     }
-    const reader = new PlacedReader();
-    for await (const news of runChoice(this.#options.lease.engine, ...this.#plan(index))) {
+    const reader = new PlacedReader({ isWhole: tellsPrompts(this.#request) });
+    for await (const news of runChoice(lease.engine, ...this.#plan(index))) {
+      if ('prompt' in news) {
+        this.#keep(news.prompt);
+        continue;
+      }
       if ('end' in news) {
         tally.add(news.end, { isShared });
-        if (echoed !== '') yield { type: 'text', choice, text: echoed, logprobs: null };
-        yield { type: 'finish', choice, ending: news.end.ending };
+        const { ending } = news.end;
+        const tokens = reader.rest(ending === 'word');
+        yield* this.#last(choice, { ending, tokens, isFirst });
         return count > 0 ? sum / count : Number.NEGATIVE_INFINITY;
       }
       for (const { logprob } of news.spoken.tokens) {
@@ -163,17 +176,32 @@ class Writer {
         count += 1;
       }
       const placed = reader.take(news.spoken);
-      if (placed.text === '') continue;
-      yield { type: 'text', choice, ...(await this.#shown(placed, echoed)) };
-      echoed = '';
+      if (placed.text === '' && placed.tokens.length === 0) continue;
+      yield { type: 'text', choice, ...(await this.#shown(placed, isFirst)) };
+      isFirst = false;
     }
     // runChoice ends by an end or by throwing.
     throw new HoshikageError('internal_error');
   }
 
+  #keep(found: readonly TokenLogprob[]): void {
+    for (const one of found) this.#found.push(one);
+  }
+
+  /** The end of an answer, before it what has not been told yet. */
+  async *#last(
+    choice: number,
+    { ending, tokens, isFirst }: Pick<PlacedText, 'tokens'> & { ending: Ending; isFirst: boolean },
+  ): ChoiceEvents {
+    const shown = await this.#shown({ text: '', tokens }, isFirst);
+    if (shown.text !== '' || shown.logprobs?.length) yield { type: 'text', choice, ...shown };
+    yield { type: 'finish', choice, ending };
+  }
+
   #plan(index: number, maxTokens = this.#request.maxTokens): [ChoicePlan, AbortSignal] {
     const { config } = this.#deps;
     const { lease, prompt, sampling, signal } = this.#options;
+    const { topLogprobs } = this.#request;
     const plan = {
       prompt: prompt.tokens,
       maxTokens: maxTokensOf(config, lease.entry, maxTokens),
@@ -181,6 +209,7 @@ class Writer {
       // Answers to one prompt share it, whatever the request says of others' prompts.
       cachePrompt: this.#request.cachePrompt || index > 0,
       stops: stopList(lease.entry.stop, this.#request.stop),
+      ...(this.#asksPrompt && index === 0 && { promptLogprobs: topLogprobs ?? 0 }),
     };
     return [plan, signal];
   }
@@ -192,20 +221,37 @@ class Writer {
       ...{ finishReason: 'length', ending: 'limit', promptTokens: prompt.tokens.length },
       ...{ cachedTokens: 0, completionTokens: 0, prefillMs: 0, generationMs: 0 },
     };
-    if (!this.#request.warms || isShared) return none;
+    if (!(this.#request.warms || this.#asksPrompt) || isShared) return none;
     for await (const news of runChoice(lease.engine, ...this.#plan(0, 1))) {
+      if ('prompt' in news) this.#keep(news.prompt);
       if ('end' in news) return { ...news.end, completionTokens: 0, generationMs: 0 };
     }
     return none;
   }
 
-  async #shown({ text, tokens }: PlacedText, echoed: string) {
+  /** What is told of some text. Before the first of an answer stands the prompt. */
+  async #shown(
+    { text, tokens }: PlacedText,
+    isFirst: boolean,
+  ): Promise<{ readonly text: string; readonly logprobs: readonly PlacedLogprob[] | null }> {
+    const { lease, signal, prompt } = this.#options;
     const { topLogprobs } = this.#request;
-    const { lease, signal } = this.#options;
-    if (topLogprobs === undefined) return { text: echoed + text, logprobs: null };
+    if (topLogprobs === undefined) {
+      return { text: isFirst ? prompt.echoed + text : text, logprobs: null };
+    }
+    const echo = await this.#echoed();
     const said = tokens.map((token) => token.said);
     const found = await logprobsOf(lease.engine, said, signal);
-    const logprobs = found.map((one, at) => ({ ...one, offset: tokens[at]?.offset ?? 0 }));
-    return { text: echoed + text, logprobs };
+    const logprobs = found.map((one, at) => placedAt(echo.length + (tokens[at]?.offset ?? 0), one));
+    if (!isFirst) return { text, logprobs };
+    return { text: echo.text + text, logprobs: [...echo.logprobs, ...logprobs] };
+  }
+
+  /** The prompt as it is told with log-probabilities, made once for all its answers. */
+  #echoed(): Promise<Echo> {
+    const { lease, signal, prompt } = this.#options;
+    if (!this.#request.echo) return Promise.resolve({ text: '', logprobs: [], length: 0 });
+    this.#echo ??= echoOf(lease.engine, prompt, this.#found, signal);
+    return this.#echo;
   }
 }

@@ -14,6 +14,13 @@ export interface TokenPrompt {
   readonly tokens: Int32Array;
   /** What stands before an answer with `echo`; '' without. */
   readonly echoed: string;
+  /** The tokens that text is made of: from, to. */
+  readonly shown: readonly [from: number, to: number];
+}
+
+/** Whether it is asked how likely the prompts' own tokens are. */
+export function tellsPrompts({ echo, topLogprobs }: TextRequest): boolean {
+  return echo && topLogprobs !== undefined;
 }
 
 type PromptEngine = Pick<Engine, 'tokenize' | 'detokenize' | 'info'>;
@@ -28,15 +35,16 @@ export async function promptsOf(
   signal: AbortSignal,
 ): Promise<readonly TokenPrompt[]> {
   const { contextTokens } = engine.info;
-  const answerTokens = request.maxTokens === 0 && !request.warms ? 0 : 1;
+  const isComputed = request.maxTokens !== 0 || request.warms || tellsPrompts(request);
+  const answerTokens = isComputed ? 1 : 0;
   const prompts: TokenPrompt[] = [];
   for (const [index, prompt] of request.prompts.entries()) {
     const param = request.nameOf(index);
     const maker = new PromptMaker(engine, { param, gapParam: request.gapParam, signal });
-    const tokens = await maker.tokensOf(prompt);
+    const { tokens, shown } = await maker.tokensOf(prompt);
     checkLength(tokens.length, { contextTokens, answerTokens, param });
     const echoed = request.echo ? await unlessGone(textOf(engine, prompt), signal) : '';
-    prompts.push({ tokens, echoed });
+    prompts.push({ tokens, echoed, shown });
   }
   return prompts;
 }
@@ -57,16 +65,21 @@ class PromptMaker {
     this.#options = options;
   }
 
-  async tokensOf(prompt: RawPrompt): Promise<Int32Array> {
+  async tokensOf(prompt: RawPrompt): Promise<Omit<TokenPrompt, 'echoed'>> {
+    if (typeof prompt !== 'string' && !(prompt instanceof Int32Array)) return this.#gap(prompt);
+    const tokens = await this.#whole(prompt);
+    return { tokens, shown: [0, tokens.length] };
+  }
+
+  async #whole(prompt: string | Int32Array): Promise<Int32Array> {
     if (prompt instanceof Int32Array) return this.#checked(prompt);
-    if (typeof prompt !== 'string') return this.#gap(prompt);
     const { bosText } = this.#engine.info.model;
     // A prompt may bring its own BOS; two of them make most models worse.
     const addSpecial = bosText === '' || !prompt.startsWith(bosText);
     return this.#tokenize([{ text: prompt, special: true }], addSpecial);
   }
 
-  async #gap({ before, after, extra }: Gap): Promise<Int32Array> {
+  async #gap({ before, after, extra }: Gap): Promise<Omit<TokenPrompt, 'echoed'>> {
     const { model } = this.#engine.info;
     const { prefix, suffix, middle } = this.#marksOf(model);
     const { repository = null, separator = null } = model.fim ?? {};
@@ -85,8 +98,11 @@ class PromptMaker {
       }
     }
     const known = before instanceof Int32Array ? this.#checked(before) : await this.#plain(before);
-    parts.push([prefix], known, [suffix], await this.#plain(after), [middle]);
-    return Int32Array.from(parts.flatMap((part) => [...part]));
+    parts.push([prefix]);
+    const from = parts.reduce((sum, { length }) => sum + length, 0);
+    parts.push(known, [suffix], await this.#plain(after), [middle]);
+    const tokens = Int32Array.from(parts.flatMap((part) => [...part]));
+    return { tokens, shown: [from, from + known.length] };
   }
 
   #marksOf({ fim }: ModelFacts): { [K in 'prefix' | 'suffix' | 'middle']: number } {

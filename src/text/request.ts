@@ -44,15 +44,23 @@ export interface TextRequest {
   /** With `maxTokens` 0 the prompt is computed all the same, so that the next one finds it cached. */
   readonly warms?: boolean;
   readonly stop: readonly string[];
-  /** Log-probabilities of this many likeliest tokens beside the chosen one's; absent = none. */
+  /**
+   * Log-probabilities of this many likeliest tokens beside the chosen one's; absent = none. With `echo`
+   * also of the prompt's tokens, and of those of an answer that say nothing.
+   */
   readonly topLogprobs?: number;
   /** GBNF with the start symbol `root`. */
   readonly grammar?: string;
   readonly cachePrompt: boolean;
 }
 
-/** A log-probability, and where its token begins in the answer's text without the prompt, in characters. */
-export interface PlacedLogprob extends ChosenLogprob {
+/**
+ * A log-probability, and where its token begins in the text, in characters. Null where no token stands
+ * before it.
+ */
+export interface PlacedLogprob extends Omit<ChosenLogprob, 'logprob' | 'top'> {
+  readonly logprob: number | null;
+  readonly top: ChosenLogprob['top'] | null;
   readonly offset: number;
 }
 

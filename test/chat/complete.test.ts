@@ -395,3 +395,58 @@ describe('complete: system_fingerprint', () => {
     assert.equal(await fingerprint(setUp({}, { settings: { temperature: 1 } })), usual);
   });
 });
+
+describe('complete: tools', () => {
+  const tools = [{ name: 'look', description: null, parameters: null, strict: false }];
+  const says = (template: string) =>
+    `${template}{% for m in messages %}{{ m.content }}{% endfor %}`;
+  const promptOf = async (set: ReturnType<typeof setUp>) => {
+    const prompt = set.engine.started[0]?.request.prompt ?? new Int32Array();
+    return new TextDecoder().decode(await set.engine.detokenize(prompt));
+  };
+
+  it('that the template knows nothing of are told in words, and plain JSON is heard as a call', async () => {
+    const chatTemplate = says(
+      "{# <think> </think> #}{{ '<｜tool▁calls▁begin｜>```json' if false }}",
+    );
+    const end = { text: '<end>', control: true, eog: true };
+    const script = ['{"name": "look", ', '"arguments": {}}', end];
+    const set = setUp({ model: { chatTemplate }, script });
+    const { events, finishReason } = await run(set, ask({ tools }));
+    assert.match(await promptOf(set), /"name":"look"/);
+    const call = events.find((event) => event.type === 'call');
+    assert.equal(call?.name, 'look');
+    assert.equal(finishReason, 'tool_calls');
+  });
+
+  it('have a template of their own where the model has one, unless the entry says otherwise', async () => {
+    const model = { chatTemplate: says('plain:'), toolTemplate: says('own: {{ tools }}') };
+    const withTools = setUp({ model });
+    await run(withTools, ask({ tools }));
+    assert.match(await promptOf(withTools), /^own: .*look/);
+    const without = setUp({ model });
+    await run(without, ask({ tools, toolChoice: { kind: 'none' } }));
+    assert.equal(await promptOf(without), 'plain:Hi');
+    const set = setUp({ model }, { settings: { chatTemplate: says('entry: {{ tools }}') } });
+    await run(set, ask({ tools }));
+    assert.match(await promptOf(set), /^entry: .*look/);
+  });
+
+  it('leave thoughts of the history without effect only where the template looks for none', async () => {
+    const unused = async (key: string) => {
+      const chatTemplate = says(`{% for m in messages %}{{ m.${key} if m.${key} }}{% endfor %}`);
+      const set = setUp({ model: { chatTemplate } });
+      const messages = [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: 'Ho', reasoning_content: 'Hm.' },
+        { role: 'user', content: 'So?' },
+      ] as const;
+      const { events } = await run(set, ask({ messages }));
+      const [start] = events;
+      return [start?.type === 'start' && start.unused, (await promptOf(set)).includes('Hm.')];
+    };
+    assert.deepEqual(await unused('thinking'), [[], true]);
+    assert.deepEqual(await unused('reasoning_content'), [[], true]);
+    assert.deepEqual(await unused('other'), [['messages.reasoning_content'], false]);
+  });
+});

@@ -92,13 +92,36 @@ describe('The openai library, beside chats', () => {
       }
     });
 
-    test('and learns that those of the prompt itself are not computed', async () => {
-      const asking = client.completions.create({ ...asked, echo: true, logprobs: 1 });
-      await assert.rejects(asking, (error) => {
-        assert.ok(error instanceof OpenAI.BadRequestError);
-        assert.deepEqual([error.param, error.code], ['echo', 'invalid_value']);
-        return true;
+    test('with those of the prompt too, whose first token has none', async () => {
+      const { choices, usage } = await client.completions.create({
+        ...{ ...asked, echo: true, logprobs: 1 },
       });
+      const found = choices[0]?.logprobs;
+      // BOS and the end of the answer are tokens that say nothing.
+      assert.deepEqual(found?.tokens, ['', PROMPT, ...REST, '']);
+      assert.equal(found.token_logprobs?.[0], null);
+      assert.equal(found.token_logprobs.length, usage?.total_tokens);
+      assert.equal(found.tokens.join(''), choices[0]?.text);
+      const offsets = found.tokens.map((_, at) => found.tokens?.slice(0, at).join('').length);
+      assert.deepEqual(found.text_offset, offsets);
+    });
+
+    test('and may be compared by them without an answer, as harnesses do', async () => {
+      const prompt = [PROMPT, 'さて\n'];
+      const { choices } = await client.completions.create({
+        ...{ ...asked, prompt, echo: true, logprobs: 1, max_tokens: 0 },
+      });
+      const likelihoods = choices.map(({ text, finish_reason: reason, logprobs }, index) => {
+        assert.deepEqual([text, reason], [prompt[index], 'length']);
+        assert.equal(logprobs?.tokens?.join(''), text);
+        const { token_logprobs: values = [], top_logprobs: best = [] } = logprobs;
+        assert.deepEqual([values[0], best[0]], [null, null]);
+        return values.slice(1).reduce((sum, value) => sum + value, 0);
+      });
+      const [likely = Number.NaN, unlikely = Number.NaN] = likelihoods;
+      // The model begins by the first one.
+      assert.ok(likely <= 0 && likely > -0.01, `${likely}`);
+      assert.ok(unlikely < -5, `${unlikely}`);
     });
 
     test('given as tokens, or several at once, each with its index', async () => {

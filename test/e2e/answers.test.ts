@@ -184,6 +184,27 @@ describe('An answer', () => {
     assert.ok([1, 2].includes(JSON.parse(choice.message.content ?? '').n));
   });
 
+  test('ends at a stop string in its content, not in its thoughts or its calls', async () => {
+    const thought = await whole(bodyOf('考えて', { stop: ['\n', '空'] }));
+    assert.equal(thought.choices[0]?.message.reasoning_content, '空を見る。');
+    assert.equal(thought.choices[0]?.message.content, '晴れです。');
+    const cut = await whole(bodyOf('考えて', { stop: ['れで'] }));
+    assert.equal(cut.choices[0]?.message.content, '晴');
+    assert.equal(cut.choices[0]?.finish_reason, 'stop');
+    const stream = await streamed(bodyOf('考えて', { stop: ['れで'] }));
+    assert.deepEqual([stream.choices[0]?.content, stream.choices[0]?.finish], ['晴', 'stop']);
+    const called = await whole(bodyOf('天気', { tools, stop: ['東京'] }));
+    assert.equal(called.choices[0]?.finish_reason, 'tool_calls');
+  });
+
+  test('that may think only so long says no more than it may', async () => {
+    for (let limit = 4; limit < 14; limit++) {
+      const body = bodyOf('考えて', { reasoning_budget: 3, max_tokens: limit });
+      const { usage } = await whole(body);
+      assert.ok(usage.completion_tokens <= limit, `${usage.completion_tokens} of ${limit}`);
+    }
+  });
+
   test('may be one of several, each with its own end', async () => {
     const body = { ...bodyOf('x'), model: 'noise', temperature: 1, seed: 3, n: 3, max_tokens: 12 };
     const { choices, usage } = await whole(body);

@@ -184,8 +184,8 @@ describe('A chat', () => {
       [{ stop: [''] }, 'stop'],
       [{ logit_bias: { '1': 101 } }, 'logit_bias'],
       [{ stream_options: { include_usage: true } }, 'stream_options'],
-      [{ tools: [{ type: 'function', function: { name: 'f' } }] }, 'tools'],
-      [{ n: 2 }, 'n'],
+      [{ tools: [{ type: 'function', function: { name: 'a b' } }] }, 'tools'],
+      [{ n: 9 }, 'n'],
       [{ messages: [] }, 'messages'],
     ];
     for (const [fields, param] of cases) {

@@ -9,13 +9,14 @@ import { ask, type ErrorBody, eventsOf, getJson, type Usage } from '../helpers/w
 
 interface Columns {
   readonly tokens: readonly string[];
-  readonly token_logprobs: readonly number[];
-  readonly top_logprobs: readonly Record<string, number>[];
+  readonly token_logprobs: readonly (number | null)[];
+  readonly top_logprobs: readonly (Readonly<Record<string, number>> | null)[];
   readonly text_offset: readonly number[];
 }
 
 interface Answer {
   readonly choices: readonly {
+    readonly index: number;
     readonly text: string;
     readonly logprobs: Columns | null;
     readonly finish_reason: string | null;
@@ -87,6 +88,58 @@ describe('A raw prompt', () => {
     const { body } = await post('/v1/completions', { ...asked, echo: true, max_tokens: 0 });
     assert.equal(body.choices[0]?.text, 'さて\n');
     assert.equal(body.usage.completion_tokens, 0);
+  });
+
+  test('is told back with its log-probabilities, in one answer and in a stream', async () => {
+    const more = { ...asked, echo: true, logprobs: 3, n: 2 };
+    const { status, body } = await post('/v1/completions', more);
+    assert.equal(status, 200);
+    const [whole, other] = body.choices;
+    assert.equal(whole?.text, `さて\n${TEXT.greeting}`);
+    const columns = whole.logprobs;
+    assert.ok(columns);
+    assert.deepEqual(other?.logprobs?.tokens, columns.tokens);
+    assert.deepEqual([columns.token_logprobs[0], columns.top_logprobs[0]], [null, null]);
+    // Every token of both, with BOS and the end, which say nothing.
+    const { prompt_tokens: asks, completion_tokens: answers } = body.usage;
+    assert.equal(columns.tokens.length, asks + answers / 2);
+    // The prompt was computed once.
+    const ofPrompt = columns.token_logprobs.slice(0, asks);
+    assert.deepEqual(other?.logprobs?.token_logprobs.slice(0, asks), ofPrompt);
+    for (const [index, token] of columns.tokens.entries()) {
+      const own: number = columns.token_logprobs[index] ?? Number.NaN;
+      if (index > 0) assert.equal(columns.top_logprobs[index]?.[token], own);
+    }
+    const reply = await ask(`${server.url}/v1/completions`, { json: { ...more, stream: true } });
+    const data: string[] = [];
+    for await (const event of eventsOf(reply)) data.push(event);
+    assert.equal(data.pop(), '[DONE]');
+    const parts = data
+      .flatMap((line) => (JSON.parse(line) as Answer).choices)
+      .filter(({ index }) => index === 0);
+    assert.deepEqual(
+      parts.flatMap(({ logprobs }) => logprobs?.token_logprobs ?? []),
+      columns.token_logprobs,
+    );
+    assert.deepEqual(
+      parts.flatMap(({ logprobs }) => logprobs?.text_offset ?? []),
+      columns.text_offset,
+    );
+  });
+
+  test('has the same log-probabilities alone, given as text or as tokens', async () => {
+    const prompt = `さて\n${TEXT.greeting}`;
+    const alone = { ...asked, echo: true, max_tokens: 0, logprobs: 1 };
+    const byText = await post('/v1/completions', { ...alone, prompt });
+    assert.equal(byText.body.choices[0]?.text, prompt);
+    assert.equal(byText.body.usage.completion_tokens, 0);
+    const counted = byText.body.choices[0]?.logprobs;
+    assert.equal(counted?.tokens.length, byText.body.usage.prompt_tokens);
+    const json = { model: 'talker', content: prompt, add_special: true };
+    const { body } = await getJson(`${server.url}/tokenize`, { json });
+    const { tokens } = body as { tokens: number[] };
+    const byTokens = await post('/v1/completions', { ...alone, prompt: tokens });
+    assert.deepEqual(byTokens.body.choices[0]?.logprobs?.token_logprobs, counted.token_logprobs);
   });
 
   test('is computed once for all its answers', async () => {

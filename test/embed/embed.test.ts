@@ -50,6 +50,12 @@ describe('embed', () => {
     }
   });
 
+  it('refuses a reranker, whose scores are no vector', async () => {
+    const { deps, groups } = setUp({ model: { poolingType: 'rank' } });
+    await assert.rejects(embed(deps, ask(['a']), run()), { code: 'model_not_embedding' });
+    assert.equal(groups.length, 0);
+  });
+
   it('cuts to the dimensions asked for, and makes that of length 1', async () => {
     const { deps } = setUp();
     const { vectors } = await embed(deps, ask(['a'], 2), run());

@@ -162,6 +162,19 @@ test('log-probabilities arrive when asked for', async () => {
   await engine.close();
 });
 
+test('those of the prompt arrive from its second token on', async () => {
+  const { engine } = await open();
+  const found: number[] = [];
+  for await (const batch of engine.start(request('abc', { promptLogprobs: 1 }))) {
+    for (const { logprob, top } of batch.promptLogprobs ?? []) {
+      found.push(logprob);
+      assert.deepEqual(top, [[7, -0.25]]);
+    }
+  }
+  assert.deepEqual(found, [-24.5, -24.75]);
+  await engine.close();
+});
+
 test('closing ends what runs, frees context then model, and refuses what comes after', async () => {
   const { engine, addon } = await open({ stalled: () => true });
   const running = engine.start(request('abc'));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
+import { SAMPLERS, type SamplingOptions } from '../../src/engine/engine.js';
 import {
   decodeThreads,
   nativeContextOptions,
@@ -70,6 +71,28 @@ test('logit bias becomes two arrays, absent options their neutral numbers', () =
   assert.deepEqual([native.maxTokens, native.grammar, native.logprobs], [7, null, -1]);
 });
 
+test('every step that is not asked for is off, and what is asked for goes through as it is', () => {
+  const steps: Partial<SamplingOptions> = {
+    ...{ typicalP: 0.9, topNSigma: 2, xtcProbability: 0.5, xtcThreshold: 0.2 },
+    ...{ mirostatTau: 3, mirostatEta: 0.2, dynatempRange: 0.3, dynatempExponent: 2 },
+    mirostat: 2,
+    samplers: ['xtc', 'temperature'],
+    grammar: Int32Array.of(1, 1, 3, 1, 5, 0),
+  };
+  const off = {
+    ...{ typicalP: 1, topNSigma: 0, xtcProbability: 0, xtcThreshold: 0.1, mirostat: 0 },
+    ...{ mirostatTau: 5, mirostatEta: 0.1, dynatempRange: 0, dynatempExponent: 1 },
+    ...{ samplers: SAMPLERS, grammar: null },
+  };
+  const of = (changes: Partial<SamplingOptions>) => {
+    const native = nativeRequest(request('a', { sampling: { ...GREEDY, ...changes } }), 7);
+    const names = Object.keys(off) as (keyof typeof off)[];
+    return Object.fromEntries(names.map((name) => [name, native[name]]));
+  };
+  assert.deepEqual(of({}), off);
+  assert.deepEqual(of(steps), steps);
+});
+
 const done = {
   reason: 'length',
   code: null,
@@ -89,6 +112,8 @@ const batch = {
   flags: new Uint8Array(2),
   logprobs: null,
   topTokens: null,
+  promptLogprobs: null,
+  promptTopTokens: null,
   prefilledTokens: 1,
   done: null,
 };
@@ -140,6 +165,23 @@ test('log-probabilities are given per token, the chosen one first and the best i
       ],
     },
   ]);
+});
+
+test('those of a prompt are news also before anything is generated', () => {
+  const none = { ...batch, tokens: new Int32Array(), bytes: new Uint8Array() };
+  const prompt = {
+    promptLogprobs: Float32Array.of(-1, -0.5, -2, -0.25),
+    promptTopTokens: Int32Array.of(10, 11),
+  };
+  const { batch: told } = toNews(1, { ...none, ...prompt }, false);
+  assert.deepEqual(told?.promptLogprobs, [
+    { logprob: -1, top: [[10, -0.5]] },
+    { logprob: -2, top: [[11, -0.25]] },
+  ]);
+  const empty = { promptLogprobs: new Float32Array(), promptTopTokens: new Int32Array() };
+  assert.equal(toNews(1, { ...none, ...empty }, false).batch, null);
+  assert.equal(nativeRequest(request('ab', { promptLogprobs: 3 }), 1).promptLogprobs, 3);
+  assert.equal(nativeRequest(request('ab'), 1).promptLogprobs, -1);
 });
 
 test('with zero alternatives only the chosen token has a value', () => {

@@ -28,7 +28,7 @@ async function run(engine: FakeEngine, what: ChoicePlan, signal = new AbortContr
   let end: ChoiceEnd | null = null;
   for await (const news of runChoice(engine, what, signal)) {
     if ('end' in news) end = news.end;
-    else {
+    else if ('spoken' in news) {
       text += visibleText(news.spoken.runs);
       tokens += news.spoken.tokens.length;
     }
@@ -63,6 +63,16 @@ describe('A choice', () => {
     assert.deepEqual([stopped.text, stopped.end.finishReason], ['a', 'stop']);
     assert.equal(stopped.end.completionTokens, 2);
     assert.equal(engine.started[0]?.keepTokens, 2);
+  });
+
+  test('tells how likely its prompt was before the first word, where that is asked for', async () => {
+    const engine = new FakeEngine({ script: ['a', EOG] });
+    const told: unknown[] = [];
+    const all = runChoice(engine, plan({ promptLogprobs: 1 }), new AbortController().signal);
+    for await (const news of all) told.push('prompt' in news ? news.prompt : Object.keys(news)[0]);
+    assert.deepEqual(told, [[{ logprob: -0.66, top: [[97, -1]] }], 'spoken', 'spoken', 'end']);
+    await run(engine, plan());
+    assert.equal(engine.started[1]?.request.promptLogprobs, undefined);
   });
 
   test('that is left early leaves nothing running', async () => {
@@ -115,15 +125,19 @@ describe('Words put in between', () => {
       return start(request);
     };
     let heard = '';
-    const interject = after(() => heard, 'think on', {
+    const steer = after(() => heard, 'think on', {
       text: '!',
       sampling: { ...sampling, topK: 9 },
     });
     let end: ChoiceEnd | null = null;
-    const all = runChoice(engine, plan({ interject, maxTokens }), new AbortController().signal);
+    const all = runChoice(
+      engine,
+      plan({ steer, maxTokens, promptLogprobs: 0 }),
+      new AbortController().signal,
+    );
     for await (const news of all) {
       if ('end' in news) end = news.end;
-      else heard += visibleText(news.spoken.runs);
+      else if ('spoken' in news) heard += visibleText(news.spoken.runs);
     }
     return { engine, heard, end };
   }
@@ -137,13 +151,43 @@ describe('Words put in between', () => {
     // The prompt, what was generated, and the words.
     assert.deepEqual(second?.prompt, Int32Array.of(65, 66, 1000, 1000, 33));
     assert.deepEqual([second?.sampling.topK, second?.cachePrompt], [9, true]);
+    const asked = engine.started.map(({ request }) => request.promptLogprobs);
+    assert.deepEqual(asked, [0, undefined]);
     assert.equal(end?.finishReason, 'stop');
     assert.deepEqual([end?.promptTokens, end?.completionTokens], [2, 5]);
   });
 
-  test('count as tokens of the answer: where there are no more, it ends', async () => {
-    const { engine, heard, end } = await interjected(3);
-    assert.equal(engine.started.length, 1);
-    assert.deepEqual([heard, end?.finishReason, end?.completionTokens], ['think on!', 'length', 3]);
+  test('count as tokens of the answer, and are left out where no token could follow them', async () => {
+    for (const maxTokens of [2, 3]) {
+      const { engine, heard, end } = await interjected(maxTokens);
+      assert.equal(engine.started.length, 1, `max_tokens ${maxTokens}`);
+      assert.deepEqual([heard, end?.finishReason], ['think on', 'length']);
+      assert.equal(end?.completionTokens, 2);
+    }
+    const { engine, heard, end } = await interjected(4);
+    assert.equal(engine.started[1]?.request.maxTokens, 1);
+    assert.deepEqual([heard, end?.completionTokens], ['think on!so', 4]);
+  });
+
+  test('are no stop string, whatever they are', async () => {
+    const engine = new FakeEngine({ script: ['a', EOG] });
+    let isSaid = false;
+    const steer = (): Interjection | null => {
+      if (isSaid) return null;
+      isSaid = true;
+      return { text: 'STOP', sampling };
+    };
+    const { text, end } = await run(engine, plan({ steer, stops: ['STOP'] }));
+    assert.deepEqual([text, end.finishReason], ['aSTOPa', 'stop']);
+    assert.equal(engine.started.length, 2);
+  });
+
+  test('may also be none: the choice stops where its reader wants', async () => {
+    const engine = new FakeEngine({ script: ['a', 'b', 'c'] });
+    let count = 0;
+    const steer = () => (++count === 2 ? ('stop' as const) : null);
+    const { text, end } = await run(engine, plan({ steer }));
+    assert.deepEqual([text, end.finishReason, end.completionTokens], ['ab', 'stop', 2]);
+    assert.equal(engine.started[0]?.keepTokens, 2);
   });
 });

@@ -51,6 +51,7 @@ export const fakeFacts: NativeModelFacts = {
   isDiffusion: false,
   fim: { prefix: null, suffix: null, middle: null, repository: null, separator: null },
   sepToken: null,
+  toolTemplate: null,
   rerankTemplate: null,
 };
 
@@ -97,6 +98,7 @@ class FakeCompletion implements NativeCompletion {
   generated = 0;
   cancelled = false;
   taken = false;
+  promptTold = false;
   readonly request: NativeRequest;
 
   constructor(request: NativeRequest) {
@@ -120,8 +122,22 @@ class FakeCompletion implements NativeCompletion {
       flags: new Uint8Array(tokens.length),
       logprobs: best < 0 ? null : new Float32Array(tokens.length * (best + 1)).fill(-0.5),
       topTokens: best < 0 ? null : new Int32Array(tokens.length * best).fill(7),
+      ...this.#takePrompt(),
       prefilledTokens: this.request.prompt.length,
       done: this.done,
+    };
+  }
+
+  /** All of the prompt's at once: the token's number as a quarter, the best below it. */
+  #takePrompt(): Pick<NativeBatch, 'promptLogprobs' | 'promptTopTokens'> {
+    const { prompt, promptLogprobs: best } = this.request;
+    if (best < 0) return { promptLogprobs: null, promptTopTokens: null };
+    const told = [...(this.promptTold ? [] : prompt.subarray(1))];
+    this.promptTold = true;
+    const values = told.flatMap((token) => [-token / 4, ...Array<number>(best).fill(-0.25)]);
+    return {
+      promptLogprobs: Float32Array.from(values),
+      promptTopTokens: new Int32Array(told.length * best).fill(7),
     };
   }
 

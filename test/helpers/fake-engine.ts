@@ -18,6 +18,7 @@ import {
   TOKEN_CONTROL,
   TOKEN_EOG,
   type TokenBatch,
+  type TokenLogprob,
 } from '../../src/engine/engine.js';
 import type { HoshikageError } from '../../src/errors.js';
 
@@ -52,6 +53,27 @@ export function batchOf(pieces: readonly Piece[]): TokenBatch {
     ends,
     flags: Uint8Array.from(parts, (part) => part.flags),
   };
+}
+
+/**
+ * How likely this engine finds a prompt's tokens, from the second one on, a hundredth of its id below
+ * certain; the best in its place are 97, 98 and so on, at -1, -2 and so on.
+ */
+function promptLogprobsOf({ prompt, promptLogprobs: best = 0 }: CompletionRequest): TokenLogprob[] {
+  return Array.from(prompt.subarray(1), (token) => ({
+    logprob: -token / 100,
+    top: Array.from({ length: best }, (_, rank) => [97 + rank, -1 - rank] as const),
+  }));
+}
+
+/** The batches in which a prompt's log-probabilities come, where they are asked for: half and half. */
+export function promptBatches(request: CompletionRequest): readonly TokenBatch[] {
+  if (request.promptLogprobs === undefined) return [];
+  const found = promptLogprobsOf(request);
+  const half = Math.floor(found.length / 2);
+  return [found.slice(0, half), found.slice(half)]
+    .filter(({ length }) => length > 0)
+    .map((promptLogprobs) => ({ ...batchOf([]), promptLogprobs }));
 }
 
 /** What a test may set; all have sensible values. */
@@ -201,6 +223,7 @@ class ScriptedCompletion implements EngineCompletion {
 
   async *[Symbol.asyncIterator](): AsyncIterator<TokenBatch> {
     const { maxTokens } = this.#record.request;
+    yield* promptBatches(this.#record.request);
     for (const step of this.#script) {
       await this.#pause(typeof step === 'object' && 'waitMs' in step ? step.waitMs : 0);
       if (this.#record.cancelled) return;

@@ -10,7 +10,7 @@ import {
   TOKEN_CONTROL,
   TOKEN_EOG,
 } from '../../src/engine/engine.js';
-import { FakeEngine, type FakeEngineOptions } from './fake-engine.js';
+import { FakeEngine, type FakeEngineOptions, promptBatches } from './fake-engine.js';
 
 /** One token as it is said. `text` may be bytes that are part of a character. */
 export interface SaidPiece {
@@ -21,6 +21,7 @@ export interface SaidPiece {
   readonly top?: readonly (readonly [token: number, logprob: number])[];
   /** It ends the generation, and is a control token. */
   readonly eog?: boolean;
+  readonly control?: boolean;
 }
 
 /** The letters of a text, a token each, of this log-probability. */
@@ -56,13 +57,14 @@ export class SayingEngine extends FakeEngine {
       record.cancelled = true;
       record.keepTokens = keepTokens;
     });
-    for (const { token = 1000, text, logprob = 0, top = [], eog = false } of said) {
+    for (const batch of promptBatches(request)) stream.push(batch);
+    for (const { token = 1000, text, logprob = 0, top = [], eog = false, control = eog } of said) {
       const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
       stream.push({
         tokens: Int32Array.of(token),
         bytes,
         ends: Int32Array.of(bytes.length),
-        flags: Uint8Array.of(eog ? TOKEN_CONTROL | TOKEN_EOG : 0),
+        flags: Uint8Array.of((control ? TOKEN_CONTROL : 0) | (eog ? TOKEN_EOG : 0)),
         ...(sampling.logprobs !== undefined && {
           logprobs: [{ logprob, top: top.slice(0, sampling.logprobs) }],
         }),

@@ -42,8 +42,8 @@ interface Answer {
 
 interface Columns {
   readonly tokens: readonly string[];
-  readonly token_logprobs: readonly number[];
-  readonly top_logprobs: readonly Record<string, number>[];
+  readonly token_logprobs: readonly (number | null)[];
+  readonly top_logprobs: readonly (Record<string, number> | null)[];
   readonly text_offset: readonly number[];
 }
 
@@ -213,6 +213,45 @@ describe('completions: log-probabilities', () => {
     assert.deepEqual(own.choices[0]?.logprobs?.top_logprobs[0], { a: -1 });
   });
 
+  it('are of the prompt too with echo, whose first token has none', async () => {
+    const { answer } = completions({ engine: saying([...letters('b', -2), EOG]) });
+    const { choices } = await answer({ logprobs: 1, echo: true, prompt: 'ca' });
+    assert.deepEqual(choices[0], {
+      ...{ text: 'cab', index: 0, finish_reason: 'stop' },
+      logprobs: {
+        tokens: ['c', 'a', 'b', ''],
+        token_logprobs: [null, -0.97, -2, 0],
+        top_logprobs: [null, { a: -1 }, { b: -2 }, { '': 0 }],
+        text_offset: [0, 1, 2, 3],
+      },
+    });
+    const alone = await answer({ logprobs: 0, echo: true, max_tokens: 0 });
+    assert.deepEqual(alone.choices[0]?.logprobs, {
+      tokens: ['O', 'n', 'c', 'e'],
+      token_logprobs: [null, -1.1, -0.99, -1.01],
+      top_logprobs: [null, { n: -1.1 }, { c: -0.99 }, { e: -1.01 }],
+      text_offset: [0, 1, 2, 3],
+    });
+    assert.deepEqual([alone.choices[0]?.text, alone.usage?.completion_tokens], ['Once', 0]);
+  });
+
+  it('of a prompt come with it in a stream, once for each answer', async () => {
+    const chunks = await completions({ engine: saying([...letters('b'), EOG]) }).stream({
+      ...{ logprobs: 0, echo: true, prompt: 'ca', n: 2 },
+    });
+    const rows = chunks.flatMap(({ choices }) =>
+      choices.flatMap(({ index, text, logprobs }) =>
+        logprobs ? [[index, text, logprobs.tokens, logprobs.text_offset]] : [],
+      ),
+    );
+    assert.deepEqual(rows, [
+      [0, 'cab', ['c', 'a', 'b'], [0, 1, 2]],
+      [0, '', [''], [3]],
+      [1, 'cab', ['c', 'a', 'b'], [0, 1, 2]],
+      [1, '', [''], [3]],
+    ]);
+  });
+
   it('of an answer without a word are empty columns', async () => {
     const { choices } = await completions({ engine: saying([EOG]) }).answer({ logprobs: 1 });
     assert.deepEqual(choices[0]?.logprobs, {
@@ -329,7 +368,6 @@ describe('completions: what is refused and what is not used', () => {
       [{ best_of: 9 }, 'best_of'],
       [{ best_of: 2, stream: true }, 'best_of'],
       [{ echo: 1 }, 'echo'],
-      [{ echo: true, logprobs: 0 }, 'echo'],
       [{ logprobs: 21 }, 'logprobs'],
       [{ logprobs: true }, 'logprobs'],
       [{ max_tokens: 0 }, 'max_tokens'],

@@ -109,6 +109,8 @@ describe('openapi: answers', () => {
     await fits('TextCompletion', await ask({}));
     const whole = await fits('TextCompletion', await ask({ logprobs: 1, n: 2 }));
     assert.ok(whole.includes('"text_offset"'), whole);
+    const echoed = await fits('TextCompletion', await ask({ logprobs: 1, echo: true }));
+    assert.ok(echoed.includes('"token_logprobs":[null,'), echoed);
     await allFit('TextCompletionChunk', await ask({ stream: true }));
     const usage = { stream: true, stream_options: { include_usage: true }, logprobs: 1, n: 2 };
     const chunks = await allFit('TextCompletionChunk', await ask(usage));

@@ -31,6 +31,7 @@ describe('the addon with a fake libllama', { skip: skipReason }, () => {
       assert.deepEqual(facts.controlTexts.slice(0, 6), marks);
       const fim = { prefix: 274, suffix: 275, middle: 276, repository: null, separator: null };
       assert.deepEqual([facts.fim, facts.sepToken], [fim, 277]);
+      assert.equal(facts.toolTemplate, '{{ tools }}{{ messages }}');
       assert.equal(facts.rerankTemplate, '{query} {document}');
       await model.close();
       assert.ok(seen.every((value, index) => index === 0 || value >= (seen[index - 1] ?? 0)));

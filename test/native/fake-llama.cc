@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -59,6 +60,7 @@ enum Cell {
   kHoldEmbed,       // 1: an embedding waits here, asking the abort callback
   kInEmbed,         // out
   kTokenizeDeep,    // 1: llama_tokenize takes a frame of the stack for every byte
+  kMostLogits,      // out: most tokens of one batch whose logits were asked for
   kCells
 };
 constexpr int64_t kThrow = 100;
@@ -391,6 +393,7 @@ EXPORT int32_t llama_model_desc(const llama_model*, char* text, size_t size) {
 }
 EXPORT const char* llama_model_chat_template(const llama_model*, const char* name) {
   if (!name) return "{{ messages }}";
+  if (std::string(name) == "tool_use") return "{{ tools }}{{ messages }}";
   return std::string(name) == "rerank" ? "{query} {document}" : nullptr;
 }
 EXPORT bool llama_model_has_encoder(const llama_model*) { return false; }
@@ -579,6 +582,7 @@ int32_t CheckBatch(llama_context* context, const llama_batch& batch) {
   for (const bool one : seen) count += one ? 1 : 0;
   Raise(kMostSequences, count);
   Raise(kLargestBatch, batch.n_tokens);
+  if (batch.logits) Raise(kMostLogits, std::count(batch.logits, batch.logits + batch.n_tokens, 1));
   return 0;
 }
 

@@ -26,6 +26,9 @@ export interface Run {
   readonly done: Promise<NativeDone>;
   readonly tokens: number[];
   readonly prefilled: number[];
+  /** As they are told of the prompt: per token 1 + n values, and n ids. */
+  readonly promptLogprobs: number[];
+  readonly promptTopTokens: number[];
   text(): string;
 }
 
@@ -56,6 +59,7 @@ export function request(prompt: string, over: Partial<NativeRequest> = {}): Nati
     biasValues: new Float32Array(0),
     grammar: null,
     logprobs: -1,
+    promptLogprobs: -1,
     ...over,
   };
 }
@@ -74,6 +78,8 @@ export class RigContext {
     const completion = this.native.start(request(prompt, over));
     const tokens: number[] = [];
     const prefilled: number[] = [];
+    const promptLogprobs: number[] = [];
+    const promptTopTokens: number[] = [];
     const pieces: Uint8Array[] = [];
     const done = new Promise<NativeDone>((resolve) => {
       const listener = (): void => {
@@ -81,6 +87,8 @@ export class RigContext {
           tokens.push(...batch.tokens);
           pieces.push(batch.bytes);
           prefilled.push(batch.prefilledTokens);
+          promptLogprobs.push(...(batch.promptLogprobs ?? []));
+          promptTopTokens.push(...(batch.promptTopTokens ?? []));
           if (!batch.done) continue;
           this.#listeners.delete(listener);
           resolve(batch.done);
@@ -90,7 +98,10 @@ export class RigContext {
       listener();
     });
     const text = (): string => Buffer.concat(pieces).toString('latin1');
-    return { completion, done: within(done, `the end of ${prompt}`), tokens, prefilled, text };
+    return {
+      ...{ completion, done: within(done, `the end of ${prompt}`), tokens, prefilled },
+      ...{ promptLogprobs, promptTopTokens, text },
+    };
   }
 
   /** The whole text of a completion that is expected to go well. */

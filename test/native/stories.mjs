@@ -28,14 +28,18 @@ const open = ({ library, ...options }) =>
     path: library,
   });
 
+/** A program that lets any text pass (src/grammar/program.ts): FREE of nothing. */
+const ANY_TEXT = Int32Array.of(1, 1, 3, 1, 5, 6, 0, 0);
+
+/** Every step is on, and yet the fake's best token is certain: whatever ends, ends in the midst of all. */
 const request = (prompt) => ({
   prompt: Int32Array.from(Buffer.from(prompt)),
   maxTokens: -1,
   cachePrompt: true,
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
+  temperature: 0.01,
+  topK: 100,
+  topP: 0.99,
+  minP: 0.01,
   seed: 1,
   repeatPenalty: 1,
   repeatLastN: 0,
@@ -46,21 +50,25 @@ const request = (prompt) => ({
   dryAllowedLength: 2,
   dryPenaltyLastN: -1,
   drySequenceBreakers: [],
-  typicalP: 1,
-  topNSigma: 0,
-  xtcProbability: 0,
+  typicalP: 0.99,
+  topNSigma: 9,
+  xtcProbability: 0.5,
   xtcThreshold: 0.1,
   mirostat: 0,
   mirostatTau: 5,
   mirostatEta: 0.1,
-  dynatempRange: 0,
+  dynatempRange: 0.005,
   dynatempExponent: 1,
-  samplers: ['penalties', 'dry', 'top_k', 'top_p', 'min_p', 'temperature'],
+  samplers: [
+    ...['penalties', 'dry', 'top_n_sigma', 'top_k', 'typical_p', 'top_p', 'min_p', 'xtc'],
+    'temperature',
+  ],
   biasTokens: new Int32Array(0),
   biasValues: new Float32Array(0),
-  grammar: null,
+  grammar: ANY_TEXT,
   ignoreEos: false,
   logprobs: -1,
+  promptLogprobs: -1,
 });
 
 /** Up to the phase of the story; resolves when it has been reached. */

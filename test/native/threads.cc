@@ -101,6 +101,7 @@ struct Bell {
 
 struct Outcome {
   std::string text;
+  size_t prompt_logprobs = 0;
   Done done;
   bool ended = false;
 };
@@ -119,6 +120,7 @@ Outcome Read(Worker* worker, Completion* completion, Bell* bell, int cancel_afte
     Mail mail;
     while (completion->Take(&mail)) {
       outcome.text += mail.bytes;
+      outcome.prompt_logprobs += mail.prompt_logprobs.size();
       tokens += static_cast<int>(mail.tokens.size());
       if (mail.done) {
         outcome.done = mail.result;
@@ -153,6 +155,7 @@ std::shared_ptr<Completion> Request(const std::string& prompt, unsigned seed) {
     request.sampling.penalties.repeat = 1.1f, request.sampling.penalties.last_n = 64;
   if (seed % 7 == 0) request.sampling.dry = {0.5f, 1.75f, 2, -1, {"\n", "aaaa"}};
   if (seed % 5 == 0) request.sampling.grammar = Letters();
+  if (seed % 6 == 0) request.prompt_logprobs = 2;
   if (seed % 11 == 0) {
     SamplingOptions& sampling = request.sampling;
     sampling.temperature = 0.01f;  // the fake's best token is certain all the same
@@ -180,7 +183,12 @@ void Client(const std::shared_ptr<Worker>& worker, Bell* bell, unsigned seed, bo
     const Outcome outcome =
         Read(worker.get(), completion.get(), bell, cancels ? static_cast<int>(draw % 3) : -1);
     Check(outcome.ended, "a completion ends");
-    if (outcome.done.reason == DoneReason::kEog) Check(outcome.text == "xyz</s>", "the text");
+    if (outcome.done.reason == DoneReason::kEog) {
+      Check(outcome.text == "xyz</s>", "the text");
+      const bool asked = completion->request().prompt_logprobs >= 0;
+      const size_t told = asked ? 3 * (completion->request().prompt.size() - 1) : 0;
+      Check(outcome.prompt_logprobs == told, "log-probabilities of the whole prompt");
+    }
     if (outcome.done.reason == DoneReason::kCancelled) Check(cancels || may_be_closed, "cancelled");
     Check(outcome.done.reason != DoneReason::kError, outcome.done.message.c_str());
   }

@@ -147,13 +147,17 @@ test('a request that was cancelled before its first token proves nothing; embedd
 
 test('the pace of prompts is told by those that were long enough to tell', async () => {
   const { engine, watched } = setUp();
-  const end = async (more: Partial<CompletionResult>) => {
-    const completion = watched.start(request(1));
+  const end = async (more: Partial<CompletionResult>, promptLogprobs?: number) => {
+    const asked = promptLogprobs === undefined ? {} : { promptLogprobs };
+    const completion = watched.start({ ...request(1), ...asked });
     engine.streams.at(-1)?.finish(result(more));
     await completion.result;
   };
   await end({ promptTokens: 10, prefillMs: 100 });
   assert.equal(watched.prefillMsPerToken, null);
   await end({ promptTokens: 150, cachedTokens: 50, prefillMs: 200 });
+  assert.equal(watched.prefillMsPerToken, 2);
+  // One whose every token is told takes longer than others.
+  await end({ promptTokens: 150, cachedTokens: 50, prefillMs: 900 }, 1);
   assert.equal(watched.prefillMsPerToken, 2);
 });

@@ -1,64 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HoshikageError } from '../../src/errors.js';
-import type { ModelEntry } from '../../src/models/registry.js';
 import { completeText } from '../../src/text/complete.js';
-import type { TextEvent, TextRequest } from '../../src/text/request.js';
-import { FakeEngine, type FakeEngineOptions } from '../helpers/fake-engine.js';
-import { entryNamed, FakeCatalog, FakePool } from '../helpers/fake-pool.js';
-import { engineSettings } from '../helpers/pool-settings.js';
+import type { TextRequest } from '../../src/text/request.js';
+import { FakeEngine } from '../helpers/fake-engine.js';
 import { EOG, letters, SayingEngine } from '../helpers/saying-engine.js';
-
-const config = {
-  ...engineSettings,
-  ...{ temperature: 0.2, topP: 0.8, topK: 40, minP: 0, repeatPenalty: 1.1, repeatLastN: 64 },
-  ...{ maxTokens: 0, retryOnCrash: false },
-};
-
-function setUp(engine: FakeEngine = new FakeEngine(), entry: Partial<ModelEntry> = {}) {
-  const pool = new FakePool(engine);
-  const catalog = new FakeCatalog([entryNamed('m', entry)]);
-  return { engine, pool, deps: { config, catalog, pool } };
-}
-
-const withModel = (model: FakeEngineOptions['model'], more: FakeEngineOptions = {}) =>
-  setUp(new FakeEngine({ ...(model && { model }), ...more }));
-
-function ask(more: Partial<TextRequest> = {}): TextRequest {
-  return {
-    ...{ model: 'm', prompts: ['Once'], gapParam: 'suffix', choices: 1, bestOf: 1, echo: false },
-    nameOf: (index) => `prompt[${index}]`,
-    ...{ sampling: {}, stop: [], cachePrompt: true },
-    ...more,
-  };
-}
-
-async function run(set: ReturnType<typeof setUp>, request = ask()) {
-  const events: TextEvent[] = [];
-  const { signal } = new AbortController();
-  for await (const event of completeText(set.deps, request, { signal })) events.push(event);
-  const texts: string[] = [];
-  for (const event of events) {
-    if (event.type === 'text') texts[event.choice] = (texts[event.choice] ?? '') + event.text;
-  }
-  const end = events.at(-1);
-  assert.ok(end?.type === 'end');
-  const prompts = set.engine.started.map(({ request: one }) => [...one.prompt]);
-  return { events, texts, end, prompts };
-}
-
-/** The error of a request that is refused, before anything was computed. */
-async function refusal(set: ReturnType<typeof setUp>, request: TextRequest) {
-  let found: HoshikageError | null = null;
-  await assert.rejects(run(set, request), (thrown) => {
-    assert.ok(thrown instanceof HoshikageError);
-    found = thrown;
-    return true;
-  });
-  assert.deepEqual([set.engine.started.length, set.pool.released], [0, 1]);
-  const { code, details } = found as unknown as HoshikageError; // assigned in the check
-  return { code, param: details.param, details };
-}
+import { ask, config, refusal, run, setUp, withModel } from '../helpers/text-requests.js';
 
 describe('a raw prompt', () => {
   test('is continued as it is, and the lease goes back', async () => {
@@ -293,7 +240,7 @@ describe('log-probabilities', () => {
     const { events } = await run(set, ask({ topLogprobs: 2 }));
     const rows = events.flatMap((event) => (event.type === 'text' ? (event.logprobs ?? []) : []));
     assert.deepEqual(
-      rows.map(({ token, logprob, offset, top }) => [token, logprob, offset, top.length]),
+      rows.map(({ token, logprob, offset, top }) => [token, logprob, offset, top?.length]),
       [
         [97, -1, 0, 2],
         [98, -2, 1, 2],

@@ -46,7 +46,7 @@ Napi::Value CompletionWrap::Take(const Napi::CallbackInfo& info) {
     Mail mail;
     if (!parts_.completion->Take(&mail)) return env.Null();
     if (mail.done) Release(env);
-    return FromMail(env, mail, parts_.completion->request().sampling.logprobs);
+    return FromMail(env, mail, parts_.completion->request());
   });
 }
 

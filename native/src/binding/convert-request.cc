@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "convert.h"
@@ -92,6 +93,10 @@ std::vector<std::pair<Token, float>> ToLogitBias(const Napi::Object& object,
   return bias;
 }
 
+int32_t ToLogprobs(const Napi::Object& object, const char* name, int32_t vocabulary_size) {
+  return std::min(static_cast<int32_t>(GetInt(object, name, -1, 1000)), vocabulary_size);
+}
+
 SamplingOptions ToSampling(const Napi::Object& object, int32_t vocabulary_size) {
   SamplingOptions sampling;
   sampling.temperature = GetFloat(object, "temperature", 0, 100);
@@ -115,8 +120,7 @@ SamplingOptions ToSampling(const Napi::Object& object, int32_t vocabulary_size) 
     sampling.grammar = std::make_shared<const GrammarProgram>(numbers.data(), numbers.size());
   }
   sampling.ignore_eos = GetBool(object, "ignoreEos");
-  sampling.logprobs = static_cast<int32_t>(GetInt(object, "logprobs", -1, 1000));
-  if (sampling.logprobs > vocabulary_size) sampling.logprobs = vocabulary_size;
+  sampling.logprobs = ToLogprobs(object, "logprobs", vocabulary_size);
   return sampling;
 }
 
@@ -134,6 +138,7 @@ CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
   request.max_tokens = static_cast<int32_t>(GetInt(object, "maxTokens", -1, kInt32Max));
   if (request.max_tokens == 0) Refuse("maxTokens", "-1 or at least 1");
   request.cache_prompt = GetBool(object, "cachePrompt");
+  request.prompt_logprobs = ToLogprobs(object, "promptLogprobs", vocabulary_size);
   request.sampling = ToSampling(object, vocabulary_size);
   return request;
 }

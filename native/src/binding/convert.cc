@@ -196,6 +196,7 @@ Napi::Object FromModel(Napi::Env env, const Model& model) {
     object.Set(name, value ? Napi::Value(Napi::String::New(env, *value)) : env.Null());
   };
   text("chatTemplate", model.ChatTemplate());
+  text("toolTemplate", model.ChatTemplate("tool_use"));
   text("rerankTemplate", model.ChatTemplate("rerank"));
   token("bosToken", facts.bos);
   token("eosToken", facts.eos);
@@ -222,7 +223,7 @@ Napi::Object FromModel(Napi::Env env, const Model& model) {
   return object;
 }
 
-Napi::Object FromMail(Napi::Env env, const Mail& mail, int32_t logprobs) {
+Napi::Object FromMail(Napi::Env env, const Mail& mail, const CompletionRequest& request) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("tokens", FromVector<Napi::Int32Array>(env, mail.tokens));
   Napi::Uint8Array bytes = Napi::Uint8Array::New(env, mail.bytes.size());
@@ -230,11 +231,16 @@ Napi::Object FromMail(Napi::Env env, const Mail& mail, int32_t logprobs) {
   object.Set("bytes", bytes);
   object.Set("ends", FromVector<Napi::Int32Array>(env, mail.ends));
   object.Set("flags", FromVector<Napi::Uint8Array>(env, mail.flags));
-  const bool asked = logprobs >= 0;
-  object.Set("logprobs",
-             asked ? Napi::Value(FromVector<Napi::Float32Array>(env, mail.logprobs)) : env.Null());
-  object.Set("topTokens",
-             asked ? Napi::Value(FromVector<Napi::Int32Array>(env, mail.top_tokens)) : env.Null());
+  const auto set = [&](const char* values_name, const char* tokens_name, bool asked,
+                       const std::vector<float>& values, const std::vector<Token>& tokens) {
+    object.Set(values_name,
+               asked ? Napi::Value(FromVector<Napi::Float32Array>(env, values)) : env.Null());
+    object.Set(tokens_name,
+               asked ? Napi::Value(FromVector<Napi::Int32Array>(env, tokens)) : env.Null());
+  };
+  set("logprobs", "topTokens", request.sampling.logprobs >= 0, mail.logprobs, mail.top_tokens);
+  set("promptLogprobs", "promptTopTokens", request.prompt_logprobs >= 0, mail.prompt_logprobs,
+      mail.prompt_top_tokens);
   object.Set("prefilledTokens", mail.prefilled_tokens);
   object.Set("done", mail.done ? Napi::Value(FromDone(env, mail.result)) : env.Null());
   return object;

@@ -51,7 +51,7 @@ CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
 
 Napi::Object FromLibrary(Napi::Env env, const Library& library);
 Napi::Object FromModel(Napi::Env env, const Model& model);
-Napi::Object FromMail(Napi::Env env, const Mail& mail, int32_t logprobs);
+Napi::Object FromMail(Napi::Env env, const Mail& mail, const CompletionRequest& request);
 Napi::Value FromVectors(Napi::Env env, const std::vector<std::vector<float>>& vectors);
 Napi::Value FromTokens(Napi::Env env, const std::vector<Token>& tokens);
 

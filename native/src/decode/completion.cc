@@ -4,6 +4,20 @@
 #include <utility>
 
 namespace hoshikage {
+namespace {
+
+// Always n pairs, so that the arrays keep their shape: -1 where fewer tokens are possible.
+void Append(const TokenLogprobs& logprobs, int32_t n, std::vector<float>* values,
+            std::vector<Token>* tokens) {
+  values->push_back(logprobs.own);
+  for (size_t i = 0; i < static_cast<size_t>(n); i++) {
+    const bool there = i < logprobs.top.size();
+    tokens->push_back(there ? logprobs.top[i].first : -1);
+    values->push_back(there ? logprobs.top[i].second : -std::numeric_limits<float>::infinity());
+  }
+}
+
+}  // namespace
 
 void Completion::Cancel(int32_t keep_tokens) {
   keep_tokens_.store(keep_tokens, std::memory_order_relaxed);
@@ -17,16 +31,14 @@ void Completion::AddToken(const Choice& choice, const std::string& piece, uint8_
   mail_.ends.push_back(static_cast<int32_t>(mail_.bytes.size()));
   mail_.flags.push_back(flags);
   if (request_.sampling.logprobs >= 0) {
-    mail_.logprobs.push_back(choice.logprob);
-    // Always n pairs, so that the arrays keep their shape: -1 where fewer tokens are possible.
-    const size_t wanted = static_cast<size_t>(request_.sampling.logprobs);
-    for (size_t i = 0; i < wanted; i++) {
-      const bool there = i < choice.top.size();
-      mail_.top_tokens.push_back(there ? choice.top[i].first : -1);
-      mail_.logprobs.push_back(there ? choice.top[i].second
-                                     : -std::numeric_limits<float>::infinity());
-    }
+    Append(choice.logprobs, request_.sampling.logprobs, &mail_.logprobs, &mail_.top_tokens);
   }
+  news_ = true;
+}
+
+void Completion::AddPromptToken(const TokenLogprobs& logprobs) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  Append(logprobs, request_.prompt_logprobs, &mail_.prompt_logprobs, &mail_.prompt_top_tokens);
   news_ = true;
 }
 

@@ -17,6 +17,9 @@ struct CompletionRequest {
   std::vector<Token> prompt;
   int32_t max_tokens = -1;  // -1 = until the context is full
   bool cache_prompt = true;
+  // Of every prompt token but the first, and of the n best in its place; -1 = none. With them the
+  // cache is not used: they take a computation of the whole prompt.
+  int32_t prompt_logprobs = -1;
   SamplingOptions sampling;
 };
 
@@ -42,6 +45,9 @@ struct Mail {
   std::vector<uint8_t> flags;
   std::vector<float> logprobs;    // per token 1 + n
   std::vector<Token> top_tokens;  // per token n
+  // The same of the prompt's tokens, from the second one on.
+  std::vector<float> prompt_logprobs;
+  std::vector<Token> prompt_top_tokens;
   int32_t prefilled_tokens = 0;
   bool done = false;
   Done result;
@@ -60,6 +66,8 @@ class Completion {
 
   // Worker thread.
   void AddToken(const Choice& choice, const std::string& piece, uint8_t flags);
+  // Of the prompt's next token, the second one first.
+  void AddPromptToken(const TokenLogprobs& logprobs);
   void SetPrefilled(int32_t tokens);
   void Finish(Done done);
 

@@ -12,6 +12,9 @@ constexpr int32_t kVersion = 1;
 constexpr size_t kMostNumbers = 1 << 20;
 constexpr size_t kMostRules = 1 << 16;
 constexpr int32_t kLastCodePoint = 0x10FFFF;
+// Halves of characters in UTF-16: no text of bytes holds one.
+constexpr int32_t kFirstSurrogate = 0xD800;
+constexpr int32_t kLastSurrogate = 0xDFFF;
 // Whoever reads each number once stays far below it; one who points many times at the same does
 // not.
 constexpr size_t kMostSteps = 8 * kMostNumbers;
@@ -98,6 +101,9 @@ size_t ProgramReader::ReadInstruction(size_t place) {
     case Op::kEnd: break;
     case Op::kChar:
       instruction.a = CodePoint(place + 1);
+      if (instruction.a >= kFirstSurrogate && instruction.a <= kLastSurrogate) {
+        instruction = {Op::kClass, 0, 0, 0};  // of nothing
+      }
       next = place + 2;
       break;
     case Op::kClass: next = ReadClass(place + 1, &instruction); break;
@@ -128,11 +134,12 @@ size_t ProgramReader::ReadClass(size_t place, Instruction* instruction) {
     const int32_t first = CodePoint(place + 1 + 2 * i);
     const int32_t last = CodePoint(place + 2 + 2 * i);
     if (first > last) Refuse("a range of code points is empty");
-    ranges.emplace_back(first, last);
+    if (first < kFirstSurrogate) ranges.emplace_back(first, std::min(last, kFirstSurrogate - 1));
+    if (last > kLastSurrogate) ranges.emplace_back(std::max(first, kLastSurrogate + 1), last);
   }
   std::sort(ranges.begin(), ranges.end());
   std::vector<std::pair<int32_t, int32_t>>& all = program_->ranges_;
-  if (all.size() + count > kMostNumbers) Refuse("the grammar is too large");
+  if (all.size() + ranges.size() > kMostNumbers) Refuse("the grammar is too large");
   const size_t begin = all.size();
   for (const auto& [first, last] : ranges) {
     if (all.size() > begin && first <= all.back().second + 1) {

@@ -11,17 +11,6 @@ namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
-// The logarithm of what all probabilities are divided by; from the largest, so that none overflows.
-double LogSum(const float* logits, int32_t count) {
-  float best = kForbidden;
-  for (int32_t i = 0; i < count; i++) best = logits[i] > best ? logits[i] : best;
-  double sum = 0.0;
-  for (int32_t i = 0; i < count; i++) {
-    if (logits[i] > kForbidden) sum += std::exp(static_cast<double>(logits[i] - best));
-  }
-  return best + std::log(sum);
-}
-
 }  // namespace
 
 Sampler::Sampler(std::shared_ptr<const Model> model, SamplingOptions options,
@@ -72,23 +61,17 @@ bool Sampler::Wanted(Step step) const {
 
 Choice Sampler::Sample(float* logits) {
   const int32_t count = model_->VocabularySize();
+  const bool asked = options_.logprobs >= 0;
   Choice choice;
-  double log_sum = 0.0;
-  // The raw value of whichever token wins is needed after the steps have changed the array.
+  // Which token wins is known when the steps have changed the array.
   std::vector<float> raw;
-  if (options_.logprobs >= 0) {
-    log_sum = LogSum(logits, count);
-    for (const Candidate& c :
-         LargestLogits(logits, count, static_cast<size_t>(options_.logprobs))) {
-      choice.top.emplace_back(c.token, static_cast<float>(c.logit - log_sum));
-    }
-    raw.assign(logits, logits + count);
-  }
+  if (asked) raw.assign(logits, logits + count);
 
   Bias(logits);
   choice.token = grammar_ ? ChooseAllowed(logits) : Choose(logits);
-  if (options_.logprobs >= 0) {
-    choice.logprob = static_cast<float>(raw[static_cast<size_t>(choice.token)] - log_sum);
+  if (asked) {
+    const size_t best = static_cast<size_t>(options_.logprobs);
+    choice.logprobs = LogprobsOf(raw.data(), count, choice.token, best);
   }
   Accept(choice.token);
   return choice;
@@ -164,7 +147,7 @@ Token Sampler::ChooseAllowed(float* logits) {
   const Token first = Choose(logits);
   if (grammar_->Allows(first)) return first;
   if (!grammar_->Mask(biased.data())) {
-    throw Error("decode_failed", "the grammar allows no token of this vocabulary");
+    throw Error("grammar_invalid", "the grammar allows no token of this vocabulary");
   }
   return Choose(biased.data());
 }

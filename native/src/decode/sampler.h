@@ -11,6 +11,7 @@
 
 #include "../llama/model.h"
 #include "grammar.h"
+#include "logprobs.h"
 #include "sampling-options.h"
 
 namespace hoshikage {
@@ -18,8 +19,7 @@ namespace hoshikage {
 // A chosen token with what was asked about it.
 struct Choice {
   Token token = 0;
-  float logprob = 0.0f;
-  std::vector<std::pair<Token, float>> top;  // id and natural log, best first
+  TokenLogprobs logprobs;  // where they were asked for
 };
 
 class Sampler {

@@ -1,6 +1,7 @@
 #include "slot.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "../llama/error.h"
 
@@ -21,6 +22,11 @@ size_t Slot::CommonPrefix(const std::vector<Token>& prompt) const {
       prompt.begin());
 }
 
+size_t Slot::ReusablePrefix(const CompletionRequest& request) const {
+  const bool reuses = request.cache_prompt && request.prompt_logprobs < 0;
+  return reuses ? CommonPrefix(request.prompt) : 0;
+}
+
 void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const Model> model) {
   const CompletionRequest& request = completion->request();
   completion_ = std::move(completion);
@@ -32,8 +38,9 @@ void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const M
   generated_ = 0;
   added_ = 0;
   logits_index_ = -1;
+  untold_ = {};
 
-  size_t keep = request.cache_prompt ? CommonPrefix(request.prompt) : 0;
+  size_t keep = ReusablePrefix(request);
   // The last prompt token is always decoded: its logits choose the first answer token.
   keep = std::min(keep, request.prompt.size() - 1);
   if (keep == 0) {
@@ -68,6 +75,7 @@ void Slot::End(DoneReason reason, const char* code, const std::string& message) 
   has_pending_ = false;
   added_ = 0;
   logits_index_ = -1;
+  untold_ = {};
   last_used_ = now;
   std::shared_ptr<Completion> completion = std::move(completion_);
   completion_.reset();
@@ -89,11 +97,15 @@ void Slot::AddTo(Batch* batch, size_t limit) {
   const std::vector<Token>& prompt = completion_->request().prompt;
   added_ = std::min(PromptLeft(), limit);
   logits_index_ = -1;
+  const bool all = wants_prompt_logits();
+  untold_ = {cached_.size(), 0, static_cast<int32_t>(batch->size())};
   for (size_t i = 0; i < added_; i++) {
     const size_t at = cached_.size() + i;
     const bool last = at + 1 == prompt.size();
-    const int32_t index = batch->Add(prompt[at], position + static_cast<int32_t>(i), id_, last);
+    const int32_t index =
+        batch->Add(prompt[at], position + static_cast<int32_t>(i), id_, last || all);
     if (last) logits_index_ = index;
+    if (all && !last) untold_.count++;
   }
 }
 
@@ -115,6 +127,7 @@ void Slot::Undo() {
   if (added_ == 0) return;
   added_ = 0;
   logits_index_ = -1;
+  untold_ = {};
   TryShorten(cached_.size());
 }
 
@@ -154,6 +167,17 @@ bool Slot::Restore(const std::vector<Token>& tokens, const uint8_t* data, size_t
   cached_ = tokens;
   last_used_ = Clock::now();
   return true;
+}
+
+void Slot::TellPromptTokens() {
+  const Untold untold = std::exchange(untold_, Untold{});
+  const CompletionRequest& request = completion_->request();
+  const size_t best = static_cast<size_t>(std::max(request.prompt_logprobs, 0));
+  for (size_t i = 0; i < untold.count; i++) {
+    const float* logits = context_->Logits(untold.index + static_cast<int32_t>(i));
+    const Token next = request.prompt[untold.from + i + 1];
+    completion_->AddPromptToken(LogprobsOf(logits, model_->VocabularySize(), next, best));
+  }
 }
 
 bool Slot::Sample() {

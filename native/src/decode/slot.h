@@ -24,6 +24,8 @@ class Slot {
 
   // Length of the common prefix of the cache and a prompt.
   size_t CommonPrefix(const std::vector<Token>& prompt) const;
+  // The same as far as a request may make use of it.
+  size_t ReusablePrefix(const CompletionRequest& request) const;
   // Takes a completion: trims the cache to the common prefix. Throws grammar_invalid.
   void Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const Model> model);
   // Frees the slot and tells the completion. Never throws what the library throws.
@@ -32,6 +34,11 @@ class Slot {
   bool generating() const { return completion_ && has_pending_; }
   // Tokens of the prompt that are not in the cache yet.
   size_t PromptLeft() const;
+  // Whether logits of every prompt token are asked for, which take memory: one value per entry of
+  // the vocabulary and token.
+  bool wants_prompt_logits() const {
+    return completion_ && completion_->request().prompt_logprobs >= 0;
+  }
   // Adds the pending token, or up to `limit` tokens of the prompt, to a batch.
   void AddTo(Batch* batch, size_t limit);
   // What AddTo added has been decoded; gives how many of it were prompt tokens.
@@ -41,6 +48,9 @@ class Slot {
   // Whether the last AddTo asked for logits, so that Sample() may be called.
   bool expects_logits() const { return logits_index_ >= 0; }
   bool in_batch() const { return added_ > 0; }
+  // Tells how likely the prompt's tokens were behind those that were decoded, where that is asked
+  // for. Before Sample(), which may end the completion. Throws decode_failed.
+  void TellPromptTokens();
   // Chooses the next token from the decoded batch; ends the completion where that is the end. False
   // where the grammar allowed no token at all, which is an end too.
   bool Sample();
@@ -70,6 +80,14 @@ class Slot {
   Token pending_ = 0;  // chosen, not yet in the cache
   size_t added_ = 0;
   int32_t logits_index_ = -1;
+  // Decoded prompt tokens whose logits have not been looked at: where they are in the prompt and in
+  // the batch.
+  struct Untold {
+    size_t from = 0;
+    size_t count = 0;
+    int32_t index = 0;
+  };
+  Untold untold_;
   size_t reused_ = 0;
   size_t generated_ = 0;
   Clock::time_point begun_;

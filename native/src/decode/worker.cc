@@ -6,6 +6,12 @@
 #include "../llama/progress.h"
 
 namespace hoshikage {
+namespace {
+
+// Prompt tokens of one step whose logits the library keeps: 40 MB with a large vocabulary.
+constexpr size_t kMostPromptLogits = 64;
+
+}  // namespace
 
 Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
                std::function<void()> ring)
@@ -205,8 +211,7 @@ Slot* Worker::ChooseSlot(const Completion& completion) {
   size_t best_prefix = 0;
   for (Slot& slot : slots_) {
     if (!slot.idle()) continue;
-    const CompletionRequest& request = completion.request();
-    const size_t prefix = request.cache_prompt ? slot.CommonPrefix(request.prompt) : 0;
+    const size_t prefix = slot.ReusablePrefix(completion.request());
     const bool better = !best || prefix > best_prefix ||
                         (prefix == best_prefix && slot.last_used() < best->last_used());
     if (better) best = &slot, best_prefix = prefix;
@@ -220,15 +225,22 @@ void Worker::Step() {
   if (DecodeBatch()) SampleBatch();
 }
 
-// Running generations first, one token each, then prompts in slot order with what room is left.
+// Running generations first, one token each, then prompts in slot order with what room is left. Of
+// those whose every token's logits are wanted, only so many tokens together.
 void Worker::FillBatch() {
   batch_.Clear();
   for (Slot& slot : slots_) {
     if (slot.generating() && batch_.size() < batch_.capacity()) slot.AddTo(&batch_, 1);
   }
+  size_t logits_room = kMostPromptLogits;
   for (Slot& slot : slots_) {
-    const size_t room = batch_.capacity() - batch_.size();
-    if (room > 0 && slot.PromptLeft() > 0) slot.AddTo(&batch_, room);
+    const bool wants_logits = slot.wants_prompt_logits();
+    size_t room = batch_.capacity() - batch_.size();
+    if (wants_logits) room = std::min(room, logits_room);
+    if (room == 0 || slot.PromptLeft() == 0) continue;
+    const size_t before = batch_.size();
+    slot.AddTo(&batch_, room);
+    if (wants_logits) logits_room -= batch_.size() - before;
   }
 }
 
@@ -287,9 +299,10 @@ void Worker::FailBatch(const char* code, const std::string& reason) {
 
 void Worker::SampleBatch() {
   for (Slot& slot : slots_) {
-    if (slot.idle() || !slot.expects_logits()) continue;
+    if (slot.idle()) continue;
     try {
-      if (slot.Sample()) local_.generated_tokens++;
+      slot.TellPromptTokens();
+      if (slot.expects_logits() && slot.Sample()) local_.generated_tokens++;
     } catch (const Error& e) {
       slot.End(DoneReason::kError, e.code(), e.what());
     }

@@ -38,9 +38,9 @@ inline Error WhileRunning(const char* code, const std::string& reason) {
   return Crashed() ? CrashError("engine_crashed") : Error(code, reason);
 }
 
-// Runs one call into libllama. Its C interface lets C++ exceptions through (a grammar mismatch, a
-// bad token id), so every call goes through here and comes out as an Error. Once ggml has given up,
-// nothing is called any more.
+// Runs one call into libllama. Its C interface lets C++ exceptions through (a bad token id), so
+// every call goes through here and comes out as an Error. Once ggml has given up, nothing is called
+// any more.
 template <class Function>
 auto Guard(const char* code, const char* what, Function&& function) -> decltype(function()) {
   if (Crashed()) throw CrashError(code);

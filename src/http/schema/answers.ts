@@ -166,8 +166,8 @@ export const ANSWERS = {
   }),
   LegacyLogprobs: object({
     tokens: list(text),
-    token_logprobs: list(number),
-    top_logprobs: list({ type: 'object', additionalProperties: number }),
+    token_logprobs: list(orNull(number)),
+    top_logprobs: list(orNull({ type: 'object', additionalProperties: number })),
     text_offset: list(count),
   }),
   TextCompletion: object({

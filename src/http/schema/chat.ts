@@ -7,6 +7,7 @@ import type { ChatMessage, ChatRequest, ToolCall } from '../../chat/message.js';
 import { HoshikageError } from '../../errors.js';
 import {
   CHAT_FIELDS,
+  CHOSEN_FUNCTION_FIELDS,
   CONTENT_PART_FIELDS,
   IgnoredFields,
   isRecord,
@@ -23,7 +24,7 @@ import { grammar, responseFormat, toForm } from './form.js';
 import { because, invalidValue, parseWith } from './issue.js';
 import { listOf } from './list.js';
 import { withFields } from './notes.js';
-import { given, samplingShape, stopsOf, toSampling } from './sampling.js';
+import { given, idleFields, samplingShape, stopsOf, toSampling } from './sampling.js';
 import { refuseOtherTools, toolChoice, toolList, toToolChoice, toTools } from './tools.js';
 import { keepAlive } from './turn.js';
 
@@ -70,8 +71,17 @@ const TEMPLATE_NAMES = new Set([
   'tools',
   'documents',
 ]);
+/** Each is looked for in the template. */
+const MAX_TEMPLATE_VARIABLES = 256;
 const templateVariables = z
   .record(z.string(), z.unknown())
+  .refine(
+    (variables) => Object.keys(variables).length <= MAX_TEMPLATE_VARIABLES,
+    because(
+      `${MAX_TEMPLATE_VARIABLES} 個までです`,
+      `at most ${MAX_TEMPLATE_VARIABLES} entries are allowed`,
+    ),
+  )
   .refine(
     (variables) => Object.keys(variables).every((name) => !TEMPLATE_NAMES.has(name)),
     because('テンプレートが自分で使う名前です', 'a name that belongs to the template itself'),
@@ -124,6 +134,7 @@ export function parseChat(body: unknown, strict: boolean): ChatCall {
   const chat = parseWith(chatBody, body);
   // The body itself, which has this form now, and not zod's copy: that leaves a key __proto__ out.
   checkMembers(ignored, body as ChatBody);
+  for (const name of idleFields(chat)) ignored.add(name);
   const stream = chat.stream ?? false;
   if (chat.stream_options && !stream) {
     throw invalidValue('stream_options', {
@@ -142,9 +153,21 @@ export function parseChat(body: unknown, strict: boolean): ChatCall {
 
 function checkMembers(ignored: IgnoredFields, chat: ChatBody): void {
   ignored.check(chat.stream_options, STREAM_OPTION_FIELDS, 'stream_options');
+  // The one name that zod's records leave out.
+  if (chat.chat_template_kwargs && Object.hasOwn(chat.chat_template_kwargs, '__proto__')) {
+    ignored.add('chat_template_kwargs.__proto__');
+  }
   ignored.check(chat.response_format, RESPONSE_FORMAT_FIELDS, 'response_format');
   const schemaAt = 'response_format.json_schema';
   ignored.check(chat.response_format?.json_schema, JSON_SCHEMA_FIELDS, schemaAt);
+  // The member of another type than the one that was chosen.
+  const { type, json_schema: named, schema: own } = chat.response_format ?? {};
+  if (named && type !== 'json_schema') ignored.add(schemaAt);
+  if (own && type !== 'json_object') ignored.add('response_format.schema');
+  ignored.check(chat.tool_choice, TOOL_FIELDS, 'tool_choice');
+  if (isRecord(chat.tool_choice)) {
+    ignored.check(chat.tool_choice.function, CHOSEN_FUNCTION_FIELDS, 'tool_choice.function');
+  }
   for (const [index, one] of (chat.tools ?? []).entries()) {
     ignored.check(one, TOOL_FIELDS, `tools[${index}]`);
     ignored.check(one.function, OFFERED_FUNCTION_FIELDS, `tools[${index}].function`);
@@ -252,7 +275,8 @@ function toToolCall(call: z.output<typeof toolCall>): ToolCall {
   return {
     ...given({ id: call.id }),
     type: 'function',
-    function: { name: call.function.name, arguments: call.function.arguments ?? '{}' },
+    // Many clients send nothing where there are none.
+    function: { name: call.function.name, arguments: call.function.arguments?.trim() || '{}' },
   };
 }
 

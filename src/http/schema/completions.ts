@@ -18,7 +18,7 @@ import { grammar } from './form.js';
 import { invalidValue, parseWith } from './issue.js';
 import { listOf } from './list.js';
 import { withFields } from './notes.js';
-import { given, samplingShape, stopsOf, toSampling } from './sampling.js';
+import { given, idleFields, samplingShape, stopsOf, toSampling } from './sampling.js';
 import { MAX_TEXT, modelName, someTokens } from './tokens.js';
 import { keepAlive } from './turn.js';
 
@@ -112,6 +112,7 @@ export function parseCompletion(body: unknown, strict: boolean): CompletionCall 
   const ignored = new IgnoredFields(strict);
   ignored.check(body, COMPLETION_FIELDS);
   const call = parseWith(completionBody, body);
+  for (const name of idleFields(call)) ignored.add(name);
   ignored.check(call.stream_options, STREAM_OPTION_FIELDS, 'stream_options');
   const stream = call.stream ?? false;
   if (call.stream_options && !stream) {
@@ -165,13 +166,7 @@ function promptsOf(
   return { prompts: parseWith(form, body).prompt, isSingle: false };
 }
 
-function checkEcho({ logprobs, max_tokens: maxTokens }: CompletionBody, echo: boolean): void {
-  if (echo && typeof logprobs === 'number') {
-    throw invalidValue('echo', {
-      ja: 'logprobs と一緒には使えません(プロンプトの対数確率は計算しません)',
-      en: 'cannot be used together with logprobs (those of a prompt are not computed)',
-    });
-  }
+function checkEcho({ max_tokens: maxTokens }: CompletionBody, echo: boolean): void {
   if (maxTokens === 0 && !echo) {
     throw invalidValue('max_tokens', {
       ja: '0 は echo が true のときだけ使えます',

@@ -4,6 +4,7 @@
  * Data and two pure functions; no field may be honoured without standing here.
  */
 import { HoshikageError } from '../../errors.js';
+import { shownKey } from './issue.js';
 
 /**
  * `honoured`: the schema takes it. `ignored`: accepted, without effect, named in the answer. A
@@ -129,6 +130,8 @@ export const TOOL_FIELDS: Readonly<Record<string, FieldRule>> = {
   type: 'honoured',
   function: 'honoured',
 };
+/** `function` of a named `tool_choice`. */
+export const CHOSEN_FUNCTION_FIELDS: Readonly<Record<string, FieldRule>> = { name: 'honoured' };
 /** `function` of a tool that is offered. */
 export const OFFERED_FUNCTION_FIELDS: Readonly<Record<string, FieldRule>> = {
   name: 'honoured',
@@ -197,7 +200,8 @@ export class IgnoredFields {
     for (const key of Object.keys(value)) {
       const field = value[key];
       if (field === null || field === undefined) continue;
-      const param = at === '' ? key : `${at}.${key}`;
+      const shown = shownKey(key);
+      const param = at === '' ? shown : `${at}.${shown}`;
       const rule = Object.hasOwn(rules, key) ? rules[key] : 'ignored';
       if (rule === 'ignored') this.add(param, param.replace(/\[\d+\]/g, ''));
       else if (typeof rule === 'function' && !rule(field)) {

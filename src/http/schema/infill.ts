@@ -19,6 +19,7 @@ import { listOf } from './list.js';
 import { withFields } from './notes.js';
 import {
   given,
+  idleFields,
   MAX_SAMPLERS,
   SAMPLER_WORDS,
   samplingShape,
@@ -102,6 +103,7 @@ export function parseInfill(body: unknown, strict: boolean): InfillCall {
   const ignored = new IgnoredFields(strict);
   ignored.check(body, INFILL_FIELDS);
   const call = parseWith(infillBody, withoutOwnSampler(body, ignored));
+  for (const name of idleFields(call)) ignored.add(name);
   for (const [index, one] of (call.input_extra ?? []).entries()) {
     ignored.check(one, EXTRA_FIELDS, `input_extra[${index}]`);
   }

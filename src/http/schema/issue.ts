@@ -13,11 +13,20 @@ export interface Reason {
   readonly en: string;
 }
 
+/** The most characters of a key that an error or the log repeats. */
+const MAX_SHOWN_KEY = 100;
+
+/** A key as an error and the log may show it: of a client's own, which may be any text, the beginning. */
+export function shownKey(key: string): string {
+  return key.length > MAX_SHOWN_KEY ? `${key.slice(0, MAX_SHOWN_KEY)}…` : key;
+}
+
 /** `['messages', 0, 'content']` as `messages[0].content`. */
 export function paramOf(path: readonly PropertyKey[]): string {
   return path.reduce<string>((param, key) => {
     if (typeof key === 'number') return `${param}[${key}]`;
-    return param === '' ? String(key) : `${param}.${String(key)}`;
+    const shown = shownKey(String(key));
+    return param === '' ? shown : `${param}.${shown}`;
   }, '');
 }
 

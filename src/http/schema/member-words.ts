@@ -17,8 +17,8 @@ export const MEMBER_WORDS: Readonly<Record<string, Words>> = {
     'What to continue: a text, an array of token ids, or an array of either; no template is applied',
   ],
   'completion.max_tokens': [
-    '出力トークン数の上限(0 は echo のときだけで、何も計算しない)',
-    'Output tokens at most; 0 is only for echo, and computes nothing',
+    '出力トークン数の上限(0 は echo のときだけ。計算するのは、logprobs と一緒のプロンプトだけ)',
+    'Output tokens at most; 0 is only for echo, and computes nothing but a prompt with logprobs',
     { from: 'MAX_TOKENS' },
   ],
   'completion.n': [
@@ -27,8 +27,8 @@ export const MEMBER_WORDS: Readonly<Record<string, Words>> = {
     { value: 1 },
   ],
   'completion.logprobs': [
-    '選んだトークンと、この数の有力なトークンの対数確率を付ける。echo とは一緒に使えない',
-    'Tell the log-probability of each token and of this many of the likeliest; not with echo',
+    '選んだトークンと、この数の有力なトークンの対数確率を付ける。echo と一緒なら、プロンプトにも',
+    'Tell the log-probability of each token and of this many of the likeliest; with echo, of the prompt too',
   ],
   'completion.response_format': [
     '答えの形。文章だけ。ほかの形はチャットか grammar で',

@@ -31,7 +31,7 @@ const stopList = z.array(z.unknown()).max(MAX_STOPS).pipe(listOf(stopText));
 const MAX_BIASES = 1024;
 /** Token ids are 32-bit and not negative; whether the vocabulary has them is the engine's to check. */
 const isTokenId = (key: string) => TOKEN_ID.test(key) && Number(key) < 2 ** 31;
-const TOKEN_ID = /^\d{1,10}$/;
+const TOKEN_ID = /^(0|[1-9]\d{0,9})$/;
 const bias = z.number().min(-100).max(100);
 const logitBias = z
   .record(z.string(), z.unknown())
@@ -83,6 +83,9 @@ const samplers = z
   )
   .meta({ uniqueItems: true });
 
+/** Logits are divided by it, in single precision; an engine takes no smaller one. */
+const MIN_PENALTY = 0.001;
+
 /** The shape of these fields in a body. */
 export const samplingShape = {
   temperature: z.number().min(0).max(2).nullish(),
@@ -103,7 +106,7 @@ export const samplingShape = {
   stop: z.union([stopText, stopList]).nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
-  repeat_penalty: z.number().gt(0).max(10).nullish(),
+  repeat_penalty: z.number().min(MIN_PENALTY).max(10).nullish(),
   repeat_last_n: z.int().min(-1).max(INT32_MAX).nullish(),
   dry_multiplier: z.number().min(0).max(100).nullish(),
   dry_base: z.number().min(1).max(100).nullish(),
@@ -154,6 +157,46 @@ export function toSampling(body: SamplingBody): SamplingRequest {
     ignoreEos: body.ignore_eos,
   });
 }
+
+/** The fields of steps that are off, or that another takes the place of: they have no effect. */
+export function idleFields(body: SamplingBody): readonly string[] {
+  const isOn = (value: number | null | undefined): boolean =>
+    typeof value === 'number' && value > 0;
+  const idle: string[] = [];
+  if (!isOn(body.xtc_probability)) idle.push('xtc_threshold');
+  if (body.mirostat !== 2) idle.push('mirostat_tau', 'mirostat_eta');
+  if (!isOn(body.dynatemp_range)) idle.push('dynatemp_exponent');
+  if (!isOn(body.dry_multiplier)) idle.push(...FIELDS_OF.dry.slice(1));
+  if (body.mirostat === 2) {
+    const truncating = ['top_n_sigma', 'top_k', 'typical_p', 'top_p', 'min_p', 'xtc'] as const;
+    idle.push(...truncating.flatMap((name) => FIELDS_OF[name]));
+  }
+  const steps = body.samplers;
+  if (steps) {
+    const off = SAMPLER_NAMES.filter((name) => !steps.includes(name));
+    idle.push(...off.flatMap((name) => FIELDS_OF[name]));
+  }
+  const sent = new Set(
+    Object.entries(body).flatMap(([name, value]) => (value === null ? [] : [name])),
+  );
+  return [...new Set(idle)].filter((name) => sent.has(name));
+}
+
+/** Which fields belong to which step. */
+const FIELDS_OF: Readonly<Record<SamplerName, readonly string[]>> = {
+  penalties: ['presence_penalty', 'frequency_penalty', 'repeat_penalty', 'repeat_last_n'],
+  dry: [
+    ...['dry_multiplier', 'dry_base', 'dry_allowed_length'],
+    ...['dry_penalty_last_n', 'dry_sequence_breakers'],
+  ],
+  top_n_sigma: ['top_n_sigma'],
+  top_k: ['top_k'],
+  typical_p: ['typical_p'],
+  top_p: ['top_p'],
+  min_p: ['min_p'],
+  xtc: ['xtc_probability', 'xtc_threshold'],
+  temperature: ['temperature', 'dynatemp_range', 'dynatemp_exponent'],
+};
 
 /** The stop strings of a body. */
 export function stopsOf({ stop }: Pick<SamplingBody, 'stop'>): readonly string[] {

@@ -14,6 +14,8 @@ export const MAX_TOOLS = 128;
 /** Function names, as OpenAI has them. */
 const TOOL_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const MAX_DESCRIPTION = 65_536;
+/** Values in the schemas of all tools together: each is looked at several times. */
+const MAX_VALUES = 50_000;
 
 const toolName = z.string().regex(TOOL_NAME);
 const offered = z.looseObject({
@@ -67,9 +69,18 @@ export function refuseOtherTools(body: unknown): void {
   }
 }
 
-/** The tools of a body. Code: invalid_value (a name twice). */
+/** The tools of a body. Code: invalid_value (a name twice, schemas that are too large together). */
 export function toTools(tools: z.output<typeof toolList>): readonly Tool[] {
   const names = new Set<string>();
+  let left = MAX_VALUES;
+  for (const [index, { function: offered }] of (tools ?? []).entries()) {
+    left -= valuesIn(offered.parameters, left);
+    if (left >= 0) continue;
+    throw invalidValue(`tools[${index}].function.parameters`, {
+      ja: `スキーマの値は、全部の関数を合わせて ${MAX_VALUES} 個までです`,
+      en: `the schemas of all functions together may have ${MAX_VALUES} values at most`,
+    });
+  }
   return (tools ?? []).map(({ function: offered }, index) => {
     const { name, description, parameters, strict } = offered;
     if (names.has(name)) {
@@ -86,6 +97,20 @@ export function toTools(tools: z.output<typeof toolList>): readonly Tool[] {
       strict: strict ?? false,
     };
   });
+}
+
+/** How many values there are, counted until they are more than `most`. */
+function valuesIn(schema: unknown, most: number): number {
+  const waiting = [schema];
+  let count = 0;
+  for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
+    if (++count > most) break;
+    if (typeof value !== 'object' || value === null) continue;
+    const inner: readonly unknown[] = Object.values(value);
+    if (count + waiting.length + inner.length > most) return most + 1;
+    for (const one of inner) waiting.push(one);
+  }
+  return count;
 }
 
 /** The choice of a body; `auto` where it says nothing. Code: invalid_value (no such tool). */

@@ -235,8 +235,8 @@ const BODY_WORDS: Readonly<Record<string, Words>> = {
     'Write this many, answer the n likeliest; n where absent, and with stream never more',
   ],
   echo: [
-    '答えの前にプロンプトを付ける。logprobs とは一緒に使えない',
-    'Put the prompt before its answer; not with logprobs',
+    '答えの前にプロンプトを付ける。logprobs と一緒なら、その対数確率も',
+    'Put the prompt before its answer; with logprobs, its log-probabilities too',
     OFF,
   ],
   json_schema: ['llama.cpp の、答えのスキーマ', 'A schema of the answer, as llama.cpp has it'],

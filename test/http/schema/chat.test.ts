@@ -25,7 +25,7 @@ function refusal(
 
 describe('chat body: what is honoured', () => {
   it('becomes a request in our own names', () => {
-    const { request, stream, includeUsage, ignored } = parseChat(
+    const { request, stream, includeUsage } = parseChat(
       body({
         stream: true,
         stream_options: { include_usage: true },
@@ -119,7 +119,7 @@ describe('chat body: what is honoured', () => {
         samplers: ['top_k', 'typical_p', 'temperature'],
       },
     });
-    assert.deepEqual([stream, includeUsage, ignored], [true, true, []]);
+    assert.deepEqual([stream, includeUsage], [true, true]);
   });
 
   it('null means the default, for every field but model and messages', () => {
@@ -149,6 +149,14 @@ describe('chat body: what is honoured', () => {
       request.messages.map(({ content }) => content),
       ['a\nb', '', ''],
     );
+  });
+
+  it('a call of the history may come without arguments', () => {
+    const call = (text: string | null) => ({ function: { name: 'f', arguments: text } });
+    const history = [{ role: 'assistant', tool_calls: [call(''), call(' '), call(null)] }];
+    const { request } = parseChat(body({ messages: history }), false);
+    const texts = request.messages[0]?.tool_calls?.map((one) => one.function.arguments);
+    assert.deepEqual(texts, ['{}', '{}', '{}']);
   });
 
   it('the history may hold tool calls and their answers', () => {
@@ -425,6 +433,22 @@ describe('chat body: what has no effect', () => {
       '{"model":"m","messages":[{"role":"user","content":"a","__proto__":1}],"__proto__":1}',
     );
     assert.deepEqual(parseChat(sent, false).ignored, ['__proto__', 'messages.__proto__']);
+    const variables = JSON.parse('{"chat_template_kwargs":{"__proto__":1}}');
+    const named = parseChat(body(variables), false).ignored;
+    assert.deepEqual(named, ['chat_template_kwargs.__proto__']);
+  });
+
+  it('is named where it belongs to something that is off, or that something else replaces', () => {
+    const idle = (more: object) => parseChat(body(more), false).ignored;
+    assert.deepEqual(idle({ xtc_threshold: 0.1, xtc_probability: 0 }), ['xtc_threshold']);
+    assert.deepEqual(idle({ xtc_threshold: 0.1, xtc_probability: 0.5 }), []);
+    assert.deepEqual(idle({ dry_base: 2, mirostat_tau: 1, dynatemp_exponent: 2 }), [
+      ...['mirostat_tau', 'dynatemp_exponent', 'dry_base'],
+    ]);
+    assert.deepEqual(idle({ mirostat: 2, mirostat_tau: 1, top_p: 0.5 }), ['top_p']);
+    assert.deepEqual(idle({ samplers: ['top_k'], top_k: 3, temperature: 1 }), ['temperature']);
+    const text = { response_format: { type: 'text', json_schema: { name: 'x', schema: {} } } };
+    assert.deepEqual(idle(text), ['response_format.json_schema']);
   });
 
   it('is refused by name with STRICT_FIELDS', () => {
@@ -442,5 +466,36 @@ describe('chat body: what has no effect', () => {
 
   it('is not named where it is null', () => {
     assert.deepEqual(parseChat(body({ store: null, foo: null }), true).ignored, []);
+  });
+});
+
+it('chat body: a penalty that nothing can be divided by is refused', () => {
+  for (const penalty of [-1, 0, 1e-320, 0.0009]) {
+    const { what } = refusal(body({ repeat_penalty: penalty }));
+    assert.equal(what, 'invalid_value repeat_penalty');
+  }
+});
+
+describe('chat body: what would be too much work', () => {
+  it('is refused: template variables without number, schemas of tools without end', () => {
+    const variables = Object.fromEntries(Array.from({ length: 257 }, (_, at) => [`v${at}`, 1]));
+    const many = refusal(body({ chat_template_kwargs: variables }));
+    assert.equal(many.what, 'invalid_value chat_template_kwargs');
+    const parameters = { type: 'object', enum: Array(30_000).fill(1) };
+    const named = (name: string) => ({ type: 'function', function: { name, parameters } });
+    assert.equal(parseChat(body({ tools: [named('a')] }), false).request.tools.length, 1);
+    const { what } = refusal(body({ tools: [named('a'), named('b')] }));
+    assert.equal(what, 'invalid_value tools[1].function.parameters');
+  });
+
+  it('is no name as long as a body in an error, nor in the list of what is ignored', () => {
+    const name = '名'.repeat(1_000_000);
+    const { error } = refusal(body({ logit_bias: { [name]: 'x' } }));
+    assert.ok(String(error.details.param).length < 200);
+    const strictly = refusal(body({ [name]: 1 }), true);
+    assert.equal(strictly.error.code, 'unknown_parameter');
+    assert.ok(String(strictly.error.details.param).length < 200);
+    const { ignored } = parseChat(body({ [name]: 1 }), false);
+    assert.ok(String(ignored[0]).length < 200);
   });
 });
