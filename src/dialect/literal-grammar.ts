@@ -21,6 +21,7 @@ import {
   FLAG,
   isAnything,
   isFlag,
+  isNote,
   isUnlimited,
   jsonOf,
   valuesOf,
@@ -127,18 +128,21 @@ export function literalOf(
     const all = quoted.filter((one) => one !== null);
     return values.hasNull ? choice(...all, NULL) : choice(...all);
   }
-  if (tool.strict || isListed(schema)) return heldLiteral(rules, notation, tool, parameter);
-  if (kinds === null || depth > MAX_DEPTH || budget.left < 0) return anyLiteral(rules, notation);
-  const [only] = kinds;
+  const isFar = depth > MAX_DEPTH || budget.left < 0;
   const inside = (inner: Tool, one: Parameter): Expression =>
     literalOf(rules, notation, inner, one, depth + 1, budget);
-  if (kinds.size === 1) {
-    if (only === 'number') return jsonOf(parameter, tool, rules);
-    const object = only === 'object' && objectOf(rules, notation, tool, schema, inside);
-    const array = only === 'array' && arrayOf(tool, schema, inside);
-    if (object || array) return object || array || text('');
+  const holder = (): Expression | null => {
+    if (isFar || kinds?.size !== 1 || (tool.strict && !isTyped(schema))) return null;
+    if (kinds.has('object')) return objectOf(rules, notation, tool, schema, inside);
+    return kinds.has('array') ? arrayOf(tool, schema, inside) : null;
+  };
+  if (tool.strict || isListed(schema)) {
+    const held = isListed(schema) ? null : holder();
+    return held ?? heldLiteral(rules, notation, tool, parameter);
   }
-  return choice(...Array.from(kinds, (kind) => ofKind(rules, notation, kind)));
+  if (kinds === null || isFar) return anyLiteral(rules, notation);
+  if (kinds.size === 1 && kinds.has('number')) return jsonOf(parameter, tool, rules);
+  return holder() ?? choice(...Array.from(kinds, (kind) => ofKind(rules, notation, kind)));
 }
 
 /** A value that must obey all of its schema: in JSON, but for what JSON and the family write unlike. */
@@ -165,6 +169,18 @@ const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
 const isListed = (schema: unknown): boolean =>
   isRecord(schema) && ('enum' in schema || 'const' in schema);
 
+const requiredOf = ({ required }: Readonly<Record<string, unknown>>): readonly unknown[] =>
+  Array.isArray(required) ? required : [];
+
+/** Whether an object or an array says nothing but what its own keys or items are. */
+const isTyped = (schema: unknown): boolean =>
+  isRecord(schema) &&
+  Object.keys(schema).every(
+    (key) =>
+      isNote(key) ||
+      ['type', 'items', 'properties', 'required', 'additionalProperties'].includes(key),
+  );
+
 type Inside = (tool: Tool, parameter: Parameter) => Expression;
 
 /** An object with the keys that its schema names; null where it may have others. */
@@ -178,8 +194,11 @@ function objectOf(
   if (!isRecord(schema)) return null;
   const isOpen = schema.additionalProperties !== undefined && schema.additionalProperties !== false;
   const inner: Tool = { ...tool, parameters: schema };
-  const parameters = writable(inner, notation.keyEnds);
+  const parameters = writable({ ...inner, strict: false }, notation.keyEnds);
   if (isOpen || parameters.length === 0) return null;
+  const names: readonly unknown[] = parameters.map(({ name }) => name);
+  const needed = [...Object.keys(schema.properties ?? {}), ...requiredOf(schema)];
+  if (tool.strict && !needed.every((name) => names.includes(name))) return null;
   const members = parameters.map((parameter): Member => {
     const { name, isRequired } = parameter;
     const written = rules.add(`key-${name}`, () =>

@@ -132,7 +132,9 @@ export function isUnlimited(schema: unknown): boolean {
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Keys that say nothing of values. */
+/** Whether a key says nothing of values. */
+export const isNote = (key: string): boolean => NOTES.has(key);
+
 const NOTES: ReadonlySet<string> = new Set([
   ...['title', 'description', 'default', 'examples', '$defs', 'definitions', '$comment'],
   ...['deprecated', '$schema', '$id', 'readOnly', 'writeOnly'],

@@ -143,7 +143,9 @@ export class Words {
         sequence(text(','), BLANKS, choice(text(''), self)),
         this.#other([...BLANK_CHARS, ',']),
       );
-      const skipped = sequence(value, anyJson(this.#rules), BLANKS, then);
+      // Numbers of any length, and whatever else is one word.
+      const word = repeat(otherThan([...BLANK_CHARS, ...',:"{}[]', ...this.#firsts]), 1);
+      const skipped = sequence(value, choice(anyJson(this.#rules), word), BLANKS, then);
       const object = sequence(text('{'), BLANKS, self);
       const array = sequence(text('['), BLANKS, choice(this.#other([...BLANK_CHARS, '{']), object));
       const ways = new Map<string, Expression | null>();

@@ -27,7 +27,44 @@ const MOOD: Tool = {
   },
   strict: false,
 };
-const ALL = [...TOOLS, MOOD];
+/** With every kind of value, and more parameters than stand in any order. */
+const WIDE: Tool = {
+  name: 'wide',
+  description: null,
+  parameters: {
+    type: 'object',
+    properties: {
+      any: {},
+      tags: { type: 'array', items: { type: 'string' } },
+      inner: {
+        type: 'object',
+        properties: { x: { type: 'string' }, y: { type: ['boolean', 'null'] } },
+      },
+      mixed: { type: ['string', 'integer'] },
+      short: { type: 'string', maxLength: 5 },
+      kind: { enum: ['a', null] },
+      list: { type: 'array' },
+    },
+    required: ['mixed'],
+  },
+  strict: false,
+};
+const HELD: Tool = {
+  name: 'held',
+  description: null,
+  parameters: {
+    type: 'object',
+    properties: {
+      day: { type: 'string', format: 'date' },
+      note: { type: ['string', 'null'] },
+      tags: { type: 'array', items: { type: 'string' } },
+    },
+    required: ['day', 'note', 'tags'],
+    additionalProperties: false,
+  },
+  strict: true,
+};
+const ALL = [...TOOLS, MOOD, WIDE, HELD];
 /** Of families whose calls begin in more than one way. */
 const BEGINNINGS: Readonly<Record<string, string>> = {
   functionary: '>>>',

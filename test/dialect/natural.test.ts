@@ -5,10 +5,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { dialectOf } from '../../src/dialect/detect.js';
-import type { CallRules, Thinking, Tool } from '../../src/dialect/dialect.js';
-import { compileProgram } from '../../src/grammar/compile.js';
-import { RuleSet } from '../../src/grammar/expression.js';
-import { accepts } from '../helpers/grammar-matcher.js';
+import type { CallRules, Tool } from '../../src/dialect/dialect.js';
+import { type Asking, writer as writerOf } from '../helpers/bound-writer.js';
 import { hear, TOOLS } from '../helpers/hearing.js';
 import { TEMPLATES } from './templates.js';
 
@@ -30,20 +28,8 @@ const WRITE: Tool = {
 };
 const ALL = [...TOOLS, WRITE];
 
-interface Asking {
-  readonly tools?: readonly Tool[];
-  readonly thinking?: Thinking;
-}
-
-/** Whether a bound model may write texts. */
-function writer(name: string, choice: CallRules['choice'], asking: Asking = {}) {
-  const { tools = ALL, thinking = 'none' } = asking;
-  const rules = new RuleSet();
-  const dialect = dialectOf(TEMPLATES[name] ?? '');
-  const output = dialect.bindCalls(rules, { tools, choice, parallel: true, thinking });
-  const program = compileProgram(output, rules);
-  return (text: string): boolean => accepts(program, text) === true;
-}
+const writer = (name: string, choice: CallRules['choice'], asking: Partial<Asking> = {}) =>
+  writerOf(name, choice, { tools: ALL, ...asking });
 
 type Case = readonly [name: string, text: string, ...arguments: readonly unknown[]];
 
@@ -232,6 +218,7 @@ describe('An answer beside tools, as models write it', () => {
       '{"name": "Bob", "age": 3}',
       '{"name": ["clock"]}',
       '{"id": 7, "type": "object", "name": "Bob"}',
+      '{"id": 1234567890123456789012, "x": 1}',
       '{"arguments": {"a": 1}, "result": 2}',
       '{"function": {"body": 1}}',
       '[{"x": 1}, {"name": "clock"}]',
@@ -359,25 +346,26 @@ describe('A strict tool', () => {
         path: { type: 'string' },
         content: { type: ['string', 'null'] },
         kind: { enum: ['a', 'b', null] },
+        tags: { type: 'array', items: { type: 'string' } },
       },
-      required: ['path', 'content', 'kind'],
+      required: ['path', 'content', 'kind', 'tags'],
       additionalProperties: false,
     },
     strict: true,
   };
-  const given = { path: 'p', content: 'print("x")', kind: null };
+  const given = { path: 'p', content: 'print("x")', kind: null, tags: ['a'] };
   for (const [name, text] of [
     [
       'qwen-coder',
-      '<tool_call>\n<function=write_file>\n<parameter=path>\np\n</parameter>\n<parameter=content>\nprint("x")\n</parameter>\n<parameter=kind>\nnull\n</parameter>\n</function>\n</tool_call>',
+      '<tool_call>\n<function=write_file>\n<parameter=path>\np\n</parameter>\n<parameter=content>\nprint("x")\n</parameter>\n<parameter=kind>\nnull\n</parameter>\n<parameter=tags>\n["a"]\n</parameter>\n</function>\n</tool_call>',
     ],
     [
       'gemma',
-      '<|tool_call>call:write_file{content:<|"|>print("x")<|"|>,kind:null,path:<|"|>p<|"|>}<tool_call|>',
+      '<|tool_call>call:write_file{content:<|"|>print("x")<|"|>,kind:null,path:<|"|>p<|"|>,tags:[<|"|>a<|"|>]}<tool_call|>',
     ],
     [
       'lfm',
-      "<|tool_call_start|>[write_file(path='p', content='print(\"x\")', kind=None)]<|tool_call_end|>",
+      "<|tool_call_start|>[write_file(path='p', content='print(\"x\")', kind=None, tags=['a'])]<|tool_call_end|>",
     ],
   ] as const) {
     test(`is called in the family's own way: ${name}`, () => {
