@@ -29,7 +29,7 @@ import { wantsShortIds, withoutThinking } from './conversation.js';
 import { type FittingPrompt, fitPrompt } from './fit.js';
 import type { ChatRequest } from './message.js';
 import { CHATML } from './prompt.js';
-import type { TemplateRenderer } from './template.js';
+import { isRefusal, type TemplateRenderer } from './template.js';
 import { namesIn } from './template-names.js';
 
 /** The settings a chat needs; a Config has them all. */
@@ -130,10 +130,17 @@ export async function prepareChat(
   // A model that is not to think does not, where the prompt would have had it begin.
   const after = (rendered: string): string =>
     reasoningBudget === 0 && family.thinkingAfter(rendered) === 'open' ? family.endOfReasoning : '';
-  const prompt = await fitPrompt(
-    { renderer, template, model, messages, tools, variables, signal },
-    { engine, truncates: request.truncates, answerTokens: request.maxTokens, after },
-  );
+  const fit = (given: Readonly<Record<string, unknown>>): Promise<FittingPrompt> =>
+    fitPrompt(
+      { renderer, template, model, messages, tools, variables: given, signal },
+      { engine, truncates: request.truncates, answerTokens: request.maxTokens, after },
+    );
+  const prompt = await fit(variables).catch((error: unknown) => {
+    // Some templates have no word for no effort, and need none: the budget of nothing sees to it.
+    const { reasoning_effort: effort, ...others } = variables as Record<string, unknown>;
+    if (effort === 'none' && isRefusal(error)) return fit(others);
+    throw error;
+  });
   const rendered = prompt.text.segments.map(({ text }) => text).join('');
   const { toolsInWords } = prompt.text;
   const dialect = toolsInWords ? dialectOf(template, { toolsInWords }) : family;

@@ -121,8 +121,9 @@ function sayAll(
   const write = callWriterOf(plainly || facts.tools === 'words' ? 'plain' : dialect.name);
   const roleOf = rolesFor(facts.developer);
   const idOf = idsFor(template);
-  const names = callNames(messages);
-  return messages.flatMap((message): readonly TemplateMessage[] => {
+  // As far as they have been met: an id may come again in a later turn.
+  const names = new Map<string, string>();
+  return withIds(messages).flatMap((message): readonly TemplateMessage[] => {
     const { tool_calls: calls = [], tool_call_id: id, ...rest } = message;
     const role = roleOf(message);
     if (role === 'tool') {
@@ -132,10 +133,11 @@ function sayAll(
       const content = resultOf(rest.content, results);
       return [{ ...rest, role, content, ...(name !== undefined && { name }), ...known }];
     }
+    for (const call of calls) names.set(call.id ?? '', call.function.name);
     const { reasoning_content: thought, ...bare } = rest;
     const thinking = thought === undefined ? {} : { [facts.reasoning]: thought };
     if (calls.length === 0) return [{ ...bare, role, ...thinking }];
-    if (form === null) {
+    if (form === null || !calls.every((call) => isWritable(call, form))) {
       const written = write(calls.map(pastCall), mark);
       const content = rest.content === '' ? written : `${rest.content}\n${written}`;
       return [{ ...bare, role, content, ...thinking }];
@@ -224,10 +226,26 @@ function depthOf(json: string): number {
   return deepest;
 }
 
-/** The names of calls by their ids: results name only the id, some templates want the name. */
-function callNames(messages: readonly ChatMessage[]): ReadonlyMap<string, string> {
-  const calls = messages.flatMap(({ tool_calls: calls = [] }) => calls);
-  return new Map(calls.map(({ id = '', function: { name } }) => [id, name]));
+/** Whether a template can write the call; where it looks into the arguments, they must be an object. */
+function isWritable({ function: { arguments: text } }: ToolCall, form: CallForm): boolean {
+  return form.arguments === 'text' || text.trim() === '' || typeof parsed(text) === 'object';
+}
+
+/** The same with an id for every call and result: some templates want one, and clients may send none. */
+function withIds(messages: readonly ChatMessage[]): readonly ChatMessage[] {
+  const open: string[] = [];
+  let count = 0;
+  return messages.map((message) => {
+    if (message.role === 'tool') {
+      const next = open.shift();
+      const id = message.tool_call_id ?? next;
+      return id === undefined ? message : { ...message, tool_call_id: id };
+    }
+    if (!message.tool_calls) return message;
+    const calls = message.tool_calls.map((call) => ({ ...call, id: call.id ?? `call_${count++}` }));
+    open.splice(0, open.length, ...calls.map(({ id }) => id));
+    return { ...message, tool_calls: calls };
+  });
 }
 
 /** Whether the template takes only ids as Mistral's tokenizer makes them: nine letters and digits. */

@@ -135,6 +135,16 @@ describe('complete: from messages to events', () => {
     );
   });
 
+  it('does not tell a template of no effort that has no word for it', async () => {
+    const chatTemplate =
+      "{% if reasoning_effort and reasoning_effort != 'low' %}{{ raise_exception('no') }}{% endif %}x";
+    const set = setUp({ model: { chatTemplate } });
+    const none = { templateVariables: { reasoning_effort: 'none' }, reasoningBudget: 0 };
+    assert.equal((await run(set, ask(none))).finishReason, 'stop');
+    const high = ask({ templateVariables: { reasoning_effort: 'high' } });
+    await assert.rejects(run(set, high), { code: 'template_failed' });
+  });
+
   it('names the variables that the template does not look at', async () => {
     const set = setUp({ model: { chatTemplate: '{{ enable_thinking }}.' } });
     const { events } = await run(set, ask({ templateVariables: { enable_thinking: true, x: 1 } }));

@@ -60,12 +60,16 @@ function adapt(
   return { ...adapted.conversation, altered: adapted.altered };
 }
 
-/** The first call of a message, as a template would see it. */
-function firstCall(message: TemplateMessage | undefined) {
-  const calls = message?.tool_calls;
+/** The calls of a message, as a template would see them. */
+function callsOf(message: TemplateMessage | undefined) {
   // Made by toTemplate from the calls above.
-  return (calls as { id?: string; function: { arguments: unknown } }[] | undefined)?.[0];
+  const calls = message?.tool_calls as
+    | { id?: string; function: { arguments: unknown } }[]
+    | undefined;
+  return calls ?? [];
 }
+
+const firstCall = (message: TemplateMessage | undefined) => callsOf(message)[0];
 
 describe('A template that knows tools', () => {
   test('gets them as OpenAI has them, and calls with their arguments as an object', () => {
@@ -105,17 +109,51 @@ describe('A template that knows tools', () => {
     assert.equal(messages[1]?.content, null);
   });
 
-  test('gets arguments that are no JSON as they are, and none as an empty object', () => {
+  test('gets no arguments as an empty object, and a call whose arguments are no JSON in words', () => {
     const [, assistant] = talk;
     assert.ok(assistant);
-    for (const [text, given] of [
-      ['up', 'up'],
-      ['', {}],
-    ] as const) {
+    const calling = (text: string) => {
       const calls = [{ type: 'function', function: { name: 'look', arguments: text } }] as const;
-      const all = adapt({ messages: [{ ...assistant, tool_calls: calls }] });
-      assert.deepEqual(firstCall(all.messages[0])?.function.arguments, given);
-    }
+      return adapt({ messages: [{ ...assistant, tool_calls: calls }] }).messages[0];
+    };
+    assert.deepEqual(firstCall(calling(''))?.function.arguments, {});
+    const cut = calling('{"at": "th');
+    assert.equal(cut?.tool_calls, undefined);
+    assert.match(String(cut?.content), /look.*\{\\?"at/);
+  });
+
+  test('gets an id for every call and its result, also where a client sends none', () => {
+    const call = { type: 'function', function: { name: 'look', arguments: '{}' } } as const;
+    const listen = { type: 'function', function: { name: 'listen', arguments: '{}' } } as const;
+    const { messages } = adapt({
+      messages: [
+        { role: 'assistant', content: '', tool_calls: [call, listen] },
+        { role: 'tool', content: 'a' },
+        { role: 'tool', content: 'b' },
+      ],
+    });
+    const ids = callsOf(messages[0]).map(({ id }) => id);
+    assert.equal(new Set(ids).size, 2);
+    assert.deepEqual(
+      messages.slice(1).map((message) => [message.tool_call_id, message.name]),
+      [
+        [ids[0], 'look'],
+        [ids[1], 'listen'],
+      ],
+    );
+  });
+
+  test('gets the name of the last call with an id, where a client counts anew in every turn', () => {
+    const turn = (name: string): readonly ChatMessage[] => [
+      {
+        role: 'assistant',
+        content: '',
+        tool_calls: [{ id: 'c0', type: 'function', function: { name, arguments: '{}' } }],
+      },
+      { role: 'tool', content: 'r', tool_call_id: 'c0' },
+    ];
+    const { messages } = adapt({ messages: [...turn('look'), ...turn('listen')] });
+    assert.deepEqual([messages[1]?.name, messages[3]?.name], ['look', 'listen']);
   });
 
   test('that takes ids of nine letters only gets such, the same for a call and its result', () => {
@@ -336,7 +374,7 @@ test('a model that is not to think is told so in the words that its template kno
   assert.deepEqual(withoutThinking('{% set thinking = 1 %}'), {});
 });
 
-test('Arguments that are nested beyond all reason are handed over as the text that they are', () => {
+test('Arguments that are nested beyond all reason are told in words', () => {
   for (const [depth, isText] of [
     [64, false],
     [65, true],
@@ -351,7 +389,7 @@ test('Arguments that are nested beyond all reason are handed over as the text th
       },
     ];
     const known = adapt({ messages: asked });
-    assert.equal(firstCall(known.messages[0])?.function.arguments === deep, isText);
+    assert.equal(firstCall(known.messages[0]) === undefined, isText);
     // A template without a word for calls gets them in words, whatever they are.
     const [said] = adapt({ messages: asked, template: 'plain' }, BARE).messages;
     assert.ok(String(said?.content).length >= deep.length);
