@@ -3,11 +3,12 @@
  * reasoning left free before them. Runs in the server. A request that cannot be bound is refused; it
  * must never be answered unbound.
  */
+import { SPACE } from '../dialect/binding.js';
 import type { Dialect, Thinking, Tool } from '../dialect/dialect.js';
 import { HoshikageError } from '../errors.js';
 import { GrammarCache } from '../grammar/cache.js';
 import { compileProgram } from '../grammar/compile.js';
-import { choice, type Expression, RuleSet, renamed } from '../grammar/expression.js';
+import { choice, type Expression, RuleSet, renamed, sequence } from '../grammar/expression.js';
 import { parseGbnf } from '../grammar/gbnf.js';
 import { jsonObject } from '../grammar/json.js';
 import { schemaExpression } from '../grammar/schema.js';
@@ -49,7 +50,9 @@ export function bindingOf(
       );
     const answer = (): Expression => {
       const bound = form && namingParam(paramOf(form), () => formExpression(form, rules));
-      return dialect.bindAnswer(bound ?? { kind: 'free', texts: [] }, thinking);
+      // Many models begin so; their JSON is shown without (hasLeadingSpace).
+      const lead = hasLeadingSpace(form) ? [SPACE] : [];
+      return dialect.bindAnswer(sequence(...lead, bound ?? { kind: 'free', texts: [] }), thinking);
     };
     let root: Expression;
     if (tools.length === 0) root = answer();
@@ -57,6 +60,11 @@ export function bindingOf(
     else root = form ? choice(answer(), calls('required')) : calls('auto');
     return namingParam(form ? paramOf(form) : 'tools', () => compileProgram(root, rules));
   });
+}
+
+/** Whether white space before an answer of this form is let pass, and is not of the answer. */
+export function hasLeadingSpace(form: AnswerForm | undefined): boolean {
+  return form !== undefined && form.kind !== 'grammar';
 }
 
 /** A schema that has to be obeyed and cannot be is refused by its very tool. */

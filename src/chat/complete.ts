@@ -24,7 +24,7 @@ import { throwIfGone } from '../resources/gone.js';
 import type { Lease } from '../resources/lease.js';
 import { type EngineSettings, engineOptionsOf } from '../resources/options.js';
 import { Answer, type AnswerEvent } from './answer.js';
-import { bindingOf, toolsFor } from './bind.js';
+import { bindingOf, hasLeadingSpace, toolsFor } from './bind.js';
 import { wantsShortIds, withoutThinking } from './conversation.js';
 import { type FittingPrompt, fitPrompt } from './fit.js';
 import type { ChatRequest } from './message.js';
@@ -175,7 +175,7 @@ async function* answerAll(
       ...(request.topLogprobs !== undefined && { logprobs: request.topLogprobs }),
     };
     const tools = toolsFor(request);
-    const listener = dialect.listen({ tools, thinking });
+    const listener = dialect.listen({ tools, thinking, trims: hasLeadingSpace(request.form) });
     // Where an answer has more than content, a client's stop strings are looked for in that alone.
     const isSorted = dialect.endOfReasoning !== '' || tools.length > 0;
     const stops = isSorted ? stopList(request.stop) : [];

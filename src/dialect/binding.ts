@@ -4,6 +4,7 @@
  */
 import {
   choice,
+  counted,
   type Expression,
   free,
   optional,
@@ -17,12 +18,13 @@ import { looseSchema, schemaExpression } from '../grammar/schema.js';
 import type { CallRules, Thinking, Tool } from './dialect.js';
 import type { ThinkMarks } from './listener.js';
 import type { CallSyntax } from './scene.js';
+import { Words } from './words.js';
 
 /** Most calls in one answer that is bound. */
 export const MAX_CALLS = 128;
 
 /** A few characters of white space: without an end, some models write nothing else. */
-export const SPACE: Expression = repeat(
+export const SPACE: Expression = counted(
   {
     kind: 'class',
     ranges: [
@@ -34,20 +36,35 @@ export const SPACE: Expression = repeat(
   4,
 );
 
+/** What models write between the parts of JSON: nothing, a space, or a line break and its indentation. */
+export const GAP: Expression = optional(
+  choice(
+    text(' '),
+    sequence(text('\n'), choice(counted(text(' '), 0, 24), counted(text('\t'), 1, 6))),
+  ),
+);
+
 /** A family's calls, for reading and for writing. */
 export interface CallStyle {
   readonly syntax: CallSyntax;
   /** One call or several, with all of the family's marks. */
   bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression;
+  /** Those that begin with a mark, where `bind` has bare ones too. */
+  bindMarked?(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression;
+  /** Calls in a block of code, where the style reads them. */
+  bindBlocks?(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression;
 }
+
+const NONE = sequence(text('{'), GAP, text('}'));
 
 /** The JSON arguments of a tool: an object. Codes: schema_unsupported for a strict tool. */
 export function argumentsOf(tool: Tool, rules: RuleSet): Expression {
-  if (tool.parameters === null) return text('{}');
-  const schema =
-    'type' in tool.parameters ? tool.parameters : { type: 'object', ...tool.parameters };
-  const expression = tool.strict ? schemaExpression(schema, rules) : looseSchema(schema, rules);
-  return rules.add(`arguments-${tool.name}`, () => expression);
+  if (tool.parameters === null) return NONE;
+  const { parameters, strict } = tool;
+  const schema = 'type' in parameters ? parameters : { type: 'object', ...parameters };
+  return rules.shared(`arguments-${tool.name}`, () =>
+    strict ? schemaExpression(schema, rules) : looseSchema(schema, rules),
+  );
 }
 
 /** A list of at least one. */
@@ -55,19 +72,27 @@ export function listOf(part: Expression, between: Expression, parallel: boolean)
   return parallel ? sequence(part, repeat(sequence(between, part), 0, MAX_CALLS - 1)) : part;
 }
 
-/** Reasoning, as there may be, and what comes after it. */
+/**
+ * Reasoning, as there may be, and what comes after it. `unended`: what may follow reasoning that was never
+ * ended, and which texts it begins with.
+ */
 export function bindThinking(
   marks: ThinkMarks | null,
   thinking: Thinking,
   rest: Expression,
+  unended: { readonly calls: Expression; readonly begins: readonly string[] } | null = null,
 ): Expression {
   if (marks === null) return rest;
   const leads = (marks.leads ?? []).map(text);
   const answer = leads.length === 0 ? rest : sequence(optional(choice(...leads)), rest);
   if (thinking === 'none') return answer;
-  if (thinking === 'open') return sequence(until(marks.close), SPACE, answer);
-  const thought = sequence(SPACE, text(marks.open), until(marks.close), SPACE);
-  return sequence(optional(thought), answer);
+  const ended = sequence(until(marks.close), SPACE, answer);
+  const inside =
+    unended === null
+      ? ended
+      : choice(ended, sequence(free(marks.close, ...unended.begins), unended.calls));
+  if (thinking === 'open') return inside;
+  return choice(answer, sequence(SPACE, text(marks.open), inside));
 }
 
 /** The whole output where there are tools. */
@@ -77,46 +102,32 @@ export function bindOutput(
   rules: RuleSet,
   { tools, choice: kind, parallel, thinking }: CallRules,
 ): Expression {
-  const bound = rules.add('calls', () => style.bind(rules, tools, parallel));
+  const { begins, isBare, blocks = [] } = style.syntax;
+  const own = rules.add('calls', () => sequence(style.bind(rules, tools, parallel), SPACE));
+  const fenced = style.bindBlocks?.(rules, tools, parallel);
+  const block = fenced && rules.add('blocks', () => sequence(fenced, SPACE));
+  const bound = block === undefined ? own : choice(own, block);
+  const marked = isBare ? style.bindMarked?.(rules, tools, parallel) : own;
+  const unended = marked && begins.length > 0 ? { calls: sequence(marked, SPACE), begins } : null;
+  const after = [marked, block].filter((one) => one !== undefined);
   if (kind === 'required') {
     const calls = sequence(SPACE, bound);
-    return thinking === 'none' ? calls : bindThinking(marks, thinking, calls);
+    return thinking === 'none' ? calls : bindThinking(marks, thinking, calls, unended);
   }
-  const { begins, isBare } = style.syntax;
   // Where the answer may begin with reasoning, its mark would have the listener look for its end.
   const opens = marks !== null && thinking === 'possible' ? [marks.open] : [];
-  const texts = [...begins, ...opens, ...(marks?.leads ?? [])];
-  const words = texts.length === 0 ? ANY : free(...texts);
-  const output = isBare ? choice(plainText(words, texts), bound) : sequence(words, optional(bound));
-  return bindThinking(marks, thinking, output);
-}
-
-/** All code points but these; UTF-8 has no surrogates. */
-function without(characters: string): Expression {
-  const ranges: (readonly [number, number])[] = [];
-  const points = [...characters].map((char) => char.codePointAt(0) ?? 0).sort((a, b) => a - b);
-  let from = 0;
-  for (const point of points) {
-    if (point > from) ranges.push([from, point - 1]);
-    from = point + 1;
-  }
-  return { kind: 'class', ranges: [...ranges, [from, 0xd7ff], [0xe000, 0x10ffff]] };
-}
-
-const ANY = repeat(without(''), 0);
-
-/**
- * Text that does not begin as a bare call would: `{"` and the first letter of one of its keys; nor with
- * the first character of one of `texts`, which `words` is without.
- */
-function plainText(words: Expression, texts: readonly string[]): Expression {
-  const blank = ' \t\r\n';
-  const firsts = texts.map((begin) => begin.charAt(0)).join('');
-  const begun: Expression[] = [without(`${blank}{[${firsts}`)];
-  if (!firsts.includes('{')) {
-    begun.push(sequence(text('{'), SPACE, without(`${blank}"${firsts}`)));
-    begun.push(sequence(text('{'), SPACE, text('"'), without(`natpfi\\"${firsts}`)));
-  }
-  if (!firsts.includes('[')) begun.push(sequence(text('['), SPACE, without(`${blank}{${firsts}`)));
-  return optional(sequence(SPACE, choice(...begun), words));
+  const isBracket = (begin: string): boolean => /[[{]$/.test(begin);
+  const words = new Words(rules, {
+    marks: [
+      ...begins,
+      ...blocks.filter((one) => !isBracket(one)),
+      ...opens,
+      ...(marks?.leads ?? []),
+    ],
+    brackets: blocks.filter(isBracket),
+    names: tools.map(({ name }) => name),
+    after: after.length === 0 ? null : choice(...after),
+  });
+  const output = isBare ? choice(words.notBare(), sequence(SPACE, bound)) : words.any();
+  return bindThinking(marks, thinking, output, unended);
 }

@@ -44,6 +44,14 @@ export interface Tool {
 /** `open`: the prompt ends inside reasoning; `possible`: the model may begin with it; `none`: it won't. */
 export type Thinking = 'open' | 'possible' | 'none';
 
+/** How an answer is to be heard. */
+export interface Hearing {
+  readonly tools: readonly Tool[];
+  readonly thinking: Thinking;
+  /** White space before content is not shown: of an answer whose form has none. */
+  readonly trims?: boolean;
+}
+
 /** Which calls an answer may or must have. */
 export interface CallRules {
   readonly tools: readonly Tool[];
@@ -65,7 +73,7 @@ export interface Dialect {
   /** Text that ends reasoning, e.g. `\n</think>\n\n`; '' where there is none to end. */
   readonly endOfReasoning: string;
   /** Reads an answer. Calls are looked for only where there are tools. */
-  listen(options: { readonly tools: readonly Tool[]; readonly thinking: Thinking }): Listener;
+  listen(options: Hearing): Listener;
   /** The whole output where the answer itself is bound: reasoning first, where there may be some. */
   bindAnswer(answer: Expression, thinking: Thinking): Expression;
   /**

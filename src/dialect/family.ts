@@ -4,7 +4,7 @@
  */
 import { choice, type Expression, type RuleSet } from '../grammar/expression.js';
 import { bindOutput, bindThinking, type CallStyle } from './binding.js';
-import type { CallRules, Dialect, Listener, Thinking, Tool } from './dialect.js';
+import type { CallRules, Dialect, Hearing, Listener, Thinking, Tool } from './dialect.js';
 import { listenWith, readAnswer, type ThinkMarks } from './listener.js';
 
 /** The reasoning of a family. */
@@ -28,14 +28,20 @@ export function thinkingAfter(marks: ThinkMarks | null, prompt: string): Thinkin
  */
 export function orBare(style: CallStyle, bare: CallStyle): CallStyle {
   if (style.syntax.isBare) return style;
+  const blocks = bare.syntax.blocks ?? [];
+  const bindMarked = (rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression =>
+    rules.shared('marked-calls', () => style.bind(rules, tools, parallel));
   return {
+    ...bare,
     syntax: {
+      ...bare.syntax,
       begins: style.syntax.begins,
-      isBare: true,
-      read: (scene, begin) => (begin === '' ? bare : style).syntax.read(scene, begin),
+      read: (scene, begin) =>
+        (begin === '' || blocks.includes(begin) ? bare : style).syntax.read(scene, begin),
     },
     bind: (rules, tools, parallel) =>
-      choice(bare.bind(rules, tools, parallel), style.bind(rules, tools, parallel)),
+      choice(bare.bind(rules, tools, parallel), bindMarked(rules, tools, parallel)),
+    bindMarked,
   };
 }
 
@@ -51,9 +57,10 @@ export function makeDialect(
     hasCalls,
     endOfReasoning: reasoning?.end ?? '',
     thinkingAfter: (prompt: string): Thinking => thinkingAfter(reasoning, prompt),
-    listen({ tools, thinking }: { tools: readonly Tool[]; thinking: Thinking }): Listener {
+    listen(hearing: Hearing): Listener {
+      const { tools, thinking } = hearing;
       const syntax = tools.length > 0 ? style.syntax : null;
-      return listenWith(tools, (scene) => readAnswer(scene, reasoning, thinking, syntax));
+      return listenWith(hearing, (scene) => readAnswer(scene, reasoning, thinking, syntax));
     },
     bindAnswer: (answer: Expression, thinking: Thinking): Expression =>
       bindThinking(reasoning, thinking, answer),

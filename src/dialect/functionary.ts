@@ -14,7 +14,7 @@ import {
   until,
 } from '../grammar/expression.js';
 import { argumentsOf, MAX_CALLS } from './binding.js';
-import type { CallRules, Dialect, Listener, Tool } from './dialect.js';
+import type { CallRules, Dialect, Hearing, Listener } from './dialect.js';
 import type { Reading } from './input.js';
 import { readArguments } from './json-calls.js';
 import { listenWith } from './listener.js';
@@ -63,8 +63,7 @@ export const FUNCTIONARY: Dialect = {
   hasCalls: true,
   endOfReasoning: '',
   thinkingAfter: () => 'none',
-  listen: ({ tools }: { tools: readonly Tool[] }): Listener =>
-    listenWith(tools, (scene) => readParts(scene)),
+  listen: (hearing: Hearing): Listener => listenWith(hearing, (scene) => readParts(scene)),
   bindAnswer: (answer: Expression): Expression => sequence(text(ALL), answer),
   bindCalls,
 };

@@ -13,8 +13,8 @@ import {
   text,
   until,
 } from '../grammar/expression.js';
-import { argumentsOf } from './binding.js';
-import type { CallRules, Dialect, Listener, Thinking, Tool } from './dialect.js';
+import { argumentsOf, SPACE } from './binding.js';
+import type { CallRules, Dialect, Hearing, Listener, Thinking, Tool } from './dialect.js';
 import type { Reading } from './input.js';
 import { readArguments } from './json-calls.js';
 import { listenWith } from './listener.js';
@@ -116,21 +116,19 @@ function bindThinking(thinking: Thinking, rest: Expression): Expression {
   return sequence(...begun, ANALYSES, rest);
 }
 
-/** The headers of a call that models write, and the one that their template writes. */
-const headersOf = (to: string): readonly string[] => [
-  `${COMMENTARY} ${to} <|constrain|>json${MESSAGE}`,
-  `${COMMENTARY} ${to} json${MESSAGE}`,
-  ` ${to}${COMMENTARY} json${MESSAGE}`,
-];
+/** The kind of content, as models write it. */
+const KIND = choice(...['', ' json', ' <|constrain|>json', '<|constrain|>json', ' code'].map(text));
+const CALL_CHANNEL = sequence(text(CHANNEL), choice(text('commentary'), text('analysis')));
+
+/** A call: its recipient stands in the channel's header, or in the role's. */
+function bindCall(rules: RuleSet, tool: Tool): Expression {
+  const to = rules.add(`to-${tool.name}`, () => text(` to=functions.${tool.name}`));
+  const header = choice(sequence(CALL_CHANNEL, to), sequence(to, CALL_CHANNEL));
+  return sequence(header, KIND, text(MESSAGE), SPACE, argumentsOf(tool, rules), SPACE);
+}
 
 function bindCalls(rules: RuleSet, { tools, choice: kind, thinking }: CallRules): Expression {
-  const calls = tools.map((tool) =>
-    sequence(
-      choice(...headersOf(`to=functions.${tool.name}`).map(text)),
-      argumentsOf(tool, rules),
-      optional(text('<|call|>')),
-    ),
-  );
+  const calls = tools.map((tool) => sequence(bindCall(rules, tool), optional(text('<|call|>'))));
   const call = rules.add('calls', () => choice(...calls));
   const words = free(...STOPS);
   if (thinking === 'none') {
@@ -149,8 +147,8 @@ export const HARMONY: Dialect = {
   hasCalls: true,
   endOfReasoning: `${END}${NEXT}${FINAL}`,
   thinkingAfter,
-  listen: ({ tools, thinking }: { tools: readonly Tool[]; thinking: Thinking }): Listener =>
-    listenWith(tools, (scene) => readHarmony(scene, thinking)),
+  listen: (hearing: Hearing): Listener =>
+    listenWith(hearing, (scene) => readHarmony(scene, hearing.thinking)),
   bindAnswer: (answer: Expression, thinking: Thinking): Expression =>
     thinking === 'none' ? answer : bindThinking(thinking, sequence(text(FINAL), answer)),
   bindCalls,

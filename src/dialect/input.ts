@@ -40,12 +40,16 @@ export class Input {
   /** Places of control tokens not yet read, first and one past the last unit. */
   #controls: { readonly from: number; readonly to: number }[] = [];
   #recorded: Span[] = [];
+  /** Where reading may go back to, within #text, and what was recorded there. */
+  #kept: { readonly next: number; readonly recorded: readonly Span[] } | null = null;
 
   /** More text. */
   push(run: Run): void {
-    this.#base += this.#next;
-    this.#text = this.#text.slice(this.#next) + run.text;
-    this.#next = 0;
+    const from = this.#kept?.next ?? this.#next;
+    this.#base += from;
+    this.#text = this.#text.slice(from) + run.text;
+    this.#next -= from;
+    if (this.#kept !== null) this.#kept = { ...this.#kept, next: 0 };
     if (this.#controls.length > 0) {
       this.#controls = this.#controls.filter(({ to }) => to > this.#base);
     }
@@ -139,6 +143,29 @@ export class Input {
       this.take();
     }
     return null;
+  }
+
+  /** From here on all is kept, until `rewind` or `forget`. */
+  keep(): void {
+    this.#kept = { next: this.#next, recorded: [...this.#recorded] };
+  }
+
+  /** What has come since `keep`, read or not. */
+  get kept(): string {
+    return this.#text.slice(this.#kept?.next ?? this.#next);
+  }
+
+  /** Back to where `keep` was said. */
+  rewind(): void {
+    if (this.#kept === null) return;
+    this.#next = this.#kept.next;
+    this.#recorded = [...this.#kept.recorded];
+    this.#kept = null;
+  }
+
+  /** What was kept is needed no more. */
+  forget(): void {
+    this.#kept = null;
   }
 
   /** What was taken from now on is recorded, and nothing from before. */

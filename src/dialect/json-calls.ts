@@ -27,9 +27,10 @@ const MAX_DEPTH = 4;
 /** The longest text before the arguments that is looked at for a name. */
 const MAX_HEADER = 300;
 
-const NAMES = ['name', 'tool_name', 'function_name'];
-const ARGUMENTS = ['arguments', 'parameters', 'args'];
-const OTHERS = ['id', 'tool_call_id', 'type', 'function', 'tool_calls'];
+/** Keys of a call's name and of its arguments, and those that may stand beside them. */
+export const NAME_KEYS = ['name', 'tool_name', 'function_name'];
+export const ARGUMENT_KEYS = ['arguments', 'parameters', 'args'];
+export const OTHER_KEYS = ['id', 'tool_call_id', 'type', 'function', 'tool_calls'];
 
 /** The reader of such calls. */
 export function jsonCalls(marks: JsonMarks): CallSyntax {
@@ -47,10 +48,15 @@ function* readBlock(scene: Scene, marks: JsonMarks, begin: string): Reading<bool
   let mayBegin = true;
   let isRead = false;
   let isSeparated = false;
+  /** Nothing but the end of a call was read since. */
+  let isAfter = false;
   for (;;) {
     yield* input.skipSpace();
+    // What stood after a call is of that, not of the next one.
+    if (isAfter) input.record();
     const mark = isBare ? null : yield* input.takeIf(...marks.items, ...marks.ends);
     if (mark !== null) {
+      isAfter &&= marks.ends.includes(mark);
       mayBegin = marks.items.includes(mark) || (mayBegin && !isRead);
       continue;
     }
@@ -63,6 +69,7 @@ function* readBlock(scene: Scene, marks: JsonMarks, begin: string): Reading<bool
     } else if (isRead && !isSeparated && (char === ',' || char === ';')) {
       input.take();
       isSeparated = true;
+      isAfter = false;
       continue;
     } else if (isRead && char === '}' && marks.ends.length > 0) {
       // One brace too many is the commonest slip; the mark that ends the call shows what is meant.
@@ -74,6 +81,7 @@ function* readBlock(scene: Scene, marks: JsonMarks, begin: string): Reading<bool
       return isRead && !isSeparated;
     }
     isRead = true;
+    isAfter = true;
     isSeparated = false;
     mayBegin = false;
   }
@@ -140,8 +148,8 @@ function* readMember(
   const { key, isBare, depth } = at;
   const char = yield* scene.input.peek();
   if (marks.isMap) return call.name(key) && (yield* call.arguments());
-  if (NAMES.includes(key)) return call.name(yield* readString(scene));
-  if (ARGUMENTS.includes(key)) return yield* call.arguments();
+  if (NAME_KEYS.includes(key)) return call.name(yield* readString(scene));
+  if (ARGUMENT_KEYS.includes(key)) return yield* call.arguments();
   if (key === 'function' && char === '{') {
     call.isHolder = true;
     return yield* readObject(scene, marks, isBare, depth + 1);
@@ -156,7 +164,7 @@ function* readMember(
     return call.id !== null;
   }
   // A bare object with other keys is an answer in JSON, which must not wait for its end.
-  if (isBare && !call.isNamed && !OTHERS.includes(key)) return false;
+  if (isBare && !call.isNamed && !OTHER_KEYS.includes(key)) return false;
   return yield* readValue(scene, () => undefined);
 }
 

@@ -11,120 +11,146 @@ import {
   sequence,
   text,
 } from '../grammar/expression.js';
-import { argumentsOf, type CallStyle, listOf } from './binding.js';
+import { argumentsOf, type CallStyle, GAP, listOf, SPACE } from './binding.js';
 import type { Tool } from './dialect.js';
+import { withFences } from './fences.js';
+import {
+  type CallKeys,
+  COMMA,
+  callArray,
+  keyOf,
+  objectCall,
+  PLAIN_KEYS,
+} from './json-call-grammar.js';
 import { type JsonMarks, jsonCalls } from './json-calls.js';
 
 /** How calls with JSON arguments are written. */
 interface JsonWriting {
-  /** Before the first call. */
-  readonly open: string | Expression;
-  /** From a call's beginning to its arguments. */
-  before(name: string): Expression;
-  /** From the arguments to the call's end. */
-  readonly after: string | Expression;
-  readonly between: string | Expression;
-  /** After the last call. */
-  readonly close: string;
-  /** The family writes one call in an answer, whatever is asked. */
-  readonly isSingle?: boolean;
+  /** A call. */
+  call(tool: Tool, rules: RuleSet): Expression;
+  /** All calls: how they stand together. */
+  all(call: Expression, parallel: boolean): Expression;
 }
 
-const asExpression = (part: string | Expression): Expression =>
-  typeof part === 'string' ? text(part) : part;
+/** A style and the grammar of one call in it. */
+interface JsonStyle extends CallStyle {
+  call(rules: RuleSet, tools: readonly Tool[]): Expression;
+}
 
 /** A style by what it reads and what it writes. */
-function jsonStyle(marks: Partial<JsonMarks>, writing: JsonWriting): CallStyle {
+function jsonStyle(marks: Partial<JsonMarks>, writing: JsonWriting): JsonStyle {
   const none = { begins: [], items: [], ends: [], header: null, isMap: false, isBare: false };
+  const call = (rules: RuleSet, tools: readonly Tool[]): Expression =>
+    rules.shared(`call ${marks.begins?.[0] ?? ''}`, () =>
+      choice(...tools.map((tool) => writing.call(tool, rules))),
+    );
   return {
     syntax: jsonCalls({ ...none, ...marks }),
-    bind(rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression {
-      const calls = tools.map((tool) =>
-        sequence(writing.before(tool.name), argumentsOf(tool, rules), asExpression(writing.after)),
-      );
-      const isList = parallel && writing.isSingle !== true;
-      const list = listOf(choice(...calls), asExpression(writing.between), isList);
-      return sequence(asExpression(writing.open), list, text(writing.close));
-    },
+    call,
+    bind: (rules: RuleSet, tools: readonly Tool[], parallel: boolean): Expression =>
+      writing.all(call(rules, tools), parallel),
   };
 }
 
-/** `{"name": "f", "arguments": …`, with marks before and other keys. */
-const named =
-  (mark = '', nameKey = 'name', argumentsKey = 'arguments') =>
-  (name: string): Expression =>
-    text(`${mark}{"${nameKey}": "${name}", "${argumentsKey}": `);
+/** Parts with white space between them, as models put it there or not. */
+function spaced(...parts: readonly (string | Expression)[]): Expression {
+  const all = parts.flatMap((part) => [SPACE, typeof part === 'string' ? text(part) : part]);
+  return sequence(...all.slice(1));
+}
 
-/** An array of objects between marks. */
-function arrayStyle(begin: string, end: string, ends: readonly string[] = [end]): CallStyle {
+const objects =
+  (keys: CallKeys = PLAIN_KEYS) =>
+  (tool: Tool, rules: RuleSet): Expression =>
+    objectCall(tool, rules, keys);
+
+/** A name, a mark and arguments. */
+const headed =
+  (before: (name: string) => Expression) =>
+  (tool: Tool, rules: RuleSet): Expression =>
+    spaced(before(tool.name), argumentsOf(tool, rules));
+
+/** Calls one after the other. */
+const inList = (call: Expression, parallel: boolean): Expression => listOf(call, SPACE, parallel);
+
+/** An array of objects between marks, or a lone object. */
+function arrayStyle(begin: string, end: string): CallStyle {
   return jsonStyle(
-    { begins: [begin.trim()], ends: ends.map((mark) => mark.trim()).filter((mark) => mark !== '') },
-    { open: `${begin}[`, before: named(), after: '}', between: ', ', close: `]${end}` },
+    { begins: [begin], ends: end === '' ? [] : [end] },
+    {
+      call: objects(),
+      all: (call, parallel) => spaced(begin, choice(callArray(call, parallel), call), end),
+    },
   );
 }
 
 /** Hermes, Qwen and many more: an object between tags, for each call. */
-export const HERMES = jsonStyle(
-  { begins: ['<tool_call>'], items: ['<tool_call>'], ends: ['</tool_call>'] },
-  {
-    open: '',
-    before: named('<tool_call>\n'),
-    after: '}\n</tool_call>',
-    between: optional(text('\n')),
-    close: '',
-  },
+export const HERMES = withFences(
+  jsonStyle(
+    { begins: ['<tool_call>'], items: ['<tool_call>'], ends: ['</tool_call>'] },
+    {
+      call: objects(),
+      all: (call, parallel) => inList(spaced('<tool_call>', call, '</tool_call>'), parallel),
+    },
+  ),
 );
 
+/** Objects of a kind of their own in an answer that is nothing else. */
+const BARE_KEYS: CallKeys = {
+  ...PLAIN_KEYS,
+  before: sequence(keyOf('type'), text('"function"')),
+};
+const SEPARATOR = sequence(SPACE, optional(choice(text(','), text(';'))), SPACE);
+const bare: JsonWriting = {
+  call(tool: Tool, rules: RuleSet): Expression {
+    const call = rules.add(`call-${tool.name}`, () => objectCall(tool, rules, BARE_KEYS));
+    const inside = sequence(keyOf('function'), call);
+    const before = sequence(keyOf('type'), text('"function"'), COMMA);
+    return choice(call, sequence(text('{'), GAP, optional(before), inside, GAP, text('}')));
+  },
+  all: (call, parallel) => choice(listOf(call, SEPARATOR, parallel), callArray(call, parallel)),
+};
+
 /** The whole answer is a call, or a list of calls. */
-export const PLAIN = jsonStyle(
-  { isBare: true },
-  { open: '', before: named(), after: '}', between: '\n', close: '' },
-);
+export const PLAIN = withFences(jsonStyle({ isBare: true }, bare), true);
 
 /** Stands before what Llama 3 wants to run. */
 export const PYTHON_TAG = '<|python_tag|>';
 /** Llama 3: a bare object, or one after a mark. */
 export const LLAMA_JSON = jsonStyle(
   { begins: [PYTHON_TAG], items: [PYTHON_TAG], isBare: true },
-  { open: '', before: named('', 'name', 'parameters'), after: '}', between: '; ', close: '' },
+  bare,
 );
+
+const ALPHANUMERIC: Expression = {
+  kind: 'class',
+  ranges: [
+    [0x30, 0x39],
+    [0x41, 0x5a],
+    [0x61, 0x7a],
+  ],
+};
+const DIGITS = repeat({ kind: 'class', ranges: [[0x30, 0x39]] }, 1, 3);
 
 /** Mistral up to Nemo: an array after a mark. Newer ones write a name; both are read. */
 const MISTRAL_MARKS = {
   begins: ['[TOOL_CALLS]'],
   items: ['[TOOL_CALLS]'],
-  header: /^\s*(?<name>[\w.-]+)\s*(?:\[CALL_ID\](?<id>\w+))?(?:\[ARGS\])?\s*$/,
+  header: /^\s*(?<name>[\w.-]+)\s*(?:\[CALL_ID\](?<id>\w+))?\s*(?:\[ARGS\])?\s*$/,
 };
-const CALL_ID = repeat(
-  {
-    kind: 'class',
-    ranges: [
-      [0x30, 0x39],
-      [0x41, 0x5a],
-      [0x61, 0x7a],
-    ],
-  },
-  9,
-  9,
-);
+const CALL_ID = repeat(ALPHANUMERIC, 9, 9);
 export const MISTRAL_ARRAY = jsonStyle(MISTRAL_MARKS, {
-  open: '[TOOL_CALLS][',
-  before: named(),
-  after: sequence(optional(sequence(text(', "id": "'), CALL_ID, text('"'))), text('}')),
-  between: ', ',
-  close: ']',
+  call: objects({ ...PLAIN_KEYS, after: sequence(keyOf('id'), text('"'), CALL_ID, text('"')) }),
+  all: (call, parallel) => spaced('[TOOL_CALLS]', callArray(call, parallel)),
 });
 export const MISTRAL = jsonStyle(MISTRAL_MARKS, {
-  open: '',
-  before: (name) =>
-    sequence(
-      text(`[TOOL_CALLS]${name}`),
-      optional(sequence(text('[CALL_ID]'), CALL_ID)),
-      text('[ARGS]'),
+  call: headed((name) =>
+    spaced(
+      '[TOOL_CALLS]',
+      sequence(text(name), optional(sequence(text('[CALL_ID]'), CALL_ID))),
+      '[ARGS]',
     ),
-  after: '',
-  between: '',
-  close: '',
+  ),
+  all: inList,
 });
 
 /** Kimi K2: an id with the name in it, then arguments, in a section. */
@@ -137,16 +163,17 @@ export const KIMI = jsonStyle(
       /^\s*(?<id>(?:functions\.)?(?<name>[\w.-]+?)(?::\d+)?)\s*<\|tool_call_argument_begin\|>\s*$/,
   },
   {
-    open: '<|tool_calls_section_begin|>',
-    before: (name) =>
-      sequence(
-        text(`<|tool_call_begin|>functions.${name}:`),
-        repeat({ kind: 'class', ranges: [[0x30, 0x39]] }, 1, 3),
-        text('<|tool_call_argument_begin|>'),
+    call: headed((name) =>
+      spaced(
+        '<|tool_call_begin|>',
+        sequence(text(`functions.${name}:`), DIGITS),
+        '<|tool_call_argument_begin|>',
       ),
-    after: '<|tool_call_end|>',
-    between: '',
-    close: '<|tool_calls_section_end|>',
+    ),
+    all(call, parallel) {
+      const calls = inList(spaced(call, '<|tool_call_end|>'), parallel);
+      return spaced('<|tool_calls_section_begin|>', calls, '<|tool_calls_section_end|>');
+    },
   },
 );
 
@@ -157,21 +184,24 @@ const DEEPSEEK_MARKS = {
   header:
     /^\s*(?:function<｜tool▁sep｜>)?(?<name>[\w.-]+)\s*(?:<｜tool▁sep｜>)?\s*(?:```(?:json)?)?\s*$/,
 };
+const inSection = (call: Expression, parallel: boolean): Expression =>
+  spaced('<｜tool▁calls▁begin｜>', inList(call, parallel), '<｜tool▁calls▁end｜>');
 /** DeepSeek V3 and R1: a name, then a block of code. */
 export const DEEPSEEK_R1 = jsonStyle(DEEPSEEK_MARKS, {
-  open: '<｜tool▁calls▁begin｜>',
-  before: (name) => text(`<｜tool▁call▁begin｜>function<｜tool▁sep｜>${name}\n\`\`\`json\n`),
-  after: '\n```<｜tool▁call▁end｜>',
-  between: '\n',
-  close: '<｜tool▁calls▁end｜>',
+  call(tool, rules) {
+    const name = text(`function<｜tool▁sep｜>${tool.name}`);
+    const given = spaced('```json', argumentsOf(tool, rules), '```');
+    return spaced('<｜tool▁call▁begin｜>', name, given, '<｜tool▁call▁end｜>');
+  },
+  all: inSection,
 });
 /** DeepSeek V3.1: a name, then arguments. */
 export const DEEPSEEK_V31 = jsonStyle(DEEPSEEK_MARKS, {
-  open: '<｜tool▁calls▁begin｜>',
-  before: (name) => text(`<｜tool▁call▁begin｜>${name}<｜tool▁sep｜>`),
-  after: '<｜tool▁call▁end｜>',
-  between: '',
-  close: '<｜tool▁calls▁end｜>',
+  call(tool, rules) {
+    const name = text(`${tool.name}<｜tool▁sep｜>`);
+    return spaced('<｜tool▁call▁begin｜>', name, argumentsOf(tool, rules), '<｜tool▁call▁end｜>');
+  },
+  all: inSection,
 });
 
 /** Functionary 3.1: a tag with the name, arguments inside. */
@@ -183,11 +213,8 @@ export const FUNCTION_TAG = jsonStyle(
     header: /^\s*(?<name>[\w.-]+)\s*>\s*$/,
   },
   {
-    open: '',
-    before: (name) => text(`<function=${name}>`),
-    after: '</function>',
-    between: '',
-    close: '',
+    call: headed((name) => text(`<function=${name}>`)),
+    all: (call, parallel) => inList(spaced(call, '</function>'), parallel),
   },
 );
 
@@ -195,27 +222,20 @@ export const FUNCTION_TAG = jsonStyle(
 export const COMMAND_ACTION = jsonStyle(
   { begins: ['<|START_ACTION|>'], ends: ['<|END_ACTION|>'] },
   {
-    open: '<|START_ACTION|>[\n    ',
-    before: (name) =>
-      sequence(
-        text('{"tool_call_id": "'),
-        repeat({ kind: 'class', ranges: [[0x30, 0x39]] }, 1, 3),
-        text(`", "tool_name": "${name}", "parameters": `),
-      ),
-    after: '}',
-    between: ',\n    ',
-    close: '\n]<|END_ACTION|>',
+    call: objects({
+      ...{ name: 'tool_name', arguments: ['parameters'] },
+      before: sequence(keyOf('tool_call_id'), text('"'), DIGITS, text('"')),
+    }),
+    all: (call, parallel) =>
+      spaced('<|START_ACTION|>', callArray(call, parallel), '<|END_ACTION|>'),
   },
 );
 /** Command R+: an array in a block of code. */
 export const COMMAND_PLUS = jsonStyle(
   { begins: ['Action:\n```json', 'Action: ```json'], ends: ['```'] },
   {
-    open: 'Action:\n```json\n[\n    ',
-    before: named('', 'tool_name', 'parameters'),
-    after: '}',
-    between: ',\n    ',
-    close: '\n]```',
+    call: objects({ name: 'tool_name', arguments: ['parameters'] }),
+    all: (call, parallel) => spaced('Action:\n```json', callArray(call, parallel), '```'),
   },
 );
 
@@ -230,18 +250,18 @@ export const TOOL_CALLS = arrayStyle('<tool_calls>', '</tool_calls>');
 /** Firefunction: an array after a word. */
 export const FUNCTOOLS = jsonStyle(
   { begins: ['functools['] },
-  { open: 'functools[', before: named(), after: '}', between: ', ', close: ']' },
+  {
+    call: objects(),
+    all: (call, parallel) => sequence(text('functools'), callArray(call, parallel)),
+  },
 );
 
 /** MiniMax M1: objects, one a line, between tags. */
 export const TOOL_CALLS_LINES = jsonStyle(
   { begins: ['<tool_calls>'], ends: ['</tool_calls>'] },
   {
-    open: '<tool_calls>\n',
-    before: named(),
-    after: '}',
-    between: '\n',
-    close: '\n</tool_calls>',
+    call: objects(),
+    all: (call, parallel) => spaced('<tool_calls>', inList(call, parallel), '</tool_calls>'),
   },
 );
 
@@ -249,11 +269,10 @@ export const TOOL_CALLS_LINES = jsonStyle(
 export const APERTUS = jsonStyle(
   { begins: ['<|tools_prefix|>'], ends: ['<|tools_suffix|>'], isMap: true },
   {
-    open: '<|tools_prefix|>[',
-    before: (name) => text(`{"${name}": `),
-    after: '}',
-    between: ', ',
-    close: ']<|tools_suffix|>',
+    call: (tool, rules) =>
+      sequence(text('{'), GAP, keyOf(tool.name), argumentsOf(tool, rules), GAP, text('}')),
+    all: (call, parallel) =>
+      spaced('<|tools_prefix|>', callArray(call, parallel), '<|tools_suffix|>'),
   },
 );
 
@@ -266,38 +285,21 @@ export const SOLAR = jsonStyle(
     header: /^(?<id>[\w.:-]*)<\|tool_call:name\|>\s*(?<name>[\w.-]+)\s*<\|tool_call:args\|>\s*$/,
   },
   {
-    open: sequence(optional(text('<|begin|>assistant')), text('<|tool_calls|>')),
-    before: (name) =>
-      sequence(
-        text('<|tool_call:begin|>'),
-        repeat(
-          {
-            kind: 'class',
-            ranges: [
-              [0x30, 0x39],
-              [0x61, 0x7a],
-            ],
-          },
-          10,
-          10,
-        ),
-        text(`<|tool_call:name|>${name}<|tool_call:args|>`),
+    call(tool, rules) {
+      const id = sequence(text('<|tool_call:begin|>'), repeat(ALPHANUMERIC, 1, 12));
+      const name = sequence(id, text(`<|tool_call:name|>${tool.name}<|tool_call:args|>`));
+      return spaced(name, argumentsOf(tool, rules), '<|tool_call:end|>');
+    },
+    all: (call, parallel) =>
+      spaced(
+        sequence(optional(text('<|begin|>assistant')), text('<|tool_calls|>')),
+        inList(call, parallel),
       ),
-    after: '<|tool_call:end|>',
-    between: '',
-    close: '',
   },
 );
 
-/** GigaChat: an object after a mark. */
+/** GigaChat: an object after a mark, one in an answer whatever is asked. */
 export const GIGACHAT = jsonStyle(
   { begins: ['<|function_call|>'], items: ['<|function_call|>'] },
-  {
-    open: '',
-    before: named('<|function_call|>'),
-    after: '}',
-    between: '',
-    close: '',
-    isSingle: true,
-  },
+  { call: objects(), all: (call) => spaced('<|function_call|>', call) },
 );

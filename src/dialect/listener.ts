@@ -18,15 +18,23 @@ export interface ThinkMarks {
 
 /** A listener that runs a reader over the scene as text arrives. */
 export function listenWith(
-  tools: readonly Tool[],
+  { tools, trims = false }: { readonly tools: readonly Tool[]; readonly trims?: boolean },
   reader: (scene: Scene) => Reading<void>,
 ): Listener {
   const scene = new Scene(tools);
   const reading = reader(scene);
   let isDone = false;
+  let isBegun = !trims;
   const go = (): readonly Said[] => {
     if (!isDone) isDone = reading.next().done === true;
-    return scene.drain();
+    const said = scene.drain();
+    return isBegun ? said : said.flatMap(trimmed);
+  };
+  const trimmed = (one: Said): readonly Said[] => {
+    if (isBegun || one.type !== 'content') return [one];
+    const text = one.text.trimStart();
+    isBegun = text !== '';
+    return isBegun ? [{ ...one, text, from: one.from + one.text.length - text.length }] : [];
   };
   // Runs up to where it needs text, so that `isReasoning` is right before the first.
   go();
@@ -56,14 +64,14 @@ export function* readAnswer(
   const leads = marks?.leads ?? [];
   if (marks !== null && thinking === 'open') {
     scene.isReasoning = true;
-    yield* readReasoning(scene, marks.close);
+    if (yield* readReasoning(scene, marks.close, syntax)) return;
   } else if (marks !== null && thinking === 'possible') {
     input.record();
     yield* input.skipSpace();
     const mark = yield* input.takeIf(marks.open, marks.close);
     if (mark === marks.open) {
       scene.isReasoning = true;
-      yield* readReasoning(scene, marks.close);
+      if (yield* readReasoning(scene, marks.close, syntax)) return;
     } else if (mark === marks.close) {
       // No reasoning at all, as some templates write it.
       yield* input.skipSpace();
@@ -78,20 +86,45 @@ export function* readAnswer(
   yield* readContent(scene, syntax, marks?.trail, false);
 }
 
-/** Reads reasoning up to and with its end, and the white space after it. */
-export function* readReasoning(scene: Scene, close: string): Reading<void> {
+/**
+ * Reads reasoning up to and with its end, and the white space after it. Small models forget to end it
+ * before they call: true where it ended with a whole call, and the answer with that.
+ */
+function* readReasoning(scene: Scene, close: string, syntax: CallSyntax | null): Reading<boolean> {
   const { input } = scene;
   yield* input.skipSpace();
   const held = new HeldEnd((spans) => scene.show(spans, 'reasoning'));
-  const stop = yield* input.pass([close], (spans) => held.add(spans));
-  if (stop === null) {
-    held.release();
-    return;
+  const begins = syntax?.begins ?? [];
+  for (;;) {
+    const stop = yield* input.pass([close, ...begins], (spans) => held.add(spans));
+    if (stop === null) {
+      held.release();
+      return false;
+    }
+    if (stop === close || syntax === null) break;
+    input.record();
+    if (yield* scene.attempt(readLastCalls(scene, syntax), close)) {
+      scene.isReasoning = false;
+      return true;
+    }
+    held.add(input.take(stop.length));
   }
-  input.take(stop.length);
+  input.take(close.length);
   scene.isReasoning = false;
   input.record();
   yield* input.skipSpace();
+  return false;
+}
+
+/** Whole calls and then the end of the answer. */
+function* readLastCalls(scene: Scene, syntax: CallSyntax): Reading<boolean> {
+  const { input } = scene;
+  while ((yield* input.peek()) !== '') {
+    const begin = yield* input.takeIf(...syntax.begins);
+    if (begin === null || !(yield* syntax.read(scene, begin))) return false;
+    yield* input.skipSpace();
+  }
+  return true;
 }
 
 /**
@@ -104,7 +137,8 @@ function* readContent(
   hasRecorded: boolean,
 ): Reading<void> {
   const { input } = scene;
-  const begins = syntax?.begins ?? [];
+  const blocks = syntax?.blocks ?? [];
+  const begins = [...(syntax?.begins ?? []), ...blocks];
   const ends = trail === undefined ? [] : [trail];
   const firsts = new Set([...begins, ...ends].map((mark) => mark.charAt(0)));
   let mayBeBare = syntax?.isBare === true;
@@ -119,7 +153,10 @@ function* readContent(
     const char = yield* input.peek();
     if (char === '') break;
     const isBare = mayBeBare && (char === '{' || char === '[');
-    const mark = yield* input.takeIf(...begins, ...ends);
+    const mark = yield* input.match([...begins, ...ends]);
+    // What may be content after all is read from its bracket on.
+    const bracket = mark !== null && blocks.includes(mark) ? mark.search(/[[{]$/) : -1;
+    if (mark !== null) input.take(bracket < 0 ? mark.length : bracket);
     mayBeBare = false;
     if (mark !== null && mark === trail) {
       yield* input.skipSpace();

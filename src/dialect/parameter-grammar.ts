@@ -4,14 +4,22 @@
  */
 import { HoshikageError } from '../errors.js';
 import {
+  type CodePointRange,
   choice,
+  commonRanges,
   counted,
   type Expression,
   noneOf,
+  oneOf,
+  otherRanges,
   type RuleSet,
+  repeat,
+  sequence,
   text,
 } from '../grammar/expression.js';
+import { type Part, parsePattern } from '../grammar/pattern-parse.js';
 import { looseSchema, schemaExpression } from '../grammar/schema.js';
+import { FORMATS } from '../grammar/schema-format.js';
 import type { Tool } from './dialect.js';
 import { MAX_NAME, type Parameter, parametersOf, schemaOf } from './parameters.js';
 
@@ -83,29 +91,104 @@ export function jsonOf({ name, schema }: Parameter, tool: Tool, rules: RuleSet):
   }
 }
 
-/** The texts that a text parameter is limited to; null where it is not, or they cannot be written. */
-export function valuesOf({ schema }: Parameter, end: string): readonly string[] | null {
-  if (typeof schema !== 'object' || schema === null) return null;
-  let values: readonly unknown[] | null = null;
-  if ('enum' in schema && Array.isArray(schema.enum)) values = schema.enum;
-  if ('const' in schema) values = [schema.const];
-  const texts = values?.filter((value) => typeof value === 'string' && !value.includes(end));
-  if (texts === undefined || texts.length === 0 || texts.length !== values?.length) return null;
-  return texts.map(String);
+/** The texts that a parameter is limited to, and whether it may be null as well. */
+export interface Texts {
+  readonly texts: readonly string[];
+  readonly hasNull: boolean;
 }
 
-/**
- * A text that stands bare and whose length alone is limited: without `<`, so that it cannot end before
- * its end; null where more is asked of it, or nothing.
- */
-export function boundedText({ schema }: Parameter): Expression | null {
+/** Those of a text parameter; null where it is not limited so, or they hold `end` ('' is none). */
+export function valuesOf({ schema }: Parameter, end: string): Texts | null {
   if (typeof schema !== 'object' || schema === null) return null;
-  const others = LIMITS.filter((key) => key !== 'minLength' && key !== 'maxLength');
-  if (others.some((key) => key in schema)) return null;
-  const { minLength: min = 0, maxLength: max = MAX_BOUND } = schema as Record<string, unknown>;
-  const isBound = 'minLength' in schema || 'maxLength' in schema;
-  if (!isBound || !isLength(min) || !isLength(max) || min > max) return null;
-  return counted(noneOf([0x3c, 0x3c]), min, max);
+  let values: readonly unknown[] = [];
+  if ('enum' in schema && Array.isArray(schema.enum)) values = schema.enum;
+  if ('const' in schema) values = [schema.const];
+  const texts = values.filter((value) => typeof value === 'string');
+  const hasNull = values.includes(null);
+  if (texts.length === 0 || texts.length + (hasNull ? 1 : 0) !== values.length) return null;
+  // Without quotes the word itself would be nothing.
+  if (hasNull && texts.some((value) => WORDS_OF_NULL.includes(value.trim()))) return null;
+  return end !== '' && texts.some((value) => value.includes(end)) ? null : { texts, hasNull };
+}
+
+const WORDS_OF_NULL = ['null', 'None'];
+
+/** Whether a schema says nothing at all. */
+export function isAnything(schema: unknown): boolean {
+  return (
+    schema === true || (isRecord(schema) && Object.keys(schema).every((key) => NOTES.has(key)))
+  );
+}
+
+/** Whether a schema, alone or in its branches, says no more than which types there are. */
+export function isUnlimited(schema: unknown): boolean {
+  if (!isRecord(schema)) return schema === true;
+  return Object.entries(schema).every(([key, value]) => {
+    if (key === 'anyOf' || key === 'oneOf') return Array.isArray(value) && value.every(isUnlimited);
+    return key === 'type' || key === 'nullable' || NOTES.has(key);
+  });
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Whether a key says nothing of values. */
+export const isNote = (key: string): boolean => NOTES.has(key);
+
+const NOTES: ReadonlySet<string> = new Set([
+  ...['title', 'description', 'default', 'examples', '$defs', 'definitions', '$comment'],
+  ...['deprecated', '$schema', '$id', 'readOnly', 'writeOnly'],
+]);
+
+/**
+ * A text that stands bare and has only its lengths limited, or for a strict tool its pattern or its format
+ * alone: without `<`, so that it cannot end before its end, and without line breaks where `isPadded`. Null
+ * where more is asked of it, or nothing.
+ */
+export function bareText(
+  { name, schema }: Parameter,
+  strict: boolean,
+  isPadded: boolean,
+): Expression | null {
+  if (!isRecord(schema)) return null;
+  const limits = LIMITS.filter((key) => key in schema);
+  if (limits.length === 0) return null;
+  if (limits.every((key) => key === 'minLength' || key === 'maxLength')) {
+    const { minLength: min = 0, maxLength: max = MAX_BOUND } = schema;
+    if (!isLength(min) || !isLength(max) || min > max) return null;
+    // A line break at either end is taken for padding: what must be there has none.
+    const least = isPadded ? noneOf(LESS, LINE_BREAK) : noneOf(LESS);
+    return sequence(counted(least, min, min), counted(noneOf(LESS), 0, max - min));
+  }
+  if (!strict || limits.length !== 1) return null;
+  const { pattern, format } = schema;
+  const kept = otherRanges(isPadded ? [LESS, LINE_BREAK] : [LESS]);
+  if (typeof format === 'string') return FORMATS.get(format)?.written ?? null;
+  if (typeof pattern !== 'string') return null;
+  const located = { value: pattern, pointer: `${pointerTo(name)}/pattern` };
+  return bareOf({ kind: 'choice', options: parsePattern(located) }, kept);
+}
+
+const LESS: CodePointRange = [0x3c, 0x3c];
+const LINE_BREAK: CodePointRange = [0x0a, 0x0a];
+
+/** A pattern of these code points only; null where a part of it has none of them. */
+function bareOf(part: Part, kept: readonly CodePointRange[]): Expression | null {
+  if (part.kind === 'class') {
+    const ranges = commonRanges(part.ranges, kept);
+    return ranges.length === 0 ? null : oneOf(...ranges);
+  }
+  if (part.kind === 'repeat') {
+    const one = bareOf(part.part, kept);
+    return one === null ? null : repeat(one, part.min, part.max);
+  }
+  const parts: Expression[] = [];
+  for (const one of part.kind === 'sequence' ? part.parts : part.options) {
+    const bare = bareOf(one, kept);
+    if (bare === null) return null;
+    parts.push(bare);
+  }
+  return part.kind === 'sequence' ? sequence(...parts) : choice(...parts);
 }
 
 /** A longest text where only the shortest is given. */

@@ -57,6 +57,12 @@ export function parametersOf(tool: Tool): readonly Parameter[] {
   });
 }
 
+/** The types of each parameter by its name; any for one that is not declared. */
+export const kindsIn =
+  (parameters: readonly Parameter[]) =>
+  (key: string): ReadonlySet<Kind> | null =>
+    parameters.find(({ name }) => name === key)?.kinds ?? null;
+
 /** True where every value is text, which needs no quotes. */
 export const isText = (kinds: ReadonlySet<Kind> | null): boolean =>
   kinds !== null && kinds.size === 1 && kinds.has('string');

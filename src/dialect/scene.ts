@@ -9,6 +9,11 @@ import { Input, joinSpan, type Reading, type Span } from './input.js';
 export interface CallSyntax {
   /** Texts that begin calls; none of them stands in content that was well read. */
   readonly begins: readonly string[];
+  /**
+   * Texts that begin calls which are a whole block of code, and content where they are not. One that ends
+   * with a bracket is read from that on.
+   */
+  readonly blocks?: readonly string[];
   /** Calls may also begin bare, with `{` or `[`, at the answer's beginning. */
   readonly isBare: boolean;
   /**
@@ -28,6 +33,8 @@ export class Scene {
   /** How many calls have been said. */
   calls = 0;
   #said: Said[] = [];
+  /** From here on in #said all may still be taken back. */
+  #attempted: number | null = null;
 
   constructor(tools: readonly Tool[]) {
     this.tools = new Map(tools.map((tool) => [tool.name, tool]));
@@ -35,9 +42,38 @@ export class Scene {
 
   /** What has been said since the last time. */
   drain(): readonly Said[] {
-    const said = this.#said;
-    this.#said = [];
+    const count = this.#attempted ?? this.#said.length;
+    const said = this.#said.slice(0, count);
+    this.#said = this.#said.slice(count);
+    if (this.#attempted !== null) this.#attempted = 0;
     return said;
+  }
+
+  /**
+   * Reads calls that count only if all goes well: false, and as if nothing had been read, where it does
+   * not, or where `stop` comes before the end.
+   */
+  *attempt(reading: Reading<boolean>, stop: string | null = null): Reading<boolean> {
+    const { input, calls } = this;
+    input.keep();
+    this.#attempted = this.#said.length;
+    let step = reading.next();
+    const isStopped = (): boolean => stop !== null && input.kept.includes(stop);
+    while (step.done !== true && !isStopped()) {
+      yield;
+      step = reading.next();
+    }
+    const isRead = step.done === true && step.value && !this.isCalling && !isStopped();
+    if (isRead) {
+      input.forget();
+    } else {
+      input.rewind();
+      this.#said.length = this.#attempted;
+      this.isCalling = false;
+      this.calls = calls;
+    }
+    this.#attempted = null;
+    return isRead;
   }
 
   /** Says text that is shown. */

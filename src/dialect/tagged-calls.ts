@@ -29,6 +29,17 @@ export interface TaggedMarks {
   readonly quotes: { readonly open: string; readonly close: string } | null;
   /** A line break at a value's beginning and end is not of the value. */
   readonly isPadded: boolean;
+  /** Models forget what ends a value, or what begins a section; the next tag on its line tells. */
+  readonly isForgetful?: boolean;
+}
+
+/** What ends a value whose own end was forgotten, where these may still come. */
+export function strayEnds(marks: TaggedMarks, names: readonly string[]): readonly string[] {
+  if (marks.isForgetful !== true) return [];
+  const keys = names.flatMap((name) =>
+    marks.keyEnds.map((end) => `\n${marks.key}${name}${end.text}`),
+  );
+  return [...keys, `\n${marks.close}\n${marks.section?.close ?? ''}`];
 }
 
 /** The reader of such calls. */
@@ -62,6 +73,8 @@ function* readSection(scene: Scene, marks: TaggedMarks, begin: string): Reading<
       return isRead;
     }
     yield* input.skipSpace();
+    // What stood after a call is of that, not of the next one.
+    if (isRead) input.record();
     mark = yield* input.takeIf(...texts);
   }
   return isRead;
@@ -105,15 +118,18 @@ function* readParameter(
   scene.argue(`${keys.size === 0 ? '{' : ', '}${JSON.stringify(key)}: `);
   keys.add(key);
   const kinds = parameters.find(({ name }) => name === key)?.kinds ?? null;
+  const left = parameters.filter(({ name }) => !keys.has(name)).map(({ name }) => name);
+  const stops = [marks.valueEnd, ...strayEnds(marks, left)];
   const saysText = marks.keyEnds.find(({ text }) => text === end)?.isText ?? null;
   const mayBeText = kinds === null || kinds.has('string');
-  if (isText(kinds) || (saysText === true && mayBeText)) return yield* readText(scene, marks);
+  if (isText(kinds) || (saysText === true && mayBeText))
+    return yield* readText(scene, marks, stops);
   let text = '';
-  const stop = yield* input.pass([marks.valueEnd], (spans) => {
+  const stop = yield* input.pass(stops, (spans) => {
     for (const span of spans) text += span.text;
   });
   if (stop === null) return false;
-  input.take(stop.length);
+  if (stop === marks.valueEnd) input.take(stop.length);
   const bare = marks.isPadded ? text.replace(/^\n|\n$/g, '') : text;
   // Templates that print values as Python does teach models to write them so.
   const literal = mayBeText || isJson(bare) ? null : literalJson(bare.trim());
@@ -122,14 +138,14 @@ function* readParameter(
 }
 
 /** A value that is text, said as it comes. */
-function* readText(scene: Scene, marks: TaggedMarks): Reading<boolean> {
+function* readText(scene: Scene, marks: TaggedMarks, stops: readonly string[]): Reading<boolean> {
   const { quotes } = marks;
   const isQuoted = quotes !== null && (yield* scene.input.takeIf(quotes.open)) !== null;
-  const end = isQuoted ? quotes.close + marks.valueEnd : marks.valueEnd;
+  const ends = isQuoted ? [quotes.close + marks.valueEnd] : stops;
   let isFirst = true;
   let held = '';
   scene.argue('"');
-  const stop = yield* scene.input.pass([end], (spans: readonly Span[]) => {
+  const stop = yield* scene.input.pass(ends, (spans: readonly Span[]) => {
     for (const span of spans) {
       let text = span.text;
       if (isFirst && marks.isPadded && text.startsWith('\n')) text = text.slice(1);
@@ -140,7 +156,7 @@ function* readText(scene: Scene, marks: TaggedMarks): Reading<boolean> {
     }
   });
   if (stop === null) return false;
-  scene.input.take(stop.length);
+  if (isQuoted || stop === marks.valueEnd) scene.input.take(stop.length);
   scene.argue('"');
   return true;
 }

@@ -51,6 +51,20 @@ describe('An answer', () => {
     assert.equal(bound({ form: { kind: 'json_object' } })('[1]'), false);
   });
 
+  test('in JSON may begin with a little white space, one by a grammar as the grammar says', () => {
+    const plain = bound({ form: schema });
+    assert.deepEqual(['\n"a"', ' "a"', ' x'].map(plain), [true, true, false]);
+    const grammar = bound({ form: { kind: 'grammar', text: 'root ::= "x"' } });
+    assert.deepEqual(['x', ' x'].map(grammar), [true, false]);
+    const shown = (trims: boolean) => {
+      const listener = HERMES.listen({ tools: [], thinking: 'none', trims });
+      const runs = ['\n', ' {', '"a": " b" }\n'];
+      const said = runs.flatMap((text) => [...listener.push({ text, control: false })]);
+      return [...said, ...listener.end()].map((one) => ('text' in one ? one.text : '')).join('');
+    };
+    assert.deepEqual([shown(true), shown(false)], ['{"a": " b" }\n', '\n {"a": " b" }\n']);
+  });
+
   test('with tools is text or calls, and what begins as a call is one', () => {
     const free = bound({ tools: [tool()] });
     assert.equal(free('Good morning.'), true);

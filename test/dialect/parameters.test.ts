@@ -99,11 +99,20 @@ describe('A bound value between tags', () => {
 
   test('a text of a list is one of them, without quotes', () => {
     const sentence = bind(tool({ x: { $ref: '#/$defs/color' } }, true));
-    assert.match(sentence, /<parameter=x>\n(?:red|green)\n<\/parameter>/);
+    assert.match(sentence, /<parameter=x>\n?(?:red|green)\n?<\/parameter>/);
+  });
+
+  test('a pattern or a format holds a text of a strict tool without quotes', () => {
+    const pattern = tool({ x: { type: 'string', pattern: '^a+$' } }, true);
+    assert.match(bind(pattern), /<parameter=x>\n?a+\n<?\//);
+    const date = tool({ x: { type: 'string', format: 'date' } }, true);
+    assert.match(bind(date, 'glm'), /<arg_value>\d{4}-\d\d-\d\d<\/arg_value>/);
+    const parted = tool({ x: { type: 'string', pattern: '^[^"]{3}$' } }, true);
+    assert.match(bind(parted, 'glm'), /<arg_value>[^"<]{3}<\/arg_value>/u);
   });
 
   test('what cannot be held in bare text is refused for a strict tool, by its place', () => {
-    const strict = tool({ x: { type: 'string', pattern: '^a+$' } }, true);
+    const strict = tool({ x: { type: 'string', pattern: '^a+$', maxLength: 4 } }, true);
     assert.throws(
       () => bind(strict),
       (error) =>
@@ -140,14 +149,14 @@ describe('A bound value between tags', () => {
 
   test('a schema that refers to another is that one', () => {
     const parameters = { $ref: '#/$defs/a', $defs: { a: tool({ x: { enum: ['p'] } }).parameters } };
-    assert.match(bind({ ...tool({}), parameters }), /<parameter=x>\np\n/);
+    assert.match(bind({ ...tool({}), parameters }), /<parameter=x>\n?p\n?/);
   });
 
   test('Gemma writes objects in its own way', () => {
     const nested = tool({ x: { type: 'object', properties: { y: { type: 'string' } } } });
     assert.match(
       bind(nested, 'gemma'),
-      /^\s*<\|tool_call>call:f\{x:\{(?:y:<\|"\|>[\s\S]*<\|"\|>)?\}\}/,
+      /^\s*<\|tool_call>\s*call:f\{\s*x: ?\{\s*(?:y: ?<\|"\|>[\s\S]*<\|"\|>)?\s*\}\s*\}/,
     );
   });
 });
