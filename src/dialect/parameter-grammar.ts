@@ -166,7 +166,9 @@ export function bareText(
   if (typeof format === 'string') return FORMATS.get(format)?.written ?? null;
   if (typeof pattern !== 'string') return null;
   const located = { value: pattern, pointer: `${pointerTo(name)}/pattern` };
-  return bareOf({ kind: 'choice', options: parsePattern(located) }, kept);
+  const { options, ahead } = parsePattern(located);
+  // What has to hold beside the pattern itself needs the text as JSON.
+  return ahead.length > 0 ? null : bareOf({ kind: 'choice', options }, kept);
 }
 
 const LESS: CodePointRange = [0x3c, 0x3c];

@@ -90,7 +90,7 @@ describe('JSON nested a hundred thousand deep', () => {
 describe('A body without end', () => {
   /** Sends headers and then chunks until the answer is there; gives it and how much was sent. */
   function pour(headers: http.OutgoingHttpHeaders, most: number) {
-    return new Promise<{ status: number; sent: number }>((resolve, reject) => {
+    return new Promise<{ status: number | null; sent: number }>((resolve) => {
       const request = http.request(server.url + CHAT, { method: 'POST', headers, agent: false });
       let sent = 0;
       let isAnswered = false;
@@ -106,8 +106,9 @@ describe('A body without end', () => {
         response.destroy();
         request.destroy();
       });
-      request.on('error', (error) => {
-        if (!isAnswered) reject(error);
+      // The answer is on its way, but whoever still writes may learn of the closed connection first.
+      request.on('error', () => {
+        if (!isAnswered) resolve({ status: null, sent });
       });
       more();
     });
@@ -116,10 +117,14 @@ describe('A body without end', () => {
   test('is refused when its limit is passed, and no more of it is taken', async () => {
     await besiege(server, async () => {
       const headers = { 'content-type': 'application/json', 'transfer-encoding': 'chunked' };
-      const poured = pour(headers, 1024 * 1024 * 1024);
-      const { status, sent } = await within(poured, 60_000, 'answer to an endless body');
-      assert.equal(status, 413);
-      assert.ok(sent < 64 * 1024 * 1024, `${sent} bytes were taken`);
+      const seen: (number | null)[] = [];
+      for (let time = 0; time < 5 && !seen.includes(413); time++) {
+        const poured = pour(headers, 1024 * 1024 * 1024);
+        const { status, sent } = await within(poured, 60_000, 'answer to an endless body');
+        assert.ok(sent < 64 * 1024 * 1024, `${sent} bytes were taken`);
+        seen.push(status);
+      }
+      assert.ok(seen.includes(413), String(seen));
     });
   });
 
