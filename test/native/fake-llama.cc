@@ -59,6 +59,7 @@ enum Cell {
   kHoldEmbed,       // 1: an embedding waits here, asking the abort callback
   kInEmbed,         // out
   kTokenizeDeep,    // 1: llama_tokenize takes a frame of the stack for every byte
+  kContextPooling,  // 1 + the pooling type contexts come up with; 0 = the model's own
   kCells
 };
 constexpr int64_t kThrow = 100;
@@ -126,7 +127,8 @@ const Piece& PieceOf(int32_t token) {
                            {"12", false},          {"", false},
                            {"true", false},        {"<call>", false},
                            {"<fim_prefix>", true}, {"<fim_suffix>", true},
-                           {"<fim_middle>", true}, {"<sep>", true}};
+                           {"<fim_middle>", true}, {"<sep>", true},
+                           {std::string(310, '<'), true}};
     int32_t next = kFirstWord;
     for (const Piece& word : words) (*list)[next++] = word;
     for (; next < kVocabulary; next++) {
@@ -523,6 +525,7 @@ EXPORT void* llama_get_memory(const llama_context* c) {
   return At(kEncoder) != 0 ? nullptr : const_cast<llama_context*>(c);
 }
 EXPORT int llama_pooling_type(const llama_context* c) {
+  if (At(kContextPooling) > 0) return static_cast<int>(At(kContextPooling)) - 1;
   const int own = At(kPooling) > 0 ? static_cast<int>(At(kPooling)) - 1 : 0;
   return c->params.pooling_type < 0 ? own : c->params.pooling_type;
 }

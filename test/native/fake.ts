@@ -300,6 +300,7 @@ export const CELLS = [
   'holdEmbed',
   'inEmbed',
   'tokenizeDeep',
+  'contextPooling',
 ] as const;
 export type Cell = (typeof CELLS)[number];
 
