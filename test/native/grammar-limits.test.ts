@@ -68,7 +68,10 @@ describe('a grammar that may be read in many ways', { skip: skipReason }, () => 
     withContext(async (context) => {
       const grammars: readonly (readonly [Int32Array, number])[] = [
         [program([[some(1, 1, 10)]], [[some(2, 1, 10)]], ANY), 100],
-        [program([[some(1, 1, 100), '!']], [[some(2, 1), some(3, 0, 1)]], WORD, [[SPACE]]), Infinity],
+        [
+          program([[some(1, 1, 100), '!']], [[some(2, 1), some(3, 0, 1)]], WORD, [[SPACE]]),
+          Infinity,
+        ],
         [program([[some(1, 0, 100), ' ', some(1, 0, 100), ' ', some(1, 0, 50)]], ANY), 252],
         [program([[some(1, 1, 60)]], [[some(2, 1, 60), some(3, 0, 60)]], ANY, [[SPACE]]), 7200],
       ];
@@ -115,7 +118,8 @@ describe('a grammar that may be read in many ways', { skip: skipReason }, () => 
 
   it('is refused where it looks for half a character, or for texts that are too long', () =>
     withContext(async (context) => {
-      const text = (...numbers: number[]) => Int32Array.of(1, 1, 3, 1, 5, ...numbers, OP.END);
+      const text = (...numbers: readonly number[]) =>
+        Int32Array.from([1, 1, 3, 1, 5, ...numbers, OP.END]);
       const refused = { code: 'grammar_invalid' };
       for (const op of [OP.UNTIL, OP.FREE]) {
         for (const half of [0xd800, 0xdbff, 0xdc00, 0xdfff]) {
@@ -124,7 +128,11 @@ describe('a grammar that may be read in many ways', { skip: skipReason }, () => 
         }
         await context.start('w', { grammar: text(op, 2, 1, 0xd7ff, 1, 0xe000), maxTokens: 1 }).done;
         const long = (length: number) =>
-          text(op, 2, 1, 97, length, ...new Array<number>(length).fill(98));
+          Int32Array.from([
+            ...text(op, 2, 1, 97, length).slice(0, -1),
+            ...new Array<number>(length).fill(98),
+            OP.END,
+          ]);
         await context.start('w', { grammar: long(65_535), maxTokens: 1 }).done;
         assert.throws(() => context.start('w', { grammar: long(65_536) }), refused);
       }
