@@ -128,6 +128,32 @@ describe('a grammar is refused', () => {
     compile(counted(sequence(text('"'), counted(text('a'), 0, 100_000), text('"')), 0, 100_000));
   });
 
+  test('when its texts can be counted in too many ways below the least number of repeats', () => {
+    const any = noneOf();
+    const space = oneOf([0x20, 0x20]);
+    const word = noneOf([0x20, 0x20]);
+    const digit = oneOf([0x30, 0x39]);
+    const spaced = sequence(repeat(word, 1), optional(space));
+    refuses(/too ambiguous/, repeat(spaced, 50, 300));
+    refuses(/too ambiguous/, repeat(repeat(any, 50, 100), 50, 100));
+    refuses(/too ambiguous/, repeat(repeat(any, 10, 20), 10, 20));
+    refuses(/too ambiguous/, sequence(repeat(any, 0), repeat(any, 100, 200)));
+    refuses(/rule "a" is too ambiguous/, sequence(text('('), rule('a')), { a: repeat(spaced, 50) });
+    // Where no count is below its least, the best one stands for all.
+    compile(repeat(spaced, 1, 100));
+    compile(repeat(repeat(any, 1, 10), 1, 10));
+    compile(sequence(repeat(any, 0, 100), space, repeat(any, 0, 100)));
+    // Where any text has one count only, it may be as high as it will.
+    compile(repeat(any, 50, 300));
+    compile(repeat(choice(noneOf([0x5c, 0x5c]), text('\\n'), text('\\u0000')), 500, 2000));
+    compile(repeat(sequence(repeat(word, 1, 20), space), 200, 300));
+    compile(repeat(choice(text('ab'), text('b'), text('cde')), 200));
+    // Few tokens are all digits.
+    compile(sequence(repeat(any, 0), repeat(digit, 100)));
+    refuses(/too ambiguous/, sequence(repeat(any, 0), repeat(digit, 300)));
+    refuses(/too ambiguous/, repeat(choice(text('ab'), text('abc')), 300));
+  });
+
   test('when it can begin in too many ways', () => {
     const rules: Record<string, Expression> = { r40: optional(text('x')) };
     for (let index = 0; index < 40; index++) {

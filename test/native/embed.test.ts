@@ -101,6 +101,17 @@ describe('embeddings', { skip: skipReason }, () => {
       assert.equal(rig.control.get('embedCalls'), 2);
     }));
 
+  it('are refused where a model ranks but its library pools in another way', () =>
+    withEmbedder({ pooling: 5 }, async (embedder) => {
+      const refused = { code: 'model_not_embedding', message: /no scores/ };
+      for (const other of [0, 1, 3]) {
+        rig.control.set('contextPooling', 1 + other);
+        await assert.rejects(embed(embedder, [Int32Array.of(7, 8)]), refused);
+      }
+      rig.control.set('contextPooling', 0);
+      assert.deepEqual(await embed(embedder, [Int32Array.of(7)]), [Float32Array.of(-7, 0)]);
+    }));
+
   it('take a bad input for what it is, and the next one goes well', () =>
     withEmbedder({}, async (embedder) => {
       const good = Int32Array.of(1);

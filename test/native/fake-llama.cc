@@ -61,6 +61,7 @@ enum Cell {
   kInEmbed,         // out
   kTokenizeDeep,    // 1: llama_tokenize takes a frame of the stack for every byte
   kMostLogits,      // out: most tokens of one batch whose logits were asked for
+  kContextPooling,  // 1 + the pooling type contexts come up with; 0 = the model's own
   kCells
 };
 constexpr int64_t kThrow = 100;
@@ -121,14 +122,23 @@ const Piece& PieceOf(int32_t token) {
     (*list)[kLong] = {std::string(300, 'x'), false};
     (*list)[kSun] = {"\xE6\x97\xA5", false};
     // Pieces that a grammar has to deal with: several characters, parts of them, and marks.
-    const Piece words[] = {{"{\"", false},         {"\":", false},
-                           {"ab", false},          {"\xE6\x97\xA5\xE6\x9C\xAC", false},
-                           {"\xE6\x97", false},    {"\xA5\xE6", false},
-                           {"<think>", true},      {"</think>", true},
-                           {"12", false},          {"", false},
-                           {"true", false},        {"<call>", false},
-                           {"<fim_prefix>", true}, {"<fim_suffix>", true},
-                           {"<fim_middle>", true}, {"<sep>", true}};
+    const Piece words[] = {{"{\"", false},
+                           {"\":", false},
+                           {"ab", false},
+                           {"\xE6\x97\xA5\xE6\x9C\xAC", false},
+                           {"\xE6\x97", false},
+                           {"\xA5\xE6", false},
+                           {"<think>", true},
+                           {"</think>", true},
+                           {"12", false},
+                           {"", false},
+                           {"true", false},
+                           {"<call>", false},
+                           {"<fim_prefix>", true},
+                           {"<fim_suffix>", true},
+                           {"<fim_middle>", true},
+                           {"<sep>", true},
+                           {std::string(310, '<'), true}};
     int32_t next = kFirstWord;
     for (const Piece& word : words) (*list)[next++] = word;
     for (; next < kVocabulary; next++) {
@@ -526,6 +536,7 @@ EXPORT void* llama_get_memory(const llama_context* c) {
   return At(kEncoder) != 0 ? nullptr : const_cast<llama_context*>(c);
 }
 EXPORT int llama_pooling_type(const llama_context* c) {
+  if (At(kContextPooling) > 0) return static_cast<int>(At(kContextPooling)) - 1;
   const int own = At(kPooling) > 0 ? static_cast<int>(At(kPooling)) - 1 : 0;
   return c->params.pooling_type < 0 ? own : c->params.pooling_type;
 }

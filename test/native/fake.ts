@@ -301,6 +301,7 @@ export const CELLS = [
   'inEmbed',
   'tokenizeDeep',
   'mostLogits',
+  'contextPooling',
 ] as const;
 export type Cell = (typeof CELLS)[number];
 

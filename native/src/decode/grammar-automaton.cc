@@ -14,6 +14,9 @@ constexpr size_t kMostSteps = 500'000;
 // Beyond the first, what is not needed now is forgotten; beyond the second, it was one token's.
 constexpr size_t kEnoughBytes = 8u << 20;
 constexpr size_t kMostBytes = 64u << 20;
+// Frames from one to the end of the text: how deep a text may nest. All of them are copied when the
+// tables are made anew.
+constexpr int32_t kMostDepth = 20'000;
 
 constexpr int32_t kLastCodePoint = 0x10FFFF;
 constexpr int32_t kFirstSurrogate = 0xD800;
@@ -27,6 +30,11 @@ uint64_t Mix(uint64_t hash, uint64_t value) {
   hash = (hash ^ (hash >> 30)) * 0xBF58476D1CE4E5B9ull;
   hash = (hash ^ (hash >> 27)) * 0x94D049BB133111EBull;
   return hash ^ (hash >> 31);
+}
+
+// Nothing is left of a range where the bytes would say in more of them what fewer can.
+bool NoCharacter(int32_t first, int32_t last) {
+  return first > last || (first >= kFirstSurrogate && last <= kLastSurrogate);
 }
 
 void Ambiguous() { throw Error("grammar_invalid", "the grammar is too ambiguous"); }
@@ -54,12 +62,16 @@ void GrammarAutomaton::Clear() {
   sets_.assign(1, {});
   set_ids_.clear();
   consumed_.clear();
+  closures_.clear();
   nodes_.assign(1, {0, {}, {-1, -1, -1, -1}});
   node_ids_.clear();
   cells_.clear();
   alike_.clear();
+  depths_.clear();
   seen_.clear();
   repeated_.clear();
+  pending_.clear();
+  repeats_.clear();
   round_ = 0;
   bytes_ = 0;
   renew_at_ = kEnoughBytes;
@@ -229,8 +241,12 @@ GrammarAutomaton::Node GrammarAutomaton::Continue(const NodeState& node, uint8_t
   const int shift = 6 * partial.left;
   const int32_t first = std::max(partial.value << shift, kLeast[partial.length]);
   const int32_t last = std::min((partial.value << shift) | ((1 << shift) - 1), kLastCodePoint);
-  if (!TakesOne(node.set, first, last, partial.literal)) return kDead;
-  if (partial.left > 0) return MakeNode(node.set, partial);
+  if (partial.left > 0) {
+    const bool takes = TakesOne(node.set, first, last, partial.literal);
+    return takes ? MakeNode(node.set, partial) : kDead;
+  }
+  // Whether it is taken, Consume knows for all characters of its kind.
+  if (NoCharacter(first, last)) return kDead;
   Partial none;
   none.literal = partial.literal;
   return MakeNode(Consume(node.set, partial.value, partial.literal), none);
@@ -259,8 +275,7 @@ GrammarAutomaton::Node GrammarAutomaton::MakeNode(SetId set, const Partial& part
 }
 
 bool GrammarAutomaton::TakesOne(SetId set, int32_t first, int32_t last, bool literal) {
-  // None at all where the bytes would say in more of them what fewer can.
-  if (first > last || (first >= kFirstSurrogate && last <= kLastSurrogate)) return false;
+  if (NoCharacter(first, last)) return false;
   const std::vector<FrameId>& frames = sets_[static_cast<size_t>(set)].frames;
   Spend(frames.size() / 8);
   return std::any_of(frames.begin(), frames.end(), [&](FrameId id) {
@@ -292,11 +307,25 @@ GrammarAutomaton::SetId GrammarAutomaton::Consume(SetId set, int32_t code_point,
     const Frame frame = frames_[static_cast<size_t>(id)];
     if (Takes(frame, code_point, code_point, literal)) Step(frame, code_point);
   }
-  Close();
-  const SetId next = InternSet();
+  const SetId next = Closure();
   Grow(48);
   consumed_.emplace(key, next);
   return next;
+}
+
+// Of the pending frames: kinds of characters are many, and most of them lead to the same frames.
+GrammarAutomaton::SetId GrammarAutomaton::Closure() {
+  found_.swap(pending_);
+  const SetId begun = InternSet();
+  const auto known = closures_.find(begun);
+  if (known != closures_.end()) return known->second;
+  pending_ = sets_[static_cast<size_t>(begun)].frames;
+  accepts_ = sets_[static_cast<size_t>(begun)].accepts;
+  Close();
+  const SetId closed = InternSet();
+  Grow(48);
+  closures_.emplace(begun, closed);
+  return closed;
 }
 
 // A frame that takes a code point, after it.
@@ -316,15 +345,19 @@ void GrammarAutomaton::Step(const Frame& frame, int32_t code_point) {
 GrammarAutomaton::FrameId GrammarAutomaton::Intern(const Frame& frame) {
   const auto [found, added] = frame_ids_.emplace(frame, static_cast<FrameId>(frames_.size()));
   if (added) {
+    const int32_t depth =
+        frame.parent == kNone ? 1 : depths_[static_cast<size_t>(frame.parent)] + 1;
+    if (depth > kMostDepth) throw Error("grammar_invalid", "the text nests too deep");
     Grow(sizeof(Frame) + 64);
     frames_.push_back(frame);
+    depths_.push_back(depth);
     seen_.push_back(0);
     repeated_.push_back(0);
   }
   return found->second;
 }
 
-// Of what Close() has found.
+// Of what has been found.
 GrammarAutomaton::SetId GrammarAutomaton::InternSet() {
   std::sort(found_.begin(), found_.end());
   if (found_.size() > kMostFrames) Ambiguous();
@@ -380,13 +413,44 @@ void GrammarAutomaton::Call(int32_t rule, FrameId back) {
 }
 
 void GrammarAutomaton::Close() {
-  while (!pending_.empty()) {
-    const FrameId id = pending_.back();
-    pending_.pop_back();
+  for (;;) {
+    FrameId id;
+    if (!pending_.empty()) {
+      id = pending_.back();
+      pending_.pop_back();
+      if (program_->at(frames_[static_cast<size_t>(id)].place).op == Op::kRepeat) {
+        AddRepeat(id);
+        continue;
+      }
+    } else if (!repeats_.empty()) {
+      std::pop_heap(repeats_.begin(), repeats_.end());
+      id = repeats_.back().frame;
+      repeats_.pop_back();
+    } else {
+      return;
+    }
     Spend(1);
     Visit(id);
     if (found_.size() > kMostFrames) Ambiguous();
   }
+}
+
+// A repeat waits until all its counts are known, as far as that can be: what is inside another
+// comes before it, what is behind another after it, and of its counts the best one first.
+void GrammarAutomaton::AddRepeat(FrameId id) {
+  const Frame& frame = frames_[static_cast<size_t>(id)];
+  const Instruction& instruction = program_->at(frame.place);
+  const bool endless = instruction.c < 0;
+  int64_t rank = frame.count;
+  if (!endless) rank = frame.count >= instruction.b ? -rank : rank - (int64_t{1} << 40);
+  repeats_.push_back({depths_[static_cast<size_t>(id)], frame.place, rank, id});
+  std::push_heap(repeats_.begin(), repeats_.end());
+}
+
+bool GrammarAutomaton::WaitingRepeat::operator<(const WaitingRepeat& other) const {
+  if (depth != other.depth) return depth < other.depth;
+  if (place != other.place) return place > other.place;
+  return rank < other.rank;
 }
 
 void GrammarAutomaton::Visit(FrameId id) {

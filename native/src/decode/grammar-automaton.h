@@ -19,7 +19,7 @@ class GrammarAutomaton {
   using Node = int32_t;
   static constexpr Node kDead = 0;
 
-  // Every call may throw grammar_invalid: too ambiguous.
+  // Every call may throw grammar_invalid: too ambiguous, or nested too deep.
   explicit GrammarAutomaton(std::shared_ptr<const GrammarProgram> program);
 
   // Where the grammar is; changed by Enter.
@@ -64,6 +64,14 @@ class GrammarAutomaton {
   struct FrameHash {
     size_t operator()(const Frame& frame) const;
   };
+  // The greatest of them is visited next.
+  struct WaitingRepeat {
+    int32_t depth;
+    int32_t place;
+    int64_t rank;  // the higher, the better its count
+    FrameId frame;
+    bool operator<(const WaitingRepeat& other) const;
+  };
   // What is known of a character whose bytes have begun.
   struct Partial {
     int32_t value = 0;
@@ -95,6 +103,8 @@ class GrammarAutomaton {
   FrameId AlikeFrame(FrameId id, int32_t characters);
   // Follows what takes no character from the pending frames, into `found_`.
   void Close();
+  SetId Closure();
+  void AddRepeat(FrameId id);
   void Visit(FrameId id);
   void VisitRepeat(const Frame& frame, const Instruction& instruction);
   void Call(int32_t rule, FrameId back);
@@ -113,10 +123,12 @@ class GrammarAutomaton {
   Node current_ = kDead;
 
   std::vector<Frame> frames_;
+  std::vector<int32_t> depths_;  // by frame: how many frames there are from it to the end
   std::unordered_map<Frame, FrameId, FrameHash> frame_ids_;
   std::vector<Set> sets_;
   std::unordered_multimap<uint64_t, SetId> set_ids_;  // by hash
   std::unordered_map<uint64_t, SetId> consumed_;      // by set, kind and literal
+  std::unordered_map<SetId, SetId> closures_;         // by the set of what they begin with
   std::vector<NodeState> nodes_;
   std::unordered_map<uint64_t, std::vector<Node>> node_ids_;  // by hash
   std::vector<Node> cells_;
@@ -127,6 +139,7 @@ class GrammarAutomaton {
   std::vector<uint32_t> seen_;     // by frame: the round it was seen in
   std::vector<int32_t> repeated_;  // by frame: of a repeat, the best count of the round
   std::vector<FrameId> pending_;
+  std::vector<WaitingRepeat> repeats_;  // a heap
   std::vector<FrameId> found_;
   bool accepts_ = false;
 

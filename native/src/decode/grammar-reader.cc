@@ -11,6 +11,8 @@ namespace {
 constexpr int32_t kVersion = 1;
 constexpr size_t kMostNumbers = 1 << 20;
 constexpr size_t kMostRules = 1 << 16;
+// Of all texts to look for, together: a matcher has tables of a node for each of their code points.
+constexpr size_t kMostTextLength = 1 << 16;
 constexpr int32_t kLastCodePoint = 0x10FFFF;
 // Halves of characters in UTF-16: no text of bytes holds one.
 constexpr int32_t kFirstSurrogate = 0xD800;
@@ -18,6 +20,10 @@ constexpr int32_t kLastSurrogate = 0xDFFF;
 // Whoever reads each number once stays far below it; one who points many times at the same does
 // not.
 constexpr size_t kMostSteps = 8 * kMostNumbers;
+
+bool IsSurrogate(int32_t code_point) {
+  return code_point >= kFirstSurrogate && code_point <= kLastSurrogate;
+}
 
 }  // namespace
 
@@ -101,7 +107,7 @@ size_t ProgramReader::ReadInstruction(size_t place) {
     case Op::kEnd: break;
     case Op::kChar:
       instruction.a = CodePoint(place + 1);
-      if (instruction.a >= kFirstSurrogate && instruction.a <= kLastSurrogate) {
+      if (IsSurrogate(instruction.a)) {
         instruction = {Op::kClass, 0, 0, 0};  // of nothing
       }
       next = place + 2;
@@ -161,8 +167,14 @@ size_t ProgramReader::ReadTexts(size_t place, Instruction* instruction) {
   for (size_t i = 0; i < count; i++) {
     const size_t length = Count(next);
     if (length == 0) Refuse("a text to look for is empty");
+    text_length_ += length;
+    if (text_length_ > kMostTextLength) Refuse("the texts to look for are too long");
     std::vector<int32_t> text;
-    for (size_t k = 0; k < length; k++) text.push_back(CodePoint(next + 1 + k));
+    for (size_t k = 0; k < length; k++) {
+      text.push_back(CodePoint(next + 1 + k));
+      // It would never be found, however long the output grows.
+      if (IsSurrogate(text.back())) Refuse("a text to look for has half of a surrogate pair");
+    }
     texts.push_back(std::move(text));
     next += 1 + length;
   }

@@ -42,6 +42,7 @@ class ProgramReader {
   size_t count_;
   size_t rule_count_ = 0;
   mutable size_t steps_ = 0;
+  size_t text_length_ = 0;      // of all texts to look for
   std::vector<int32_t> read_;   // by place in the numbers: the instruction it became, or -1
   std::vector<bool> nullable_;  // by rule
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "../llama/error.h"
 #include "../llama/pieces.h"
 
 namespace hoshikage {
@@ -37,7 +38,13 @@ Grammar::Node Grammar::After(Token token) {
 
 bool Grammar::Allows(Token token) { return After(token) != GrammarAutomaton::kDead; }
 
-void Grammar::Accept(Token token) { automaton_.Enter(After(token)); }
+void Grammar::Accept(Token token) {
+  const Node node = After(token);
+  if (node == GrammarAutomaton::kDead) {
+    throw Error("grammar_invalid", "the grammar does not allow the token that was chosen");
+  }
+  automaton_.Enter(node);
+}
 
 bool Grammar::Mask(float* logits) {
   const std::vector<uint64_t>& bits = AllowedNow();
@@ -56,7 +63,9 @@ bool Grammar::Mask(float* logits) {
 
 const std::vector<uint64_t>& Grammar::AllowedNow() {
   // Inside a text of bounded length each character is another node, and yet all is as before.
-  const Node current = automaton_.Alike(automaton_.current(), model_->pieces().texts().longest());
+  const Pieces& pieces = model_->pieces();
+  const int32_t longest = std::max(pieces.texts().longest(), pieces.marks().longest());
+  const Node current = automaton_.Alike(automaton_.current(), longest);
   clock_++;
   AllowedSet* oldest = nullptr;
   for (AllowedSet& set : sets_) {

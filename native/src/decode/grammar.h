@@ -15,7 +15,7 @@ namespace hoshikage {
 
 class Grammar {
  public:
-  // Every call may throw grammar_invalid: too ambiguous.
+  // Every call may throw grammar_invalid: too ambiguous, or nested too deep.
   Grammar(std::shared_ptr<const Model> model, std::shared_ptr<const GrammarProgram> program);
 
   // Before anything is asked about the next token.
@@ -23,7 +23,7 @@ class Grammar {
   bool Allows(Token token);
   // Sets the logits of forbidden tokens to -infinity; false where none is left.
   bool Mask(float* logits);
-  // A token that is allowed.
+  // A token that is allowed; throws grammar_invalid for any other.
   void Accept(Token token);
   // Whether the text is whole and nothing may follow.
   bool complete() const { return automaton_.Complete(automaton_.current()); }

@@ -11,6 +11,20 @@ namespace {
 // Prompt tokens of one step whose logits the library keeps: 40 MB with a large vocabulary.
 constexpr size_t kMostPromptLogits = 64;
 
+// What fails here is one completion's own, such as the tables of its grammar: no other ends for it.
+template <class Function>
+void OrEnd(Slot* slot, Function&& function) {
+  try {
+    function();
+  } catch (const Error& e) {
+    slot->End(DoneReason::kError, e.code(), e.what());
+  } catch (const std::bad_alloc& e) {
+    slot->End(DoneReason::kError, "engine_out_of_memory", e.what());
+  } catch (const std::exception& e) {
+    slot->End(DoneReason::kError, "decode_failed", e.what());
+  }
+}
+
 }  // namespace
 
 Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
@@ -196,11 +210,7 @@ void Worker::Admit() {
     if (!slot) return;
     std::shared_ptr<Completion> completion = std::move(waiting_.front());
     waiting_.pop_front();
-    try {
-      slot->Begin(completion, model_);
-    } catch (const Error& e) {
-      slot->End(DoneReason::kError, e.code(), e.what());
-    }
+    OrEnd(slot, [&] { slot->Begin(completion, model_); });
   }
 }
 
@@ -300,12 +310,10 @@ void Worker::FailBatch(const char* code, const std::string& reason) {
 void Worker::SampleBatch() {
   for (Slot& slot : slots_) {
     if (slot.idle()) continue;
-    try {
+    OrEnd(&slot, [&] {
       slot.TellPromptTokens();
       if (slot.expects_logits() && slot.Sample()) local_.generated_tokens++;
-    } catch (const Error& e) {
-      slot.End(DoneReason::kError, e.code(), e.what());
-    }
+    });
   }
 }
 

@@ -55,7 +55,10 @@ EmbeddingContext::EmbeddingContext(std::shared_ptr<Model> model, const ContextOp
       Close();
       Open(options, tokens, true);
     }
-    if (ranks && !pooled_) throw Error("model_not_embedding", "the library gives no scores");
+    // Any other pooling gives vectors of another length than that of the scores.
+    if (ranks && Pooling() != PoolingType::kRank) {
+      throw Error("model_not_embedding", "the library gives no scores");
+    }
     Guard("internal_error", "llama_set_abort_callback",
           [&] { api.llama_set_abort_callback(context_, abort, abort_data); });
   } catch (...) {
@@ -113,7 +116,7 @@ void EmbeddingContext::Verify(uint32_t tokens, uint32_t batch, bool own_pooling)
   const Api& api = model_->library()->api();
   const uint32_t context_tokens = api.llama_n_ctx(context_);
   const uint32_t step = std::min(api.llama_n_ubatch(context_), api.llama_n_batch(context_));
-  const int pooling = api.llama_pooling_type(context_);
+  const auto pooling = static_cast<int>(Pooling());
   const bool same = context_tokens >= tokens && context_tokens - tokens < kContextRounding &&
                     step == batch && (!own_pooling || pooling == 0);
   if (!same) {
@@ -123,10 +126,16 @@ void EmbeddingContext::Verify(uint32_t tokens, uint32_t batch, bool own_pooling)
                     ", pooling " + std::to_string(pooling));
   }
   memory_ = api.llama_get_memory(context_);
-  pooled_ = pooling != static_cast<int>(PoolingType::kNone);
+  pooled_ = Pooling() != PoolingType::kNone;
   batch_tokens_ = step;
   const bool stepwise = !pooled_ && memory_ && model_->Causal();
   capacity_ = stepwise ? context_tokens : std::min(context_tokens, step);
+}
+
+PoolingType EmbeddingContext::Pooling() const {
+  return static_cast<PoolingType>(Guard("library_incompatible", "llama_pooling_type", [&] {
+    return model_->library()->api().llama_pooling_type(context_);
+  }));
 }
 
 std::vector<float> EmbeddingContext::Embed(const std::vector<Token>& input) {

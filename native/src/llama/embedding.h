@@ -29,6 +29,7 @@ class EmbeddingContext {
  private:
   void Open(const ContextOptions& options, uint32_t tokens, bool whole);
   void Close();
+  PoolingType Pooling() const;
   void Verify(uint32_t tokens, uint32_t batch, bool own_pooling);
   void Decode(Batch* batch);
   const float* Row(int32_t index);
