@@ -5,12 +5,12 @@
  */
 import { SPACE } from '../dialect/binding.js';
 import type { Dialect, Thinking, Tool } from '../dialect/dialect.js';
-import { HoshikageError } from '../errors.js';
 import { GrammarCache } from '../grammar/cache.js';
 import { compileProgram } from '../grammar/compile.js';
 import { choice, type Expression, RuleSet, renamed, sequence } from '../grammar/expression.js';
 import { parseGbnf } from '../grammar/gbnf.js';
 import { jsonObject } from '../grammar/json.js';
+import { namingParam } from '../grammar/refusal.js';
 import { schemaExpression } from '../grammar/schema.js';
 import type { AnswerForm, ChatRequest } from './message.js';
 
@@ -96,14 +96,4 @@ const PARAMS = {
 
 function paramOf({ kind }: AnswerForm): string {
   return PARAMS[kind];
-}
-
-/** The same error with the field that it is about. */
-function namingParam<T>(param: string, make: () => T): T {
-  try {
-    return make();
-  } catch (thrown) {
-    if (!(thrown instanceof HoshikageError)) throw thrown;
-    throw new HoshikageError(thrown.code, { param, ...thrown.details }, { cause: thrown });
-  }
 }

@@ -56,3 +56,13 @@ function cut(pointer: string): string {
 function details(pointer: string, reason: string, reasonJa: string): Record<string, string> {
   return { pointer: pointer === '' ? '#' : cut(pointer), reason, reason_ja: reasonJa };
 }
+
+/** What `make` gives; its refusal with the field of the request that it is about. */
+export function namingParam<T>(param: string, make: () => T): T {
+  try {
+    return make();
+  } catch (thrown) {
+    if (!(thrown instanceof HoshikageError)) throw thrown;
+    throw new HoshikageError(thrown.code, { param, ...thrown.details }, { cause: thrown });
+  }
+}

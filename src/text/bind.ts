@@ -3,23 +3,19 @@
  * hand on a grammar that is not wholly understood.
  */
 import type { SamplingOptions } from '../engine/engine.js';
-import { HoshikageError } from '../errors.js';
 import { GrammarCache } from '../grammar/cache.js';
 import { compileProgram } from '../grammar/compile.js';
 import { parseGbnf } from '../grammar/gbnf.js';
+import { namingParam } from '../grammar/refusal.js';
 
 const cache = new GrammarCache();
 
 /** GBNF with the start symbol `root` as an engine takes it. Code: grammar_invalid. */
 export function grammarOf(text: string): NonNullable<SamplingOptions['grammar']> {
-  return cache.of(text, () => {
-    try {
+  return cache.of(text, () =>
+    namingParam('grammar', () => {
       const { root, rules } = parseGbnf(text);
       return compileProgram(root, rules);
-    } catch (thrown) {
-      if (!(thrown instanceof HoshikageError)) throw thrown;
-      const details = { param: 'grammar', ...thrown.details };
-      throw new HoshikageError(thrown.code, details, { cause: thrown });
-    }
-  });
+    }),
+  );
 }
