@@ -204,11 +204,14 @@ export function unusedOf(
   const names = namesIn(template);
   const { templateVariables, messages, form, reasoningBudget, toolChoice } = request;
   const isQuiet = templateVariables.reasoning_effort === 'none';
-  const unused = Object.keys(templateVariables).filter(
-    (name) => !names.has(name) && !(isQuiet && name === 'reasoning_effort'),
-  );
+  const unused = Object.keys(templateVariables).flatMap((name) => {
+    const isField = name === 'reasoning_effort';
+    if (names.has(name) || (isQuiet && isField)) return [];
+    return isField ? [name] : [`chat_template_kwargs.${name}`];
+  });
+  // No thought at all is what a model without thoughts gives; a limit is nothing to it.
   const isThoughtless = dialect.endOfReasoning === '';
-  if (reasoningBudget !== undefined && isThoughtless && !isQuiet) unused.push('reasoning_budget');
+  if (isThoughtless && (reasoningBudget ?? 0) > 0) unused.push('reasoning_budget');
   if (form && (toolChoice.kind === 'required' || toolChoice.kind === 'named')) {
     unused.push(form.kind === 'grammar' ? 'grammar' : 'response_format');
   }

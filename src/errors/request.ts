@@ -22,8 +22,8 @@ export const REQUEST_ERRORS = {
   },
   unknown_parameter: {
     ...bad,
-    ja: '知らない項目です: {param}(STRICT_FIELDS=1 のため拒否しました)',
-    en: 'Unknown parameter: {param} (refused because STRICT_FIELDS=1)',
+    ja: '知らないか、このモデルでは効き目のない項目です: {param}(STRICT_FIELDS=1 のため拒否しました)',
+    en: 'Unknown parameter, or one without effect on this model: {param} (refused because STRICT_FIELDS=1)',
   },
   context_length_exceeded: {
     ...bad,

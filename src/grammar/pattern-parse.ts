@@ -254,8 +254,8 @@ class PatternParser {
       );
       if (kind === null) {
         throw this.#refusal(
-          'lookahead, lookbehind and flags of groups cannot be expressed',
-          '先読み・後読みとグループのフラグは表せません',
+          'lookahead is possible at the very beginning only, lookbehind and flags of groups not at all',
+          '先読みが使えるのは先頭だけで、後読みとグループのフラグは表せません',
         );
       }
       this.#place += kind[0].length;

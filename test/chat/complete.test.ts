@@ -148,7 +148,7 @@ describe('complete: from messages to events', () => {
   it('names the variables that the template does not look at', async () => {
     const set = setUp({ model: { chatTemplate: '{{ enable_thinking }}.' } });
     const { events } = await run(set, ask({ templateVariables: { enable_thinking: true, x: 1 } }));
-    assert.deepEqual(events[0]?.type === 'start' && events[0].unused, ['x']);
+    assert.deepEqual(events[0]?.type === 'start' && events[0].unused, ['chat_template_kwargs.x']);
   });
 });
 

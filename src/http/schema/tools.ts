@@ -17,7 +17,16 @@ const MAX_DESCRIPTION = 65_536;
 /** Values in the schemas of all tools together: each is looked at several times. */
 const MAX_VALUES = 50_000;
 
-const toolName = z.string().regex(TOOL_NAME);
+const toolName = z
+  .string()
+  .refine(
+    (name) => TOOL_NAME.test(name),
+    because(
+      '英数字と _ と - だけで、64 文字までにしてください',
+      'must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -',
+    ),
+  )
+  .meta({ pattern: TOOL_NAME.source, description: 'A-Z a-z 0-9 _ -, 1 - 64 characters' });
 const offered = z.looseObject({
   name: toolName,
   description: z.string().max(MAX_DESCRIPTION).nullish(),
