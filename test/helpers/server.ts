@@ -85,7 +85,11 @@ export interface ServerStatus {
     readonly state: 'loading' | 'ready' | 'unloading';
     readonly pid: number | null;
     readonly active: number;
-    readonly slots: readonly { readonly state: string; readonly generated_tokens: number }[];
+    readonly slots: readonly {
+      readonly state: string;
+      readonly cached_tokens: number;
+      readonly generated_tokens: number;
+    }[];
   } | null;
   readonly queue: { readonly length: number };
 }
