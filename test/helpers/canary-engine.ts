@@ -135,7 +135,10 @@ export class CanaryEngine extends FakeEngine {
     const topics = [CANARY_SAYS.order, CANARY_SAYS.english, CANARY_SAYS.endless];
     const asked = topics.find(({ keyword }) => text.includes(keyword)) ?? CANARY_SAYS.greeting;
     const said = forgets || mixes || garbage ? CANARY_SAYS.endless : asked;
-    if (asked === CANARY_SAYS.endless) return Array<string>(100_000).fill(said.text);
+    if (asked === CANARY_SAYS.endless) {
+      const talk: Step[] = Array<string>(100_000).fill(said.text);
+      return this.#fault === 'ignores a cancel' ? [...talk, { waitMs: 60_000 }] : talk;
+    }
     const already = prompt.filter((token) => token >= FIRST_GENERATED).length;
     const rest = [...(this.#fault === 'says another text' ? 'はい' : said.text)].slice(already);
     return [...rest, END];
