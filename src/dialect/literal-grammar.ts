@@ -14,6 +14,7 @@ import {
   text,
 } from '../grammar/expression.js';
 import { HEX, JSON_NUMBER } from '../grammar/json.js';
+import { isObject } from '../grammar/schema-facts.js';
 import { GAP } from './binding.js';
 import type { Tool } from './dialect.js';
 import { type Member, membersOf, separated } from './members.js';
@@ -163,18 +164,15 @@ function heldLiteral(
   return choice(...options);
 }
 
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 const isListed = (schema: unknown): boolean =>
-  isRecord(schema) && ('enum' in schema || 'const' in schema);
+  isObject(schema) && ('enum' in schema || 'const' in schema);
 
 const requiredOf = ({ required }: Readonly<Record<string, unknown>>): readonly unknown[] =>
   Array.isArray(required) ? required : [];
 
 /** Whether an object or an array says nothing but what its own keys or items are. */
 const isTyped = (schema: unknown): boolean =>
-  isRecord(schema) &&
+  isObject(schema) &&
   Object.keys(schema).every(
     (key) =>
       isNote(key) ||
@@ -191,7 +189,7 @@ function objectOf(
   schema: unknown,
   inside: Inside,
 ): Expression | null {
-  if (!isRecord(schema)) return null;
+  if (!isObject(schema)) return null;
   const isOpen = schema.additionalProperties !== undefined && schema.additionalProperties !== false;
   const inner: Tool = { ...tool, parameters: schema };
   const parameters = writable({ ...inner, strict: false }, notation.keyEnds);
@@ -212,7 +210,7 @@ function objectOf(
 
 /** An array whose items its schema names; null where they may be any. */
 function arrayOf(tool: Tool, schema: unknown, inside: Inside): Expression | null {
-  if (!isRecord(schema) || !isRecord(schema.items)) return null;
+  if (!isObject(schema) || !isObject(schema.items)) return null;
   const parameters = { ...schema, type: 'object', properties: { item: schema.items } };
   const [item] = parametersOf({ ...tool, parameters });
   return item === undefined ? null : list('[', inside(tool, item), ']');

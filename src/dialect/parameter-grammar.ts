@@ -19,6 +19,7 @@ import {
 } from '../grammar/expression.js';
 import { type Part, parsePattern } from '../grammar/pattern-parse.js';
 import { looseSchema, schemaExpression } from '../grammar/schema.js';
+import { isObject } from '../grammar/schema-facts.js';
 import { FORMATS } from '../grammar/schema-format.js';
 import type { Tool } from './dialect.js';
 import { MAX_NAME, type Parameter, parametersOf, schemaOf } from './parameters.js';
@@ -116,21 +117,18 @@ const WORDS_OF_NULL = ['null', 'None'];
 /** Whether a schema says nothing at all. */
 export function isAnything(schema: unknown): boolean {
   return (
-    schema === true || (isRecord(schema) && Object.keys(schema).every((key) => NOTES.has(key)))
+    schema === true || (isObject(schema) && Object.keys(schema).every((key) => NOTES.has(key)))
   );
 }
 
 /** Whether a schema, alone or in its branches, says no more than which types there are. */
 export function isUnlimited(schema: unknown): boolean {
-  if (!isRecord(schema)) return schema === true;
+  if (!isObject(schema)) return schema === true;
   return Object.entries(schema).every(([key, value]) => {
     if (key === 'anyOf' || key === 'oneOf') return Array.isArray(value) && value.every(isUnlimited);
     return key === 'type' || key === 'nullable' || NOTES.has(key);
   });
 }
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Whether a key says nothing of values. */
 export const isNote = (key: string): boolean => NOTES.has(key);
@@ -150,7 +148,7 @@ export function bareText(
   strict: boolean,
   isPadded: boolean,
 ): Expression | null {
-  if (!isRecord(schema)) return null;
+  if (!isObject(schema)) return null;
   const limits = LIMITS.filter((key) => key in schema);
   if (limits.length === 0) return null;
   if (limits.every((key) => key === 'minLength' || key === 'maxLength')) {

@@ -2,6 +2,7 @@
  * What a tool's schema says of one parameter, for syntaxes that write each on its own: whether its
  * value stands there as bare text or as JSON. Pure, any thread; it must never judge whole arguments.
  */
+import { isObject } from '../grammar/schema-facts.js';
 import type { Tool } from './dialect.js';
 
 /** A JSON type; numbers and integers are told apart by nobody here. */
@@ -22,9 +23,6 @@ const PYTHON_WORDS: ReadonlyMap<string, string> = new Map([
 
 type Schema = Readonly<Record<string, unknown>>;
 
-const isRecord = (value: unknown): value is Schema =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** A parameter as a tool declares it. */
 export interface Parameter {
   readonly name: string;
@@ -38,13 +36,13 @@ export interface Parameter {
 /** The schema of a tool's arguments, a reference followed; empty where there are none. */
 export function schemaOf({ parameters }: Tool): Schema {
   const followed = parameters === null ? {} : follow(parameters, parameters);
-  return isRecord(followed) ? { ...parameters, ...followed } : {};
+  return isObject(followed) ? { ...parameters, ...followed } : {};
 }
 
 /** A tool's parameters, in the order of its schema. */
 export function parametersOf(tool: Tool): readonly Parameter[] {
   const root = schemaOf(tool);
-  if (!isRecord(root.properties)) return [];
+  if (!isObject(root.properties)) return [];
   const required = Array.isArray(root.required) ? root.required : [];
   return Object.entries(root.properties).map(([name, written]) => {
     const schema = follow(written, root);
@@ -97,7 +95,7 @@ function kindOf(value: unknown): Kind | null {
 }
 
 function withDefinitions(schema: unknown, root: Schema): unknown {
-  if (!isRecord(schema)) return schema;
+  if (!isObject(schema)) return schema;
   const definitions: Record<string, unknown> = {};
   for (const key of ['$defs', 'definitions'])
     if (root[key] !== undefined) definitions[key] = root[key];
@@ -111,7 +109,7 @@ function kindsOf(
 ): ReadonlySet<Kind> | null {
   const schema = follow(written, root);
   budget.left--;
-  if (!isRecord(schema) || budget.left < 0) return null;
+  if (!isObject(schema) || budget.left < 0) return null;
   if (Array.isArray(schema.enum)) return setOf(schema.enum.map(kindOf));
   if ('const' in schema) return setOf([kindOf(schema.const)]);
   const nullable: readonly Kind[] = schema.nullable === true ? ['null'] : [];
@@ -138,7 +136,7 @@ function setOf(kinds: readonly unknown[]): ReadonlySet<Kind> | null {
 function follow(schema: unknown, root: Schema): unknown {
   let found = schema;
   for (let count = 0; count < MAX_REFERENCES; count++) {
-    if (!isRecord(found) || typeof found.$ref !== 'string') return found;
+    if (!isObject(found) || typeof found.$ref !== 'string') return found;
     const next = resolve(found.$ref, root);
     if (next === undefined) return schema;
     found = next;
@@ -152,7 +150,7 @@ function resolve(pointer: string, root: Schema): unknown {
   let value: unknown = root;
   for (const part of pointer.slice(2).split('/')) {
     const key = part.replaceAll('~1', '/').replaceAll('~0', '~');
-    if (!isRecord(value) || !Object.hasOwn(value, key)) return undefined;
+    if (!isObject(value) || !Object.hasOwn(value, key)) return undefined;
     value = value[key];
   }
   return value;

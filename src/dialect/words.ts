@@ -14,7 +14,7 @@ import {
   sequence,
   text,
 } from '../grammar/expression.js';
-import { anyJson } from '../grammar/json.js';
+import { anyJson, codeOf } from '../grammar/json.js';
 import { ARGUMENT_KEYS, NAME_KEYS, OTHER_KEYS } from './json-calls.js';
 
 /** What words are kept apart from. */
@@ -37,7 +37,6 @@ const BLANK = oneOf(...BLANK_POINTS.map((point) => [point, point] as const));
 /** Words are free to have as much of it as they want. */
 const BLANKS = repeat(BLANK, 0);
 
-const codeOf = (char: string): number => char.codePointAt(0) ?? 0;
 /** One code point that is none of these. */
 const otherThan = (chars: Iterable<string>): Expression =>
   noneOf(...Array.from(chars, (char) => [codeOf(char), codeOf(char)] as const));

@@ -147,6 +147,7 @@ function bracketed(rules: RuleSet, open: string, part: Expression, close: string
   );
 }
 
-function codeOf(character: string): number {
+/** The code point of a text of one character. */
+export function codeOf(character: string): number {
   return character.codePointAt(0) ?? 0;
 }
