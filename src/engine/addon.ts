@@ -229,14 +229,21 @@ export interface NativeContext {
   /** [sync] Work counters since the start: what was decoded, in how many steps. */
   counters(): {
     readonly steps: number;
+    /** Computed, of prompts. */
     readonly promptTokens: number;
+    /** Of prompts, found in the cache of the slot that took them. */
+    readonly reusedTokens: number;
+    /** Of prompts, taken from another slot's cache without computing them again. */
+    readonly sharedTokens: number;
     readonly generatedTokens: number;
     readonly rings: number;
+    /** The longest step in which somebody generated. */
+    readonly longestStepMs: number;
   };
   /**
    * [async] What an idle slot's cache holds, as the library writes it; null where nothing is cached,
-   * the slot is busy, or it has more than `mostBytes`, which is said in the log. Done between two decode
-   * steps. Codes: closed, invalid_argument (no such slot), decode_failed, engine_crashed.
+   * the slot is busy, or it has more than `mostBytes`, which is said in the log. Done part by part
+   * between decode steps, and no part holds a stream up. Codes: closed, invalid_argument (no such slot), decode_failed, engine_crashed.
    */
   saveState(slot: number, mostBytes: number): Promise<NativeState | null>;
   /**
@@ -249,10 +256,12 @@ export interface NativeContext {
   close(): Promise<void>;
 }
 
-/** One sequence of a context: its tokens, and the library's own bytes for them. */
+/** One sequence of a context: its tokens, and the library's own bytes for them, part by part. */
 export interface NativeState {
   readonly tokens: Int32Array;
-  readonly data: Uint8Array;
+  /** How many tokens each part and those before it make up; the last is `tokens.length`. */
+  readonly ends: Int32Array;
+  readonly parts: readonly Uint8Array[];
 }
 
 /** Makes embeddings, one input after the other. */

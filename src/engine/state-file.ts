@@ -1,6 +1,6 @@
 /**
- * The file of a saved sequence: magic, version, sizes, identity key, token ids, the library's bytes,
- * and at the end a SHA-256 of all before it. Engine process, JavaScript thread, in small pieces, so
+ * The file of a saved sequence: magic, version, sizes, identity key, token ids, the library's bytes
+ * part by part behind a table of their sizes, and at the end a SHA-256 of all before it. Engine process, JavaScript thread, in small pieces, so
  * that tokens of other slots flow meanwhile. It must never hand out a state whose every byte and whose
  * whole key it has not compared: a foreign state makes wrong text.
  */
@@ -14,11 +14,13 @@ import type { NativeContextOptions, NativeLibrary, NativeState } from './addon.j
 
 /** `HKSTATE\n` */
 const MAGIC = Buffer.from('HKSTATE\n', 'latin1');
-const VERSION = 1;
-/** Magic, version, key bytes, token count, zero, data bytes; little endian. */
+const VERSION = 2;
+/** Magic, version, key bytes, token count, part count, bytes of all parts; little endian. */
 const HEADER_BYTES = 32;
 const DIGEST_BYTES = 32;
 const MOST_KEY_BYTES = 64 * 1024;
+/** A part's last token and its bytes, twice 32 bits: no part is larger than what Node can hold. */
+const PART_ROW_BYTES = 12;
 /** Written, read and hashed at once: some milliseconds of work. */
 const CHUNK_BYTES = 4 * 1024 * 1024;
 /**
@@ -165,18 +167,25 @@ async function writeParts(
   onPiece: () => void,
 ): Promise<number> {
   const keyBytes = Buffer.from(key, 'utf8');
-  const { tokens, data } = state;
+  const { tokens, ends, parts } = state;
   const header = Buffer.alloc(HEADER_BYTES);
   MAGIC.copy(header);
   header.writeUInt32LE(VERSION, 8);
   header.writeUInt32LE(keyBytes.length, 12);
   header.writeUInt32LE(tokens.length, 16);
-  header.writeBigUInt64LE(BigInt(data.length), 24);
+  header.writeUInt32LE(parts.length, 20);
+  const dataBytes = parts.reduce((sum, { length }) => sum + length, 0);
+  header.writeBigUInt64LE(BigInt(dataBytes), 24);
+  const table = Buffer.alloc(parts.length * PART_ROW_BYTES);
+  for (const [index, part] of parts.entries()) {
+    table.writeUInt32LE(ends[index] ?? 0, index * PART_ROW_BYTES);
+    table.writeBigUInt64LE(BigInt(part.length), index * PART_ROW_BYTES + 4);
+  }
   const tokenBytes = Buffer.from(tokens.buffer, tokens.byteOffset, tokens.byteLength);
   const hash = createHash('sha256');
   let written = 0;
   let flushed = 0;
-  for (const part of [header, keyBytes, tokenBytes, data]) {
+  for (const part of [header, keyBytes, tokenBytes, table, ...parts]) {
     for (let at = 0; at < part.length; at += CHUNK_BYTES) {
       signal.throwIfAborted();
       const chunk = part.subarray(at, at + CHUNK_BYTES);
@@ -209,6 +218,8 @@ async function syncFolder(path: string): Promise<void> {
     await folder?.close();
   }
 }
+
+const DAMAGED = 'the file is damaged: its sizes do not add up';
 
 /** A state read back, or why there is none. */
 export type StateRead = { readonly state: NativeState } | { readonly problem: string };
@@ -243,25 +254,35 @@ async function readParts(file: FileHandle, key: string, onPiece: () => void): Pr
   if (header.readUInt32LE(8) !== VERSION) return { problem: 'another version of the format' };
   const keyBytes = header.readUInt32LE(12);
   const tokenCount = header.readUInt32LE(16);
+  const partCount = header.readUInt32LE(20);
   const dataBytes = header.readBigUInt64LE(24);
-  const wanted = BigInt(HEADER_BYTES + keyBytes + tokenCount * 4 + DIGEST_BYTES) + dataBytes;
-  if (keyBytes > MOST_KEY_BYTES || wanted !== BigInt(size) || header.readUInt32LE(20) !== 0) {
-    return { problem: 'the file is damaged: its sizes do not add up' };
+  const fixed = HEADER_BYTES + keyBytes + tokenCount * 4 + partCount * PART_ROW_BYTES;
+  if (keyBytes > MOST_KEY_BYTES || BigInt(fixed + DIGEST_BYTES) + dataBytes !== BigInt(size)) {
+    return { problem: DAMAGED };
   }
-  // Not more than the file's size, so a number without loss; but perhaps more than Node can hold.
-  if (dataBytes > BigInt(constants.MAX_LENGTH)) return { problem: 'the state is too large' };
   const savedKey = await readHashed(file, keyBytes, hash);
   if (savedKey.toString('utf8') !== key) {
     return { problem: 'it belongs to another model, library or context' };
   }
   const tokenBytes = await readHashed(file, tokenCount * 4, hash);
-  const data = await readHashed(file, Number(dataBytes), hash, onPiece);
+  const table = await readHashed(file, partCount * PART_ROW_BYTES, hash);
+  const rows = Array.from({ length: partCount }, (_, index) => ({
+    end: table.readUInt32LE(index * PART_ROW_BYTES),
+    bytes: table.readBigUInt64LE(index * PART_ROW_BYTES + 4),
+  }));
+  if (rows.reduce((sum, { bytes }) => sum + bytes, 0n) !== dataBytes) return { problem: DAMAGED };
+  // None is more than the file's size, so a number without loss; but perhaps more than Node can hold.
+  if (rows.some(({ bytes }) => bytes > BigInt(constants.MAX_LENGTH))) {
+    return { problem: 'the state is too large' };
+  }
+  const parts: Uint8Array[] = [];
+  for (const { bytes } of rows) parts.push(await readHashed(file, Number(bytes), hash, onPiece));
   const digest = Buffer.alloc(DIGEST_BYTES);
   await readAll(file, digest);
   if (!digest.equals(hash.digest())) return { problem: 'the file is damaged: wrong checksum' };
   // A copy of its own: a typed array wants an aligned offset.
   const tokens = new Int32Array(Uint8Array.from(tokenBytes).buffer);
-  return { state: { tokens, data } };
+  return { state: { tokens, ends: Int32Array.from(rows, ({ end }) => end), parts } };
 }
 
 async function readHashed(

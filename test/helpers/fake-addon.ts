@@ -220,19 +220,23 @@ class FakeContext implements NativeContext {
   }
 
   counters(): ReturnType<NativeContext['counters']> {
-    return { steps: this.#steps, promptTokens: 0, generatedTokens: 0, rings: this.#steps };
+    return {
+      ...{ steps: this.#steps, rings: this.#steps, promptTokens: 0, reusedTokens: 0 },
+      ...{ sharedTokens: 0, generatedTokens: 0, longestStepMs: 0 },
+    };
   }
 
   async saveState(slot: number, mostBytes: number): Promise<NativeState | null> {
     if (this.#closed) throw coded('closed', 'the context is closed');
     if (slot !== 0 || this.#running.size > 0 || this.#cached.length === 0) return null;
     if (this.#cached.length > mostBytes) return null;
-    return { tokens: this.#cached, data: Uint8Array.from(this.#cached, (token) => 255 - token) };
+    const parts = [Uint8Array.from(this.#cached, (token) => 255 - token)];
+    return { tokens: this.#cached, ends: Int32Array.of(this.#cached.length), parts };
   }
 
   async restoreState(state: NativeState): Promise<number | null> {
     if (this.#closed) throw coded('closed', 'the context is closed');
-    if (this.#running.size > 0 || state.data.length !== state.tokens.length) return null;
+    if (this.#running.size > 0 || state.parts[0]?.length !== state.tokens.length) return null;
     this.#cached = state.tokens.slice();
     return 0;
   }

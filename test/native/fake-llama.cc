@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -62,6 +63,10 @@ enum Cell {
   kTokenizeDeep,    // 1: llama_tokenize takes a frame of the stack for every byte
   kMostLogits,      // out: most tokens of one batch whose logits were asked for
   kContextPooling,  // 1 + the pooling type contexts come up with; 0 = the model's own
+  kRecurrent,       // 1: a sequence is one state, that of its last token
+  kCopies,          // out: calls of llama_memory_seq_cp
+  kShareFail,       // 1: llama_memory_seq_cp does nothing
+  kLargestState,    // out: bytes of the largest state written at once
   kCells
 };
 constexpr int64_t kThrow = 100;
@@ -256,18 +261,38 @@ struct llama_batch {
 };
 static_assert(sizeof(llama_batch) == 56, "since b3943");
 
+// A token of a sequence: a cell, which several sequences may have in common.
+using Entry = std::shared_ptr<const int32_t>;
+
+struct Sequence {
+  size_t first = 0;  // position of the first one
+  std::vector<Entry> entries;
+  size_t End() const { return first + entries.size(); }
+};
+
 struct llama_context {
   llama_model* model;
   llama_context_params params;
-  std::vector<std::vector<int32_t>> sequences;
+  // Freed after the sequences, whose cells count themselves here.
+  std::shared_ptr<std::atomic<int64_t>> cells = std::make_shared<std::atomic<int64_t>>(0);
+  std::vector<Sequence> sequences;
   std::vector<int32_t> asked;  // per batch index: the sequence's last token, or -1
-  std::vector<float> logits;
-  std::vector<int32_t> batch;  // contexts for embeddings: the tokens of the last batch
+  std::vector<std::vector<float>> logits;  // by batch index
+  std::vector<int32_t> batch;              // contexts for embeddings: the tokens of the last batch
   std::vector<float> embedding;
   std::atomic<std::thread::id> owner{};
   std::atomic<bool> busy{false};
 
-  size_t PerSequence() const { return params.n_ctx / params.n_seq_max; }
+  size_t PerSequence() const {
+    return params.kv_unified ? params.n_ctx : params.n_ctx / params.n_seq_max;
+  }
+  Entry NewCell(int32_t token) {
+    (*cells)++;
+    return Entry(new int32_t(token), [counter = cells](const int32_t* cell) {
+      (*counter)--;
+      delete cell;
+    });
+  }
   bool Aborted() {
     if (!params.abort_callback) return false;
     At(kAbortPolls)++;
@@ -407,7 +432,8 @@ EXPORT const char* llama_model_chat_template(const llama_model*, const char* nam
   return std::string(name) == "rerank" ? "{query} {document}" : nullptr;
 }
 EXPORT bool llama_model_has_encoder(const llama_model*) { return false; }
-EXPORT bool llama_model_is_recurrent(const llama_model*) { return false; }
+EXPORT bool llama_model_is_recurrent(const llama_model*) { return At(kRecurrent) != 0; }
+EXPORT bool llama_model_is_hybrid(const llama_model*) { return false; }
 EXPORT bool llama_model_has_decoder(const llama_model*) { return true; }
 EXPORT int32_t llama_model_n_embd_out(const llama_model*) { return 64; }
 EXPORT uint32_t llama_model_n_cls_out(const llama_model*) { return 2; }
@@ -549,7 +575,7 @@ EXPORT void llama_set_abort_callback(llama_context* c, bool (*callback)(void*), 
 EXPORT void llama_memory_clear(void* memory, bool) {
   auto* context = static_cast<llama_context*>(memory);
   context->CheckThread();
-  for (auto& sequence : context->sequences) sequence.clear();
+  for (auto& sequence : context->sequences) sequence = {};
 }
 
 EXPORT bool llama_memory_seq_rm(void* memory, int32_t id, int32_t from, int32_t to) {
@@ -562,8 +588,38 @@ EXPORT bool llama_memory_seq_rm(void* memory, int32_t id, int32_t from, int32_t 
   GiveUpWhere(At(kTrimFail));
   if (At(kTrimFail) == kThrow) throw std::runtime_error("the fake throws from seq_rm");
   if (keep > 0 && At(kTrimFail) != 0) return false;
-  if (keep < sequence.size()) sequence.resize(keep);
+  if (keep > 0 && At(kRecurrent) != 0) return keep >= sequence.End();
+  if (keep <= sequence.first) {
+    sequence = {};
+  } else if (keep < sequence.End()) {
+    sequence.entries.resize(keep - sequence.first);
+  }
   return true;
+}
+
+EXPORT void llama_memory_seq_cp(void* memory, int32_t from, int32_t to, int32_t begin,
+                                int32_t end) {
+  auto* context = static_cast<llama_context*>(memory);
+  context->CheckThread();
+  if (context->busy) At(kViolations)++;
+  At(kCopies)++;
+  if (At(kShareFail) != 0) return;
+  const Sequence& source = context->sequences.at(static_cast<size_t>(from));
+  Sequence& target = context->sequences.at(static_cast<size_t>(to));
+  if (At(kRecurrent) != 0) {
+    target = source;  // whatever part was asked for
+    return;
+  }
+  // Without a common pool only whole sequences can be copied; a gap or an overlap is a mistake.
+  if (!context->params.kv_unified || from == to || begin < 0 || end <= begin) At(kViolations)++;
+  const size_t first = std::max(static_cast<size_t>(begin), source.first);
+  const size_t last = std::min(static_cast<size_t>(end), source.End());
+  if (first >= last) return;
+  if (target.entries.empty()) target.first = first;
+  if (target.End() != first) At(kViolations)++;
+  for (size_t at = first; at < last; at++) {
+    target.entries.push_back(source.entries[at - source.first]);
+  }
 }
 
 namespace {
@@ -575,7 +631,7 @@ int32_t CheckBatch(llama_context* context, const llama_batch& batch) {
     return -1;
   }
   std::vector<size_t> lengths;
-  for (const auto& sequence : context->sequences) lengths.push_back(sequence.size());
+  for (const auto& sequence : context->sequences) lengths.push_back(sequence.End());
   std::vector<bool> seen(lengths.size());
   for (int32_t i = 0; i < batch.n_tokens; i++) {
     const int32_t id = batch.seq_id[i][0];
@@ -589,6 +645,9 @@ int32_t CheckBatch(llama_context* context, const llama_batch& batch) {
     seen[static_cast<size_t>(id)] = true;
     if (++lengths[static_cast<size_t>(id)] > context->PerSequence()) return 1;
   }
+  if (context->params.kv_unified && *context->cells + batch.n_tokens > context->params.n_ctx) {
+    return 1;
+  }
   int64_t count = 0;
   for (const bool one : seen) count += one ? 1 : 0;
   Raise(kMostSequences, count);
@@ -599,8 +658,10 @@ int32_t CheckBatch(llama_context* context, const llama_batch& batch) {
 
 void Store(llama_context* context, const llama_batch& batch, int32_t count) {
   context->asked.assign(static_cast<size_t>(batch.n_tokens), -1);
+  context->logits.resize(std::max(context->logits.size(), context->asked.size()));
   for (int32_t i = 0; i < count; i++) {
-    context->sequences[static_cast<size_t>(batch.seq_id[i][0])].push_back(batch.token[i]);
+    Sequence& sequence = context->sequences[static_cast<size_t>(batch.seq_id[i][0])];
+    sequence.entries.push_back(context->NewCell(batch.token[i]));
     if (batch.logits && batch.logits[i]) context->asked[static_cast<size_t>(i)] = batch.token[i];
   }
   At(kTokensDecoded) += count;
@@ -622,7 +683,7 @@ int32_t Embed(llama_context* context, const llama_batch& batch) {
     At(kViolations)++;
     return -1;
   }
-  if (At(kEncoder) != 0) context->sequences[0].clear();
+  if (At(kEncoder) != 0) context->sequences[0] = {};
   if (const int32_t refused = CheckBatch(context, batch)) return refused;
   Store(context, batch, batch.n_tokens);
   context->batch.assign(batch.token, batch.token + batch.n_tokens);
@@ -707,16 +768,25 @@ EXPORT float* llama_get_embeddings_seq(llama_context* context, int32_t id) {
 EXPORT int32_t llama_memory_seq_pos_max(void* memory, int32_t id) {
   auto* context = static_cast<llama_context*>(memory);
   context->CheckThread();
-  return static_cast<int32_t>(context->sequences.at(static_cast<size_t>(id)).size()) - 1;
+  return static_cast<int32_t>(context->sequences.at(static_cast<size_t>(id)).End()) - 1;
 }
 
-// A state is a magic, the number of tokens and the tokens.
+EXPORT int32_t llama_memory_seq_pos_min(void* memory, int32_t id) {
+  auto* context = static_cast<llama_context*>(memory);
+  context->CheckThread();
+  const Sequence& sequence = context->sequences.at(static_cast<size_t>(id));
+  if (sequence.entries.empty()) return -1;
+  return static_cast<int32_t>(At(kRecurrent) != 0 ? sequence.End() - 1 : sequence.first);
+}
+
+// A state is a magic, the first position, the number of tokens and the tokens.
 constexpr uint32_t kStateMagic = 0x45544154;
+constexpr size_t kStateHead = 12;
 
 EXPORT size_t llama_state_seq_get_size(llama_context* context, int32_t id) {
   context->CheckThread();
   if (At(kStateFail) == 1) return 0;
-  return 8 + 4 * context->sequences.at(static_cast<size_t>(id)).size();
+  return kStateHead + 4 * context->sequences.at(static_cast<size_t>(id)).entries.size();
 }
 
 EXPORT size_t llama_state_seq_get_data(llama_context* context, uint8_t* out, size_t size,
@@ -725,12 +795,17 @@ EXPORT size_t llama_state_seq_get_data(llama_context* context, uint8_t* out, siz
   if (context->busy) At(kViolations)++;
   if (At(kStateFail) == kThrow) throw std::runtime_error("the fake throws from get_data");
   At(kInState)++;
-  const auto& sequence = context->sequences.at(static_cast<size_t>(id));
-  const uint32_t head[] = {kStateMagic, static_cast<uint32_t>(sequence.size())};
-  const size_t wanted = 8 + 4 * sequence.size();
+  const Sequence& sequence = context->sequences.at(static_cast<size_t>(id));
+  const size_t count = sequence.entries.size();
+  const uint32_t head[] = {kStateMagic, static_cast<uint32_t>(sequence.first),
+                           static_cast<uint32_t>(count)};
+  const size_t wanted = kStateHead + 4 * count;
   if (size < wanted) return 0;
-  std::memcpy(out, head, 8);
-  std::memcpy(out + 8, sequence.data(), 4 * sequence.size());
+  Raise(kLargestState, static_cast<int64_t>(wanted));
+  std::memcpy(out, head, kStateHead);
+  for (size_t i = 0; i < count; i++) {
+    std::memcpy(out + kStateHead + 4 * i, sequence.entries[i].get(), 4);
+  }
   return wanted;
 }
 
@@ -739,18 +814,38 @@ EXPORT size_t llama_state_seq_set_data(llama_context* context, const uint8_t* da
   context->CheckThread();
   if (context->busy) At(kViolations)++;
   At(kInState)++;
-  uint32_t head[2];
-  if (size < 8) return 0;
-  std::memcpy(head, data, 8);
-  auto& sequence = context->sequences.at(static_cast<size_t>(id));
-  if (!sequence.empty()) At(kViolations)++;  // a caller that has not forgotten it first
-  if (head[0] != kStateMagic || size != 8 + 4 * size_t{head[1]}) return 0;
-  const size_t tokens = At(kStateFail) == 3 ? head[1] / 2 : head[1];
-  sequence.resize(tokens);
-  std::memcpy(sequence.data(), data + 8, 4 * tokens);
+  uint32_t head[3];
+  if (size < kStateHead) return 0;
+  std::memcpy(head, data, kStateHead);
+  Sequence& sequence = context->sequences.at(static_cast<size_t>(id));
+  if (head[0] != kStateMagic || size != kStateHead + 4 * size_t{head[2]}) return 0;
+  sequence = {};
+  sequence.first = head[1];
+  const size_t count = At(kStateFail) == 3 ? head[2] / 2 : head[2];
+  for (size_t i = 0; i < count; i++) {
+    int32_t token;
+    std::memcpy(&token, data + kStateHead + 4 * i, 4);
+    sequence.entries.push_back(context->NewCell(token));
+  }
   if (At(kStateFail) == kThrow) throw std::runtime_error("the fake throws from set_data");
   if (At(kStateFail) == 2) return 0;
   return size;
+}
+
+// Only a memory that keeps one state per sequence is asked for these.
+EXPORT size_t llama_state_seq_get_size_ext(llama_context* context, int32_t id, uint32_t flags) {
+  if (flags != 1 || At(kRecurrent) == 0) At(kViolations)++;
+  return llama_state_seq_get_size(context, id);
+}
+EXPORT size_t llama_state_seq_get_data_ext(llama_context* context, uint8_t* out, size_t size,
+                                           int32_t id, uint32_t flags) {
+  if (flags != 1 || At(kRecurrent) == 0) At(kViolations)++;
+  return llama_state_seq_get_data(context, out, size, id);
+}
+EXPORT size_t llama_state_seq_set_data_ext(llama_context* context, const uint8_t* data,
+                                           size_t size, int32_t id, uint32_t flags) {
+  if (flags != 1 || At(kRecurrent) == 0) At(kViolations)++;
+  return llama_state_seq_set_data(context, data, size, id);
 }
 
 EXPORT float* llama_get_logits_ith(llama_context* context, int32_t index) {
@@ -759,12 +854,13 @@ EXPORT float* llama_get_logits_ith(llama_context* context, int32_t index) {
   if (At(kNoLogits) != 0 || !known || context->asked[static_cast<size_t>(index)] < 0)
     return nullptr;
   const int32_t next = After(context->asked[static_cast<size_t>(index)]);
-  context->logits.assign(kVocabulary, 0.0f);
+  std::vector<float>& logits = context->logits[static_cast<size_t>(index)];
+  logits.assign(kVocabulary, 0.0f);
   for (int32_t i = 0; i < kVocabulary; i++) {
-    context->logits[static_cast<size_t>(i)] = -static_cast<float>((i * 7) % 31) / 10.0f;
+    logits[static_cast<size_t>(i)] = -static_cast<float>((i * 7) % 31) / 10.0f;
   }
-  context->logits[static_cast<size_t>(next)] = 20.0f;
-  return context->logits.data();
+  logits[static_cast<size_t>(next)] = 20.0f;
+  return logits.data();
 }
 
 struct llama_sampler {

@@ -302,6 +302,10 @@ export const CELLS = [
   'tokenizeDeep',
   'mostLogits',
   'contextPooling',
+  'recurrent',
+  'copies',
+  'shareFail',
+  'largestState',
 ] as const;
 export type Cell = (typeof CELLS)[number];
 

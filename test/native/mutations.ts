@@ -54,6 +54,7 @@ const ALWAYS: ReadonlyMap<string, bigint> = new Map([
   ['n_threads_batch', 6n],
   ['n_gpu_layers', 77n],
   ['progress_callback', 0x1111_2222_3333n],
+  ['kv_unified', 1n],
 ]);
 
 /** What it writes only where a setting or embeddings ask for it. */
@@ -80,7 +81,7 @@ export const WRITTEN: readonly string[] = [...ALWAYS.keys(), ...ON_REQUEST];
 /** Read back after a load (stage 7): by getters, and by being called. */
 const VERIFIED = [
   ...['n_ctx', 'n_batch', 'n_ubatch', 'n_seq_max', 'n_threads', 'n_threads_batch'],
-  'progress_callback',
+  ...['progress_callback', 'kv_unified'],
 ];
 
 /**
@@ -101,12 +102,15 @@ function seenBy(library: Places, believed: Places, values: ReadonlyMap<string, b
     const place = believed.get(name);
     if (place?.size === 8) bytes.setBigUint64(place.offset, value, true);
     if (place?.size === 4) bytes.setUint32(place.offset, Number(value), true);
+    if (place?.size === 1) bytes.setUint8(place.offset, Number(value));
   }
   return (name: string): bigint | undefined => {
     const place = library.get(name);
     if (place === undefined) return undefined;
     if (place.size === 8) return bytes.getBigUint64(place.offset, true);
-    return BigInt(place.size === 4 ? bytes.getUint32(place.offset, true) : 0);
+    return BigInt(
+      place.size === 4 ? bytes.getUint32(place.offset, true) : bytes.getUint8(place.offset),
+    );
   };
 }
 

@@ -202,16 +202,22 @@ void Keep(const std::shared_ptr<Worker>& worker, unsigned seed, bool may_be_clos
     for (int i = 0; i < 40; i++) {
       std::optional<SavedState> now =
           worker->SaveState(static_cast<int32_t>(random() % 3), 1 << 20);
-      if (now) Check(now->bytes.size == 8 + 4 * now->tokens.size(), "the size of a state");
-      if (now) saved = std::move(now);
+      size_t bytes = 0;
+      if (now) {
+        for (const SavedState::Part& part : now->parts) bytes += part.bytes.size;
+        Check(bytes == 12 * now->parts.size() + 4 * now->tokens.size(), "the size of a state");
+        saved = std::move(now);
+      }
       if (!saved) continue;
-      const SavedState& state = *saved;
-      const auto slot =
-          worker->RestoreState(state.tokens, state.bytes.data.get(), state.bytes.size);
+      std::vector<StatePart> parts;
+      for (const SavedState::Part& part : saved->parts) {
+        parts.push_back({part.end, part.bytes.data.get(), part.bytes.size});
+      }
+      const auto slot = worker->RestoreState(saved->tokens, parts);
       Check(!slot || (*slot >= 0 && *slot < 3), "the slot of a state");
+      parts.back().size--;
       if (i % 8 == 0) {
-        Check(!worker->RestoreState(state.tokens, state.bytes.data.get(), state.bytes.size - 1),
-              "a cut state is refused");
+        Check(!worker->RestoreState(saved->tokens, parts), "a cut state is refused");
       }
     }
   } catch (const Error& e) {
@@ -270,7 +276,7 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path, uns
   context.threads = 1;
   Bell bell;
   const auto worker = std::make_shared<Worker>(std::make_unique<Context>(model, context), model,
-                                               [&bell] { bell.Ring(); });
+                                               100.0, [&bell] { bell.Ring(); });
   ContextOptions embedding;
   embedding.context_tokens = 1024;
   embedding.threads = 1;

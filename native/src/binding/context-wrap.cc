@@ -21,10 +21,17 @@ const char* PhaseName(SlotPhase phase) {
 Napi::Value FromState(Napi::Env env, SavedState* saved) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("tokens", FromTokens(env, saved->tokens));
-  const size_t size = saved->bytes.size;
-  object.Set("data",
-             Napi::Buffer<uint8_t>::NewOrCopy(env, saved->bytes.data.release(), size,
-                                              [](Napi::Env, uint8_t* data) { delete[] data; }));
+  Napi::Array parts = Napi::Array::New(env, saved->parts.size());
+  std::vector<Token> ends;
+  for (uint32_t i = 0; i < saved->parts.size(); i++) {
+    SavedState::Part& part = saved->parts[i];
+    ends.push_back(static_cast<Token>(part.end));
+    parts.Set(i, Napi::Buffer<uint8_t>::NewOrCopy(
+                     env, part.bytes.data.release(), part.bytes.size,
+                     [](Napi::Env, uint8_t* data) { delete[] data; }));
+  }
+  object.Set("ends", FromTokens(env, ends));
+  object.Set("parts", parts);
   return object;
 }
 
@@ -109,8 +116,11 @@ Napi::Value ContextWrap::Counters(const Napi::CallbackInfo& info) {
     Napi::Object object = Napi::Object::New(env);
     object.Set("steps", static_cast<double>(counters.steps));
     object.Set("promptTokens", static_cast<double>(counters.prompt_tokens));
+    object.Set("reusedTokens", static_cast<double>(counters.reused_tokens));
+    object.Set("sharedTokens", static_cast<double>(counters.shared_tokens));
     object.Set("generatedTokens", static_cast<double>(counters.generated_tokens));
     object.Set("rings", static_cast<double>(counters.rings));
+    object.Set("longestStepMs", counters.longest_step_ms);
     return object;
   });
 }
@@ -140,16 +150,25 @@ Napi::Value ContextWrap::RestoreState(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Worker> worker = parts_.worker;
     const Napi::Object state = ArgObject(info, 0, "state");
     std::vector<Token> tokens = ToTokens(state.Get("tokens"), "tokens");
-    const Napi::Uint8Array data = ToByteArray(state.Get("data"), "data");
-    const uint8_t* bytes = data.Data();
-    const size_t size = data.ByteLength();
-    // Keeps the bytes where they are while the decode thread reads them; the task is destroyed on
-    // this thread.
-    const auto held = std::make_shared<Napi::ObjectReference>(Napi::Persistent<Napi::Object>(data));
+    const std::vector<Token> ends = ToTokens(state.Get("ends"), "ends");
+    const Napi::Value list = state.Get("parts");
+    if (!list.IsArray() || list.As<Napi::Array>().Length() != ends.size()) {
+      throw Error("invalid_argument", "parts must be an array as long as ends");
+    }
+    // Keeps the bytes where they are while the decode thread reads them, whatever becomes of the
+    // array that they came in; the task is destroyed on this thread.
+    const auto held = std::make_shared<std::vector<Napi::ObjectReference>>();
+    std::vector<StatePart> parts;
+    for (uint32_t i = 0; i < ends.size(); i++) {
+      const Napi::Uint8Array data = ToByteArray(list.As<Napi::Array>().Get(i), "parts");
+      held->push_back(Napi::Persistent<Napi::Object>(data));
+      // A negative end becomes one that is far too large, which is refused.
+      parts.push_back({static_cast<size_t>(ends[i]), data.Data(), data.ByteLength()});
+    }
     return Task<std::optional<int32_t>>::Start(
         env, "hoshikage:restore",
-        [worker, tokens = std::move(tokens), bytes, size] {
-          return worker->RestoreState(tokens, bytes, size);
+        [worker, tokens = std::move(tokens), parts = std::move(parts)] {
+          return worker->RestoreState(tokens, parts);
         },
         [held](Napi::Env e, std::optional<int32_t>& slot) -> Napi::Value {
           return slot ? Napi::Value(Napi::Number::New(e, *slot)) : e.Null();

@@ -139,6 +139,7 @@ CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
   if (request.max_tokens == 0) Refuse("maxTokens", "-1 or at least 1");
   request.cache_prompt = GetBool(object, "cachePrompt");
   request.prompt_logprobs = ToLogprobs(object, "promptLogprobs", vocabulary_size);
+  request.background = OptionalBool(object, "background").value_or(false);
   request.sampling = ToSampling(object, vocabulary_size);
   return request;
 }

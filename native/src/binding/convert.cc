@@ -169,6 +169,7 @@ ContextOptions ToContextOptions(const Napi::Object& object) {
   options.rope_scaling = OptionalInt(object, "ropeScaling", -1, 3);
   options.rope_freq_base = OptionalFloat(object, "ropeFreqBase");
   options.rope_freq_scale = OptionalFloat(object, "ropeFreqScale");
+  options.most_stall_ms = OptionalInt(object, "maxStallMs", 1, 1 << 20).value_or(100);
   return options;
 }
 

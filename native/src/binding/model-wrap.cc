@@ -153,9 +153,10 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
           model->pieces();  // here, where nobody waits for a step
           return context;
         },
-        [model, bell, workers](Napi::Env e, std::unique_ptr<Context>& context) -> Napi::Value {
-          auto worker =
-              std::make_shared<Worker>(std::move(context), model, [bell] { bell->bell->Ring(); });
+        [model, bell, workers, most_stall_ms = options.most_stall_ms](
+            Napi::Env e, std::unique_ptr<Context>& context) -> Napi::Value {
+          auto worker = std::make_shared<Worker>(std::move(context), model, most_stall_ms,
+                                                 [bell] { bell->bell->Ring(); });
           workers->push_back(worker);
           AddonData::Of(e).AddWorker(worker);
           return ContextWrap::Make(e, {std::move(worker), bell});

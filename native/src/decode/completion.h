@@ -20,6 +20,7 @@ struct CompletionRequest {
   // Of every prompt token but the first, and of the n best in its place; -1 = none. With them the
   // cache is not used: they take a computation of the whole prompt.
   int32_t prompt_logprobs = -1;
+  bool background = false;  // its prompt may wait for those of others
   SamplingOptions sampling;
 };
 

@@ -8,6 +8,10 @@
 namespace hoshikage {
 namespace {
 
+// Of one slot, and never more bytes than this: hybrid models have some megabytes each.
+constexpr size_t kMostCheckpoints = 4;
+constexpr size_t kMostCheckpointBytes = size_t{256} << 20;
+
 double Milliseconds(Clock::duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
@@ -23,8 +27,12 @@ size_t Slot::CommonPrefix(const std::vector<Token>& prompt) const {
 }
 
 size_t Slot::ReusablePrefix(const CompletionRequest& request) const {
-  const bool reuses = request.cache_prompt && request.prompt_logprobs < 0;
-  return reuses ? CommonPrefix(request.prompt) : 0;
+  if (!request.cache_prompt || request.prompt_logprobs >= 0) return 0;
+  // The last prompt token is always decoded: its logits choose the first answer token.
+  const size_t prefix = std::min(CommonPrefix(request.prompt), request.prompt.size() - 1);
+  if (!context_->has_tail_state() || prefix == cached_.size()) return prefix;
+  const Checkpoint* checkpoint = CheckpointBefore(prefix);
+  return checkpoint ? checkpoint->tokens : 0;
 }
 
 void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const Model> model) {
@@ -33,16 +41,17 @@ void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const M
   model_ = std::move(model);
   begun_ = Clock::now();
   first_token_ = begun_;
+  borrows_ = context_->shares() && request.cache_prompt && request.prompt_logprobs < 0;
   has_pending_ = false;
   reused_ = 0;
+  borrowed_ = 0;
+  computed_ = 0;
   generated_ = 0;
   added_ = 0;
   logits_index_ = -1;
   untold_ = {};
 
-  size_t keep = ReusablePrefix(request);
-  // The last prompt token is always decoded: its logits choose the first answer token.
-  keep = std::min(keep, request.prompt.size() - 1);
+  const size_t keep = ReusablePrefix(request);
   if (keep == 0) {
     ForgetCache();  // also where nothing is known to be in it: an earlier call may have failed
   } else if (keep < cached_.size()) {
@@ -50,6 +59,32 @@ void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const M
   }
   reused_ = cached_.size();
   sampler_ = std::make_unique<Sampler>(model_, request.sampling, request.prompt);
+}
+
+size_t Slot::Borrow(const Slot& other) {
+  const std::vector<Token>& prompt = completion_->request().prompt;
+  const size_t had = cached_.size();
+  const size_t end = std::min(other.CommonPrefix(prompt), prompt.size() - 1);
+  if (end <= had || PromptLeft() == 0) return 0;
+  int32_t begin = static_cast<int32_t>(had);
+  if (context_->has_tail_state()) {
+    // A state stands where its last token is, and replaces what was computed here.
+    if (end != other.cached_.size() || computed_ > 0) return 0;
+    ForgetCache();
+    begin = 0;
+    reused_ = borrowed_ = 0;
+  }
+  if (!context_->Share(other.id_, id_, begin, static_cast<int32_t>(end))) {
+    // Not to be tried at every step, whatever made it fail.
+    borrows_ = false;
+    reused_ = borrowed_ = 0;
+    ForgetCache();
+    return 0;
+  }
+  cached_.assign(prompt.begin(), prompt.begin() + static_cast<ptrdiff_t>(end));
+  borrowed_ += end - static_cast<size_t>(begin);
+  completion_->SetPrefilled(static_cast<int32_t>(end));
+  return end - had;
 }
 
 void Slot::End(DoneReason reason, const char* code, const std::string& message) {
@@ -60,7 +95,7 @@ void Slot::End(DoneReason reason, const char* code, const std::string& message) 
   done.code = code;
   done.message = message;
   done.prompt_tokens = static_cast<int32_t>(request.prompt.size());
-  done.cached_tokens = static_cast<int32_t>(reused_);
+  done.cached_tokens = static_cast<int32_t>(reused_ + borrowed_);
   done.generated_tokens = static_cast<int32_t>(generated_);
   done.prefill_ms = Milliseconds((generated_ > 0 ? first_token_ : now) - begun_);
   done.generation_ms = generated_ > 0 ? Milliseconds(now - first_token_) : 0.0;
@@ -75,6 +110,8 @@ void Slot::End(DoneReason reason, const char* code, const std::string& message) 
   has_pending_ = false;
   added_ = 0;
   logits_index_ = -1;
+  choice_.reset();
+  failure_ = nullptr;
   untold_ = {};
   last_used_ = now;
   std::shared_ptr<Completion> completion = std::move(completion_);
@@ -96,6 +133,8 @@ void Slot::AddTo(Batch* batch, size_t limit) {
   }
   const std::vector<Token>& prompt = completion_->request().prompt;
   added_ = std::min(PromptLeft(), limit);
+  // A step ends before the last token, where a checkpoint is kept.
+  if (context_->has_tail_state() && added_ > 1 && added_ == PromptLeft()) added_--;
   logits_index_ = -1;
   const bool all = wants_prompt_logits();
   untold_ = {cached_.size(), 0, static_cast<int32_t>(batch->size())};
@@ -111,6 +150,7 @@ void Slot::AddTo(Batch* batch, size_t limit) {
 
 size_t Slot::Decoded() {
   const size_t prompt_tokens = has_pending_ ? 0 : added_;
+  computed_ += prompt_tokens;
   if (has_pending_) {
     cached_.push_back(pending_);
   } else {
@@ -118,6 +158,7 @@ size_t Slot::Decoded() {
     const auto from = prompt.begin() + static_cast<ptrdiff_t>(cached_.size());
     cached_.insert(cached_.end(), from, from + static_cast<ptrdiff_t>(added_));
     completion_->SetPrefilled(static_cast<int32_t>(cached_.size()));
+    if (context_->has_tail_state() && PromptLeft() == 1) KeepCheckpoint();
   }
   added_ = 0;
   return prompt_tokens;
@@ -134,8 +175,37 @@ void Slot::Undo() {
 void Slot::Shorten(size_t tokens) {
   if (tokens > 0 && context_->Trim(id_, static_cast<int32_t>(tokens))) {
     cached_.resize(tokens);
+  } else if (const Checkpoint* checkpoint = CheckpointBefore(tokens)) {
+    const size_t back = checkpoint->tokens;
+    if (!context_->WriteCheckpoint(id_, checkpoint->bytes, static_cast<int32_t>(back))) {
+      return ForgetCache();
+    }
+    cached_.resize(back);
   } else {
     ForgetCache();
+  }
+  while (!checkpoints_.empty() && checkpoints_.back().tokens > cached_.size()) {
+    checkpoints_.pop_back();
+  }
+}
+
+const Slot::Checkpoint* Slot::CheckpointBefore(size_t tokens) const {
+  for (auto it = checkpoints_.rbegin(); it != checkpoints_.rend(); ++it) {
+    if (it->tokens <= tokens) return &*it;
+  }
+  return nullptr;
+}
+
+void Slot::KeepCheckpoint() {
+  if (!checkpoints_.empty() && checkpoints_.back().tokens == cached_.size()) return;
+  if (checkpoints_.size() >= kMostCheckpoints) checkpoints_.erase(checkpoints_.begin());
+  for (;;) {
+    size_t held = 0;
+    for (const Checkpoint& checkpoint : checkpoints_) held += checkpoint.bytes.size;
+    std::optional<Bytes> bytes = context_->ReadCheckpoint(id_, kMostCheckpointBytes - held);
+    if (bytes) checkpoints_.push_back({cached_.size(), std::move(*bytes)});
+    if (bytes || checkpoints_.empty()) return;
+    checkpoints_.erase(checkpoints_.begin());
   }
 }
 
@@ -149,14 +219,15 @@ void Slot::TryShorten(size_t tokens) {
 
 void Slot::ForgetCache() {
   cached_.clear();  // first: after a failure nothing may be believed of the sequence
+  checkpoints_.clear();
   context_->Forget(id_);
 }
 
-bool Slot::Restore(const std::vector<Token>& tokens, const uint8_t* data, size_t size) {
-  ForgetCache();
+bool Slot::Restore(const Token* tokens, size_t count, const uint8_t* data, size_t size) {
+  const int32_t begin = static_cast<int32_t>(cached_.size());
   bool fits = false;
   try {
-    fits = context_->WriteState(id_, data, size, tokens.size());
+    fits = context_->WriteState(id_, begin, begin + static_cast<int32_t>(count), data, size);
   } catch (const Error&) {
     // What a library cannot read does not fit; it may have read a part of it.
   }
@@ -164,7 +235,7 @@ bool Slot::Restore(const std::vector<Token>& tokens, const uint8_t* data, size_t
     ForgetCache();
     return false;
   }
-  cached_ = tokens;
+  cached_.insert(cached_.end(), tokens, tokens + count);
   last_used_ = Clock::now();
   return true;
 }
@@ -180,30 +251,44 @@ void Slot::TellPromptTokens() {
   }
 }
 
-bool Slot::Sample() {
-  const CompletionRequest& request = completion_->request();
-  if (sampler_->complete()) {
-    End(DoneReason::kEog);
-    return false;
+bool Slot::FetchLogits() {
+  if (logits_index_ < 0) return false;
+  logits_ = context_->Logits(std::exchange(logits_index_, -1));
+  return true;
+}
+
+void Slot::Choose() {
+  try {
+    if (!sampler_->complete()) choice_ = sampler_->Sample(logits_);
+  } catch (...) {
+    failure_ = std::current_exception();
   }
-  const Choice choice = sampler_->Sample(context_->Logits(logits_index_));
-  logits_index_ = -1;
+}
+
+size_t Slot::Take() {
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  const std::optional<Choice> choice = std::exchange(choice_, std::nullopt);
+  if (!choice) {
+    End(DoneReason::kEog);
+    return 0;
+  }
+  const CompletionRequest& request = completion_->request();
   piece_.clear();
-  model_->AppendPiece(choice.token, &piece_);
+  model_->AppendPiece(choice->token, &piece_);
   if (generated_ == 0) first_token_ = Clock::now();
   generated_++;
-  completion_->AddToken(choice, piece_, model_->Flags(choice.token));
-  if (model_->IsEog(choice.token) || sampler_->complete()) {
+  completion_->AddToken(*choice, piece_, model_->Flags(choice->token));
+  if (model_->IsEog(choice->token) || sampler_->complete()) {
     End(DoneReason::kEog);
   } else if (request.max_tokens >= 0 && generated_ >= static_cast<size_t>(request.max_tokens)) {
     End(DoneReason::kLength);
   } else if (cached_.size() >= context_->tokens_per_sequence()) {
     End(DoneReason::kContext);
   } else {
-    pending_ = choice.token;
+    pending_ = choice->token;
     has_pending_ = true;
   }
-  return true;
+  return 1;
 }
 
 }  // namespace hoshikage

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "../llama/context.h"
@@ -24,10 +27,15 @@ class Slot {
 
   // Length of the common prefix of the cache and a prompt.
   size_t CommonPrefix(const std::vector<Token>& prompt) const;
-  // The same as far as a request may make use of it.
+  // The same as far as the memory can come back to it and the request may make use of it.
   size_t ReusablePrefix(const CompletionRequest& request) const;
   // Takes a completion: trims the cache to the common prefix. Throws grammar_invalid.
   void Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const Model> model);
+  // Takes from another slot's cache what the prompt has in common with it beyond what is here; gives
+  // how many tokens that were, and 0 where the memory could not. Throws decode_failed.
+  size_t Borrow(const Slot& other);
+  // Whether Borrow() may be asked at all.
+  bool borrows() const { return borrows_; }
   // Frees the slot and tells the completion. Never throws what the library throws.
   void End(DoneReason reason, const char* code = "", const std::string& message = "");
 
@@ -45,41 +53,67 @@ class Slot {
   size_t Decoded();
   // What AddTo added has not been decoded, or only in part: the cache goes back to before.
   void Undo();
-  // Whether the last AddTo asked for logits, so that Sample() may be called.
-  bool expects_logits() const { return logits_index_ >= 0; }
   bool in_batch() const { return added_ > 0; }
+  // Looks for what was computed: false where no logits were asked for. Then Choose() and Take().
+  // Throws decode_failed.
+  bool FetchLogits();
   // Tells how likely the prompt's tokens were behind those that were decoded, where that is asked
-  // for. Before Sample(), which may end the completion. Throws decode_failed.
+  // for. Throws decode_failed.
   void TellPromptTokens();
-  // Chooses the next token from the decoded batch; ends the completion where that is the end. False
-  // where the grammar allowed no token at all, which is an end too.
-  bool Sample();
+  // Chooses what comes next. Touches nothing but what is this completion's own, so that several
+  // slots may do it at once, each on a thread; what it throws is kept for Take().
+  void Choose();
+  // Tells what was chosen; ends the completion where that is the end. Gives how many tokens it told.
+  // Throws what Choose() met.
+  size_t Take();
   void ForgetCache();
   const std::vector<Token>& cached() const { return cached_; }
-  // Idle slots: replaces the cache by a saved one. False where it does not fit; it is empty then.
-  // Throws decode_failed.
-  bool Restore(const std::vector<Token>& tokens, const uint8_t* data, size_t size);
+  // Idle slots that nobody may take meanwhile: what a saved state is read from, or written to.
+  bool held() const { return held_; }
+  void Hold(bool held) { held_ = held; }
+  // Such slots: adds a part of a saved state behind what is there. False where it does not fit; the
+  // cache is empty then. Throws decode_failed.
+  bool Restore(const Token* tokens, size_t count, const uint8_t* data, size_t size);
 
   // For status, read under the worker's mutex by publishing copies.
   size_t cached_tokens() const { return cached_.size(); }
   size_t generated_tokens() const { return generated_; }
+  // Prompt tokens that were in this slot's cache, and that came from another's.
+  size_t reused_tokens() const { return reused_; }
+  size_t borrowed_tokens() const { return borrowed_; }
+  // Prompt tokens that were computed here.
+  size_t computed_tokens() const { return computed_; }
 
  private:
-  // Leaves the first `tokens` in the cache; none where the memory cannot do that.
+  // What a memory that cannot take back anything needs to come back to a place in the past.
+  struct Checkpoint {
+    size_t tokens;
+    Bytes bytes;
+  };
+
+  // Leaves the first `tokens` in the cache, or fewer where the memory cannot do that.
   void Shorten(size_t tokens);
   // The same where nothing may be thrown.
   void TryShorten(size_t tokens);
+  const Checkpoint* CheckpointBefore(size_t tokens) const;
+  void KeepCheckpoint();
 
   int32_t id_;
   Context* context_;
   std::vector<Token> cached_;  // what the sequence holds
+  std::vector<Checkpoint> checkpoints_;  // in the order of their tokens
+  bool held_ = false;
   std::shared_ptr<Completion> completion_;
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Sampler> sampler_;
+  bool borrows_ = false;
   bool has_pending_ = false;
   Token pending_ = 0;  // chosen, not yet in the cache
   size_t added_ = 0;
   int32_t logits_index_ = -1;
+  float* logits_ = nullptr;
+  std::optional<Choice> choice_;
+  std::exception_ptr failure_;
   // Decoded prompt tokens whose logits have not been looked at: where they are in the prompt and in
   // the batch.
   struct Untold {
@@ -89,6 +123,8 @@ class Slot {
   };
   Untold untold_;
   size_t reused_ = 0;
+  size_t borrowed_ = 0;
+  size_t computed_ = 0;
   size_t generated_ = 0;
   Clock::time_point begun_;
   Clock::time_point first_token_;

@@ -28,7 +28,7 @@ void OrEnd(Slot* slot, Function&& function) {
 }  // namespace
 
 Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
-               std::function<void()> ring)
+               double most_stall_ms, std::function<void()> ring)
     : model_(std::move(model)),
       context_(std::move(context)),
       ring_(std::move(ring)),
@@ -38,7 +38,11 @@ Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
       batch_tokens_(context_->batch_tokens()),
       threads_(context_->threads()),
       vocabulary_size_(model_->VocabularySize()),
-      batch_(context_->batch_tokens()) {
+      turns_(sequences_),
+      shared_(sequences_, std::vector<size_t>(sequences_)),
+      batch_(context_->batch_tokens()),
+      pace_(most_stall_ms),
+      most_stall_ms_(most_stall_ms) {
   for (uint32_t i = 0; i < sequences_; i++) {
     slots_.emplace_back(static_cast<int32_t>(i), context_.get());
   }
@@ -78,41 +82,6 @@ void Worker::Await(std::function<void()> work) {
   errand->Wait();
 }
 
-std::optional<SavedState> Worker::SaveState(int32_t slot, size_t most_bytes) {
-  if (slot < 0 || static_cast<uint32_t>(slot) >= sequences_) {
-    throw Error("invalid_argument", "no such slot");
-  }
-  std::optional<SavedState> saved;
-  Await([&] {
-    const Slot& wanted = slots_[static_cast<size_t>(slot)];
-    if (!wanted.idle() || wanted.cached().empty()) return;
-    std::optional<Bytes> bytes = context_->ReadState(slot, most_bytes);
-    if (bytes) saved = SavedState{wanted.cached(), std::move(*bytes)};
-  });
-  return saved;
-}
-
-std::optional<int32_t> Worker::RestoreState(const std::vector<Token>& tokens, const uint8_t* data,
-                                            size_t size) {
-  if (tokens.empty() || tokens.size() > tokens_per_sequence_) {
-    throw Error("invalid_argument", "a state without tokens or with more than a slot holds");
-  }
-  for (const Token token : tokens) {
-    if (token < 0 || token >= vocabulary_size_) {
-      throw Error("invalid_argument", "a state holds a token id out of range");
-    }
-  }
-  std::optional<int32_t> restored;
-  Await([&] {
-    Slot* oldest = nullptr;
-    for (Slot& slot : slots_) {
-      if (slot.idle() && (!oldest || slot.last_used() < oldest->last_used())) oldest = &slot;
-    }
-    if (oldest && oldest->Restore(tokens, data, size)) restored = oldest->id();
-  });
-  return restored;
-}
-
 void Worker::Close() {
   std::lock_guard<std::mutex> closing(close_mutex_);
   {
@@ -142,8 +111,10 @@ void Worker::Run() {
     std::deque<std::shared_ptr<Errand>> errands;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      const bool busy = !waiting_.empty() || std::any_of(slots_.begin(), slots_.end(),
-                                                         [](const Slot& s) { return !s.idle(); });
+      // Who waits can begin where a slot is free; one that is held is given back by an errand.
+      const bool busy = std::any_of(slots_.begin(), slots_.end(), [&](const Slot& s) {
+        return !s.idle() || (!waiting_.empty() && !s.held());
+      });
       if (!busy) {
         wake_.wait(lock,
                    [&] { return stopping_ || woken_ || !inbox_.empty() || !errands_.empty(); });
@@ -210,48 +181,129 @@ void Worker::Admit() {
     if (!slot) return;
     std::shared_ptr<Completion> completion = std::move(waiting_.front());
     waiting_.pop_front();
-    OrEnd(slot, [&] { slot->Begin(completion, model_); });
+    OrEnd(slot, [&] {
+      slot->Begin(completion, model_);
+      local_.reused_tokens += slot->reused_tokens();
+      turns_[static_cast<size_t>(slot->id())] = {admitted_++, local_.prompt_tokens};
+      NoteShared(*slot);
+      if (!slot->borrows()) return;
+      const Slot* best = nullptr;
+      size_t longest = slot->cached_tokens();
+      for (const Slot& other : slots_) {
+        const size_t prefix = other.CommonPrefix(slot->completion()->request().prompt);
+        if (&other != slot && prefix > longest) best = &other, longest = prefix;
+      }
+      if (best) local_.shared_tokens += slot->Borrow(*best);
+    });
   }
 }
 
-// The idle slot with the longest common prefix; among equals the one unused for longest, so that
-// the caches of other conversations live on.
+// Where a slot can take from others what they hold, an idle one whose own cache is no loss: it goes
+// on with all of it, has none, or was unused for longest. Else the one with the longest common
+// prefix; among equals the one unused for longest, so that the caches of other conversations live
+// on.
 Slot* Worker::ChooseSlot(const Completion& completion) {
+  const bool lends = context_->shares() && !context_->has_tail_state();
   Slot* best = nullptr;
-  size_t best_prefix = 0;
+  size_t best_gain = 0;
   for (Slot& slot : slots_) {
-    if (!slot.idle()) continue;
+    if (!slot.idle() || slot.held()) continue;
     const size_t prefix = slot.ReusablePrefix(completion.request());
-    const bool better = !best || prefix > best_prefix ||
-                        (prefix == best_prefix && slot.last_used() < best->last_used());
-    if (better) best = &slot, best_prefix = prefix;
+    // 0 = its cache would be lost, though another slot can lend what is needed of it.
+    size_t gain = prefix + 1;
+    if (lends && gain < slot.cached_tokens()) gain = 0;
+    const bool older = gain == best_gain && best && slot.last_used() < best->last_used();
+    if (!best || gain > best_gain || older) best = &slot, best_gain = gain;
   }
   return best;
 }
 
-void Worker::Step() {
-  FillBatch();
-  if (batch_.size() == 0) return;
-  if (DecodeBatch()) SampleBatch();
+// What the prompts of running completions have in common.
+void Worker::NoteShared(const Slot& slot) {
+  const std::vector<Token>& prompt = slot.completion()->request().prompt;
+  const size_t id = static_cast<size_t>(slot.id());
+  for (const Slot& other : slots_) {
+    size_t common = 0;
+    if (&other != &slot && !other.idle()) {
+      const std::vector<Token>& theirs = other.completion()->request().prompt;
+      const size_t limit = std::min(prompt.size(), theirs.size());
+      while (common < limit && prompt[common] == theirs[common]) common++;
+    }
+    const size_t their_id = static_cast<size_t>(other.id());
+    shared_[id][their_id] = shared_[their_id][id] = common;
+  }
 }
 
-// Running generations first, one token each, then prompts in slot order with what room is left. Of
-// those whose every token's logits are wanted, only so many tokens together.
+// Prompts take what another one with the same beginning has computed since the last step.
+void Worker::Lend() {
+  if (!context_->shares()) return;
+  for (Slot& slot : slots_) {
+    if (slot.PromptLeft() == 0 || !slot.borrows()) continue;
+    for (const Slot& other : slots_) {
+      if (&other == &slot || other.idle()) continue;
+      const size_t common =
+          shared_[static_cast<size_t>(slot.id())][static_cast<size_t>(other.id())];
+      if (std::min(common, other.cached_tokens()) <= slot.cached_tokens()) continue;
+      OrEnd(&slot, [&] { local_.shared_tokens += slot.Borrow(other); });
+      if (slot.idle()) break;
+    }
+  }
+}
+
+void Worker::Step() {
+  Lend();
+  FillBatch();
+  if (batch_.size() == 0) return;
+  const Clock::time_point begun = Clock::now();
+  const bool decoded = DecodeBatch();
+  const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
+  if (!decoded) return;
+  pace_.Took(batch_generated_, batch_prompt_, ms);
+  if (batch_generated_ > 0) local_.longest_step_ms = std::max(local_.longest_step_ms, ms);
+  SampleBatch();
+}
+
+bool Worker::AnyGenerating() const {
+  return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); });
+}
+
+// Running generations first, one token each, then prompts in the order of their turns with what
+// room is left. Of those whose every token's logits are wanted, only so many tokens together.
 void Worker::FillBatch() {
   batch_.Clear();
   for (Slot& slot : slots_) {
     if (slot.generating() && batch_.size() < batch_.capacity()) slot.AddTo(&batch_, 1);
   }
-  size_t logits_room = kMostPromptLogits;
-  for (Slot& slot : slots_) {
-    const bool wants_logits = slot.wants_prompt_logits();
-    size_t room = batch_.capacity() - batch_.size();
-    if (wants_logits) room = std::min(room, logits_room);
-    if (room == 0 || slot.PromptLeft() == 0) continue;
-    const size_t before = batch_.size();
-    slot.AddTo(&batch_, room);
-    if (wants_logits) logits_room -= batch_.size() - before;
+  batch_generated_ = batch_.size();
+  const size_t free = batch_.capacity() - batch_.size();
+  const size_t beside = std::min(pace_.Beside(), free);
+  const StepRoom room{batch_generated_ > 0 ? beside : std::min(pace_.Alone(), free), beside};
+  const auto wants_all =
+      std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) {
+        return s.wants_prompt_logits() && s.PromptLeft() > 0;
+      });
+  std::vector<PromptPlace> places;
+  for (const Slot& slot : slots_) {
+    if (slot.PromptLeft() == 0) continue;
+    const size_t id = static_cast<size_t>(slot.id());
+    PromptPlace place;
+    place.slot = id;
+    place.admitted = turns_[id].admitted;
+    place.left = slot.PromptLeft();
+    place.passed = static_cast<size_t>(local_.prompt_tokens - turns_[id].prompt_tokens) -
+                   slot.computed_tokens();
+    place.background = slot.completion()->request().background;
+    place.cached = slot.cached_tokens();
+    if (slot.borrows() && !context_->has_tail_state()) place.shared = &shared_[id];
+    if (slot.wants_prompt_logits()) {
+      place.most = std::max<size_t>(kMostPromptLogits / static_cast<size_t>(wants_all), 1);
+    }
+    places.push_back(place);
   }
+  for (const PromptPiece& piece : PlanPrompts(std::move(places), tokens_per_sequence_, room)) {
+    slots_[piece.slot].AddTo(&batch_, piece.tokens);
+  }
+  batch_prompt_ = batch_.size() - batch_generated_;
 }
 
 bool Worker::DecodeBatch() {
@@ -260,7 +312,7 @@ bool Worker::DecodeBatch() {
   if (status == DecodeStatus::kNoRoom) {
     // Caches of idle slots are only memories: give them up and try once more.
     for (Slot& slot : slots_) {
-      if (slot.idle()) slot.ForgetCache();
+      if (slot.idle() && !slot.held()) slot.ForgetCache();
     }
     status = context_->Decode(&batch_, &reason);
   }
@@ -308,12 +360,17 @@ void Worker::FailBatch(const char* code, const std::string& reason) {
 }
 
 void Worker::SampleBatch() {
+  std::vector<Slot*> choosing;
   for (Slot& slot : slots_) {
     if (slot.idle()) continue;
     OrEnd(&slot, [&] {
       slot.TellPromptTokens();
-      if (slot.expects_logits() && slot.Sample()) local_.generated_tokens++;
+      if (slot.FetchLogits()) choosing.push_back(&slot);
     });
+  }
+  for (Slot* slot : choosing) slot->Choose();
+  for (Slot* slot : choosing) {
+    OrEnd(slot, [&] { local_.generated_tokens += slot->Take(); });
   }
 }
 

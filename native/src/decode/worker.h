@@ -16,6 +16,8 @@
 #include "../llama/context.h"
 #include "completion.h"
 #include "errand.h"
+#include "pace.h"
+#include "plan.h"
 #include "slot.h"
 
 namespace hoshikage {
@@ -33,22 +35,35 @@ struct SlotStatus {
 // Work since the start; counted in tokens and events.
 struct Counters {
   uint64_t steps = 0;
-  uint64_t prompt_tokens = 0;
+  uint64_t prompt_tokens = 0;  // computed
+  uint64_t reused_tokens = 0;  // of prompts, found in the cache of the slot that took them
+  uint64_t shared_tokens = 0;  // of prompts, taken from the cache of another slot
   uint64_t generated_tokens = 0;
   uint64_t rings = 0;
+  double longest_step_ms = 0.0;  // of those in which somebody generated
 };
 
-// An idle slot's cache, as it can be given back later.
+// An idle slot's cache, as it can be given back later: in parts, each of the tokens from the end of
+// the one before.
 struct SavedState {
+  struct Part {
+    size_t end;  // tokens
+    Bytes bytes;
+  };
   std::vector<Token> tokens;
-  Bytes bytes;
+  std::vector<Part> parts;
+};
+struct StatePart {
+  size_t end;
+  const uint8_t* data;
+  size_t size;
 };
 
 class Worker {
  public:
   // `ring` is called on the worker's thread when some completion has news; it must not block.
   Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
-         std::function<void()> ring);
+         double most_stall_ms, std::function<void()> ring);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -57,14 +72,16 @@ class Worker {
   bool Submit(std::shared_ptr<Completion> completion);
   // Any thread: a cancelled completion is looked at even when nothing else goes on.
   void Wake();
-  // Any thread but the worker's own: waits until it has been done between two steps. Nothing where
-  // the slot is busy, nothing is cached or the library cannot. Throws closed, invalid_argument (no
-  // such slot), decode_failed.
+  // Any thread but the worker's own: waits until it has been done, part by part between steps, each
+  // so short that no stream stalls for it. Nothing where the slot is busy, nothing is cached, the
+  // library cannot, or it takes more than `most_bytes`. Throws closed, invalid_argument (no such
+  // slot), decode_failed.
   std::optional<SavedState> SaveState(int32_t slot, size_t most_bytes);
   // The same: fills the idle slot that was unused for longest. Nothing where none is idle or the
-  // state does not fit. `tokens` must be ids of the vocabulary and not more than a slot holds.
-  std::optional<int32_t> RestoreState(const std::vector<Token>& tokens, const uint8_t* data,
-                                      size_t size);
+  // state does not fit. `tokens` must be ids of the vocabulary and not more than a slot holds, and
+  // the parts must end where they do.
+  std::optional<int32_t> RestoreState(const std::vector<Token>& tokens,
+                                      const std::vector<StatePart>& parts);
   // Any thread but the worker's own. Cancels all, joins, frees the context. Idempotent.
   void Close();
 
@@ -85,15 +102,22 @@ class Worker {
   void Run();
   void Admit();
   Slot* ChooseSlot(const Completion& completion);
+  void NoteShared(const Slot& slot);
+  void Lend();
   void EndCancelled();
   void Step();
   void FillBatch();
+  bool AnyGenerating() const;
   bool DecodeBatch();
   void FailBatch(const char* code, const std::string& reason);
   void SampleBatch();
   void Publish();
   void FinishUnstarted(const std::shared_ptr<Completion>& completion, DoneReason reason,
                        const char* code, const std::string& message);
+  class Holding;
+  Slot* OldestIdle();
+  size_t PartEnd(size_t begin, size_t tokens) const;
+  std::optional<Bytes> ReadPart(const Slot& slot, size_t begin, size_t end, size_t most);
   static bool ShouldAbort(void* worker);
   bool NobodyWants() const;
 
@@ -119,10 +143,25 @@ class Worker {
   std::mutex close_mutex_;
   std::thread thread_;
 
+  // When a slot's completion came, and what had been computed by then.
+  struct Turn {
+    uint64_t admitted = 0;
+    uint64_t prompt_tokens = 0;
+  };
+
   // The worker thread's own.
   std::vector<Slot> slots_;
+  std::vector<Turn> turns_;                  // by slot
+  std::vector<std::vector<size_t>> shared_;  // by slots: tokens that two prompts begin alike with
   std::deque<std::shared_ptr<Completion>> waiting_;
   Batch batch_;
+  Pace pace_;
+  uint64_t admitted_ = 0;
+  size_t batch_generated_ = 0;  // tokens of the batch by what they are
+  size_t batch_prompt_ = 0;
+  const double most_stall_ms_;
+  double state_bytes_per_ms_ = 0.0;  // 0 = not known yet
+  double state_bytes_per_token_ = 0.0;
   Counters local_;
   std::atomic<bool> aborting_all_{false};
 };

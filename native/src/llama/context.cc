@@ -17,6 +17,9 @@ constexpr uint32_t kSmallestBatch = 64;
 // What the library does where nothing is written.
 constexpr int32_t kFlashAttentionAuto = -1;
 constexpr int32_t kTypeF16 = 1;
+// LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY: what cannot be taken off the end of a sequence. Builds before
+// b6685 know it as SWA_ONLY, and give all of a state then, which serves as well.
+constexpr uint32_t kPartialOnly = 1;
 
 }  // namespace
 
@@ -115,7 +118,15 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   Poke(layout, &params, "n_ctx", cache_tokens);
   Poke(layout, &params, "n_batch", batch);
   Poke(layout, &params, "n_ubatch", micro_batch);
-  Poke(layout, &params, "n_seq_max", options.sequences);
+  tail_state_ = model_->HasTailState();
+  // Another sequence costs nothing where all share the cells, but a whole state where they have one.
+  const bool spare = !tail_state_ && api.llama_memory_seq_cp && library.Doubt().empty() &&
+                     layout.Find("kv_unified");
+  const uint32_t sequences = options.sequences + (spare ? 1 : 0);
+  if (spare) spare_ = static_cast<int32_t>(options.sequences);
+  // A bool that may have moved without a trace is written only where nothing speaks for that.
+  unified_ = sequences > 1 && library.Doubt().empty() && Poke(layout, &params, "kv_unified", true);
+  Poke(layout, &params, "n_seq_max", sequences);
   WriteComputeParams(layout, options, &params);
   const ErrorLines errors;
   const LongCall long_call(Lane::kOther);
@@ -128,10 +139,12 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   }
   ContextOptions written = options;
   written.context_tokens = cache_tokens;
+  written.sequences = sequences;
   written.batch_tokens = batch;
   try {
     SetThreads(library, options, context_);
     Verify(written, micro_batch);
+    sequences_ = options.sequences;
     tokens_per_sequence_ =
         std::min(tokens_per_sequence_, options.context_tokens / options.sequences);
   } catch (...) {
@@ -156,6 +169,13 @@ void Context::Verify(const ContextOptions& written, uint32_t micro_batch) {
         batch_tokens_ == written.batch_tokens && api.llama_n_ubatch(context_) == micro_batch &&
         (!written.threads ||
          (threads_ == *written.threads && api.llama_n_threads_batch(context_) == *written.threads));
+    // A library whose sequences share the cells gives each of them all.
+    const bool shares = !unified_ || !api.llama_n_ctx_seq ||
+                        api.llama_n_ctx_seq(context_) == context_tokens_;
+    if (!shares) {
+      throw Error("library_incompatible", "the context does not share its cells: n_ctx_seq " +
+                                              std::to_string(api.llama_n_ctx_seq(context_)));
+    }
     if (!same) {
       throw Error("library_incompatible", "the context does not have the values written: n_ctx " +
                                               std::to_string(context_tokens_) + ", n_seq_max " +
@@ -165,7 +185,8 @@ void Context::Verify(const ContextOptions& written, uint32_t micro_batch) {
                                               ", n_threads " + std::to_string(threads_));
     }
     if (!memory_) throw Error("model_not_generative", "this model has no memory to generate with");
-    tokens_per_sequence_ = written.context_tokens / written.sequences;
+    tokens_per_sequence_ =
+        unified_ ? written.context_tokens : written.context_tokens / written.sequences;
     if (api.llama_n_ctx_seq) {
       tokens_per_sequence_ = std::min(tokens_per_sequence_, api.llama_n_ctx_seq(context_));
     }
@@ -215,43 +236,102 @@ float* Context::Logits(int32_t index) {
 
 bool Context::Trim(int32_t sequence, int32_t from) {
   return Guard("decode_failed", "llama_memory_seq_rm", [&] {
-    return model_->library()->api().llama_memory_seq_rm(memory_, sequence, from, -1);
+    if (!model_->library()->api().llama_memory_seq_rm(memory_, sequence, from, -1)) return false;
+    return from <= 0 || Holds(sequence, from);
   });
 }
 
 void Context::Forget(int32_t sequence) { Trim(sequence, -1); }
 
-std::optional<Bytes> Context::ReadState(int32_t sequence, size_t most) {
+// Whether a sequence can be gone on with behind so many tokens, as far as the library tells: a
+// window that has slid on has lost the first ones, a state stands where its last token was.
+bool Context::Holds(int32_t sequence, int32_t tokens) const {
   const Api& api = model_->library()->api();
-  if (!api.llama_state_seq_get_size || !api.llama_state_seq_get_data) return std::nullopt;
+  if (!api.llama_memory_seq_pos_max) return true;
+  if (api.llama_memory_seq_pos_max(memory_, sequence) != tokens - 1) return false;
+  if (!api.llama_memory_seq_pos_min) return true;
+  const int32_t first = api.llama_memory_seq_pos_min(memory_, sequence);
+  return first == 0 || (tail_state_ && first == tokens - 1);
+}
+
+bool Context::Copy(int32_t from, int32_t to, int32_t begin, int32_t end) {
+  return Guard("decode_failed", "llama_memory_seq_cp", [&] {
+    model_->library()->api().llama_memory_seq_cp(memory_, from, to, begin, end);
+    return true;
+  });
+}
+
+bool Context::Share(int32_t from, int32_t to, int32_t begin, int32_t end) {
+  return Copy(from, to, begin, end) &&
+         Guard("decode_failed", "llama_memory_seq_pos_max", [&] { return Holds(to, end); });
+}
+
+std::optional<Bytes> Context::ReadState(int32_t sequence, int32_t begin, int32_t end,
+                                        size_t most) {
+  if (!reads_parts()) return Read(sequence, most, 0);
+  Forget(spare_);
+  Copy(sequence, spare_, begin, end);
+  std::optional<Bytes> bytes = Read(spare_, most, 0);
+  Forget(spare_);
+  return bytes;
+}
+
+bool Context::WriteState(int32_t sequence, int32_t begin, int32_t end, const uint8_t* data,
+                         size_t size) {
+  if (size == 0 || end <= begin) return false;
+  const auto holds = [&] {
+    return Guard("decode_failed", "llama_memory_seq_pos_max", [&] { return Holds(sequence, end); });
+  };
+  // The library empties the sequence that it writes.
+  if (begin == 0) return Write(sequence, data, size, 0) && holds();
+  if (!reads_parts()) return false;
+  Forget(spare_);
+  const bool written =
+      Write(spare_, data, size, 0) && Copy(spare_, sequence, begin, end) && holds();
+  Forget(spare_);
+  return written;
+}
+
+std::optional<Bytes> Context::ReadCheckpoint(int32_t sequence, size_t most) {
+  return Read(sequence, most, kPartialOnly);
+}
+
+bool Context::WriteCheckpoint(int32_t sequence, const Bytes& checkpoint, int32_t tokens) {
+  return Write(sequence, checkpoint.data.get(), checkpoint.size, kPartialOnly) &&
+         Trim(sequence, tokens);
+}
+
+std::optional<Bytes> Context::Read(int32_t sequence, size_t most, uint32_t flags) {
+  const Api& api = model_->library()->api();
+  const bool has_flags = api.llama_state_seq_get_size_ext && api.llama_state_seq_get_data_ext;
+  if (flags ? !has_flags : !api.llama_state_seq_get_size || !api.llama_state_seq_get_data) {
+    return std::nullopt;
+  }
   const LongCall long_call(Lane::kSteps);
   return Guard("decode_failed", "llama_state_seq_get_data", [&]() -> std::optional<Bytes> {
     Bytes bytes;
-    bytes.size = api.llama_state_seq_get_size(context_, sequence);
-    if (bytes.size == 0) return std::nullopt;
-    if (bytes.size > most) {
-      LogLine(kLogWarn, "a state of " + std::to_string(bytes.size) +
-                            " bytes is not saved: the limit is " + std::to_string(most));
-      return std::nullopt;
-    }
+    bytes.size = flags ? api.llama_state_seq_get_size_ext(context_, sequence, flags)
+                       : api.llama_state_seq_get_size(context_, sequence);
+    if (bytes.size == 0 || bytes.size > most) return std::nullopt;
     bytes.data.reset(new uint8_t[bytes.size]);  // make_unique would zero it
     const size_t written =
-        api.llama_state_seq_get_data(context_, bytes.data.get(), bytes.size, sequence);
+        flags ? api.llama_state_seq_get_data_ext(context_, bytes.data.get(), bytes.size, sequence,
+                                                 flags)
+              : api.llama_state_seq_get_data(context_, bytes.data.get(), bytes.size, sequence);
     if (written == 0 || written > bytes.size) return std::nullopt;
     bytes.size = written;
     return bytes;
   });
 }
 
-bool Context::WriteState(int32_t sequence, const uint8_t* data, size_t size, size_t tokens) {
+bool Context::Write(int32_t sequence, const uint8_t* data, size_t size, uint32_t flags) {
   const Api& api = model_->library()->api();
-  if (!api.llama_state_seq_set_data || size == 0 || tokens == 0) return false;
+  if (flags ? !api.llama_state_seq_set_data_ext : !api.llama_state_seq_set_data) return false;
   const LongCall long_call(Lane::kSteps);
   return Guard("decode_failed", "llama_state_seq_set_data", [&] {
-    if (api.llama_state_seq_set_data(context_, data, size, sequence) != size) return false;
-    if (!api.llama_memory_seq_pos_max) return true;
-    const int64_t last = api.llama_memory_seq_pos_max(memory_, sequence);
-    return last == static_cast<int64_t>(tokens) - 1;
+    return size == (flags
+                        ? api.llama_state_seq_set_data_ext(context_, data, size, sequence, flags)
+                        : api.llama_state_seq_set_data(context_, data, size, sequence));
   });
 }
 

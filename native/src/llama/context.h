@@ -21,6 +21,7 @@ struct ContextOptions {
   std::optional<int32_t> rope_scaling;
   std::optional<float> rope_freq_base;
   std::optional<float> rope_freq_scale;
+  double most_stall_ms = 100.0;  // how long a step may take while anybody generates
 };
 
 // What our options say of a cache and of how to compute, written where the layout has it: threads,
@@ -74,23 +75,44 @@ class Context {
   uint32_t sequences() const { return sequences_; }
   uint32_t batch_tokens() const { return batch_tokens_; }
   int32_t threads() const { return threads_; }
+  // Whether one sequence's beginning can be given to another without a copy: all sequences lie in
+  // one pool of cells, and the library has the function.
+  bool shares() const { return unified_ && model_->library()->api().llama_memory_seq_cp; }
+  // Whether a sequence is remembered as what its tokens have made of a state, at least in part:
+  // nothing can be taken off its end, and the state itself is kept instead (checkpoints).
+  bool has_tail_state() const { return tail_state_; }
 
   DecodeStatus Decode(Batch* batch, std::string* reason);
   // Logits of a batch index, one per vocabulary entry, ours to change until the next Decode.
   float* Logits(int32_t index);
-  // Removes [from, end) of a sequence; false where the memory cannot do that.
+  // Removes [from, end) of a sequence; false where the memory cannot do that, or no longer holds
+  // all that is to stay. Throws decode_failed, as all that follow do.
   bool Trim(int32_t sequence, int32_t from);
   void Forget(int32_t sequence);
-  // One sequence as the library writes it; nothing where it cannot, or where that has more than
-  // `most` bytes, which is said in the log. Throws decode_failed.
-  std::optional<Bytes> ReadState(int32_t sequence, size_t most);
-  // Fills an empty sequence of `tokens` tokens; false where that does not fit, and then anything
-  // may be in the sequence.
-  bool WriteState(int32_t sequence, const uint8_t* data, size_t size, size_t tokens);
+  // Gives [begin, end) of one sequence to another that holds exactly what comes before; only where
+  // shares(). False where the memory could not, and then anything may be in the other.
+  bool Share(int32_t from, int32_t to, int32_t begin, int32_t end);
+  // [begin, end) of a sequence as the library writes it; nothing where it cannot, or where that has
+  // more than `most` bytes. A part of a sequence needs reads_parts().
+  std::optional<Bytes> ReadState(int32_t sequence, int32_t begin, int32_t end, size_t most);
+  bool reads_parts() const { return spare_ >= 0; }
+  // Adds [begin, end) to a sequence that holds exactly what comes before; false where that does not
+  // fit, and then anything may be in the sequence.
+  bool WriteState(int32_t sequence, int32_t begin, int32_t end, const uint8_t* data, size_t size);
+  // What a sequence of a memory with has_tail_state() needs to come back to where it is now; nothing
+  // where the library cannot or that has more than `most` bytes.
+  std::optional<Bytes> ReadCheckpoint(int32_t sequence, size_t most);
+  // Takes a sequence back to the checkpoint made of its first `tokens` tokens; false where that
+  // failed, and then anything may be in the sequence.
+  bool WriteCheckpoint(int32_t sequence, const Bytes& checkpoint, int32_t tokens);
   void SetAbortCallback(AbortCallback callback, void* user_data);
 
  private:
   void Verify(const ContextOptions& written, uint32_t micro_batch);
+  bool Holds(int32_t sequence, int32_t tokens) const;
+  bool Copy(int32_t from, int32_t to, int32_t begin, int32_t end);
+  std::optional<Bytes> Read(int32_t sequence, size_t most, uint32_t flags);
+  bool Write(int32_t sequence, const uint8_t* data, size_t size, uint32_t flags);
   void Free();
 
   std::shared_ptr<Model> model_;
@@ -101,6 +123,9 @@ class Context {
   uint32_t sequences_ = 0;
   uint32_t batch_tokens_ = 0;
   int32_t threads_ = 0;
+  bool unified_ = false;
+  bool tail_state_ = false;
+  int32_t spare_ = -1;    // a sequence of ours, empty but while a part of another is read or written
   bool decoded_ = false;  // at least once
 };
 

@@ -193,6 +193,14 @@ std::optional<PoolingType> Model::Pooling() const {
 
 bool Model::Causal() const { return Metadata("attention.causal") != "false"; }
 
+bool Model::HasTailState() const {
+  const Api& api = library_->api();
+  return Guard("model_load_failed", "kind of model", [&] {
+    return api.llama_model_is_recurrent(model_) ||
+           (api.llama_model_is_hybrid && api.llama_model_is_hybrid(model_));
+  });
+}
+
 int32_t Model::EmbeddingLength() const {
   const Api& api = library_->api();
   return Guard("model_load_failed", "llama_model_n_embd", [&] {

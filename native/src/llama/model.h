@@ -66,6 +66,9 @@ class Model {
   std::optional<PoolingType> Pooling() const;
   // Whether a token sees only what is before it, as far as the file says.
   bool Causal() const;
+  // Whether what has been read becomes a state, wholly or beside a cache, so that nothing can be
+  // taken back (Mamba and its relatives). Throws model_load_failed.
+  bool HasTailState() const;
   // Values of one embedding, as the library says.
   int32_t EmbeddingLength() const;
   // Scores that a model which ranks gives for a text.

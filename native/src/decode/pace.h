@@ -1,0 +1,32 @@
+// How long steps take, learned from those that were made, and so how many prompt tokens fit into one
+// beside those who generate. Pure arithmetic on what it is told; worker thread only.
+#pragma once
+
+#include <cstddef>
+
+namespace hoshikage {
+
+class Pace {
+ public:
+  explicit Pace(double most_stall_ms) : most_stall_ms_(most_stall_ms) {}
+
+  // A step took `ms` with so many tokens of generations and of prompts.
+  void Took(size_t generated, size_t prompt, double ms);
+  // Prompt tokens for a step in which somebody generates: at least one, so that prompts get on.
+  size_t Beside() const;
+  // Those for a step with nothing but prompts: larger pieces compute faster, but who comes or goes
+  // waits for the end of one.
+  size_t Alone() const;
+  // What a step of one token per generation takes; 0 = not known yet.
+  double generation_ms() const { return generation_ms_; }
+
+ private:
+  size_t Fitting(double ms) const;
+
+  double most_stall_ms_;
+  double generation_ms_ = 0.0;
+  double prompt_token_ms_ = 0.0;
+  size_t last_piece_ = 0;
+};
+
+}  // namespace hoshikage
