@@ -200,6 +200,8 @@ export interface NativeContextOptions {
   readonly ropeScaling?: number;
   readonly ropeFreqBase?: number;
   readonly ropeFreqScale?: number;
+  /** How long a step may take while anybody generates, ms; 100 where absent. */
+  readonly maxStallMs?: number;
 }
 
 /** A context, its slots and its decode thread. */
@@ -320,6 +322,8 @@ export interface NativeRequest {
   readonly logprobs: number;
   /** The same of every prompt token but the first; then the cache is not used. */
   readonly promptLogprobs: number;
+  /** Its prompt lets those of others pass; false where absent. */
+  readonly background?: boolean;
 }
 
 /** A running completion. */

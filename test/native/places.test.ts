@@ -1,29 +1,16 @@
 /** Where a libllama may take its libggml from, and libggml its backends. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { compiler, root, skipReason } from './fake.js';
+import { skipReason } from './fake.js';
+import { LineProgram } from './line-program.js';
 
 describe('the places of a libllama', { skip: skipReason }, () => {
-  let folder = '';
-  let program = '';
+  let program: LineProgram;
   before(() => {
-    folder = mkdtempSync(join(tmpdir(), 'hoshikage-places-'));
-    program = join(folder, 'places');
     const sources = ['test/native/places.cc', 'native/src/llama/places.cc'];
-    const flags = ['-std=c++17', `-I${join(root, 'native/src/llama')}`, '-o', program];
-    execFileSync(compiler ?? 'c++', [...sources.map((name) => join(root, name)), ...flags]);
+    program = new LineProgram(sources, 'native/src/llama');
   });
-  after(() => rmSync(folder, { recursive: true, force: true }));
-
-  const answers = (questions: readonly string[]): string[] =>
-    execFileSync(program, { input: questions.join('\n'), encoding: 'utf8' })
-      .split('\n')
-      .slice(0, questions.length)
-      .map((line) => line.trim());
+  after(() => program.close());
 
   const triplet = '/usr/lib/x86_64-linux-gnu';
   const cases = [
@@ -51,12 +38,12 @@ describe('the places of a libllama', { skip: skipReason }, () => {
   ] as const;
   for (const [what, one, other, expected] of cases) {
     it(`${expected === 'yes' ? 'take' : 'do not take'} libggml from ${what}`, () => {
-      assert.deepEqual(answers([`may ${one} ${other}`]), [expected]);
+      assert.deepEqual(program.answers([`may ${one} ${other}`]), [expected]);
     });
   }
 
   it('are searched for backends beside libggml only, where it is nobody’s package', () => {
-    assert.deepEqual(answers([`backends ${folder}`]), [folder]);
+    assert.deepEqual(program.answers([`backends ${program.folder}`]), [program.folder]);
   });
 
   it('know a library of the family by its file name', {
@@ -64,7 +51,7 @@ describe('the places of a libllama', { skip: skipReason }, () => {
   }, () => {
     const names = ['libggml.so.0', 'libggml-base.so', '/x/libllama.b6431.so', 'libllama-common.so'];
     const others = ['llama-addon.node', 'libggmlish.so', 'libc.so.6', 'ggml'];
-    assert.deepEqual(answers([...names, ...others].map((name) => `family ${name}`)), [
+    assert.deepEqual(program.answers([...names, ...others].map((name) => `family ${name}`)), [
       ...names.map(() => 'yes'),
       ...others.map(() => 'no'),
     ]);

@@ -165,12 +165,17 @@ export class Rig {
     return new RigContext(native, listeners);
   }
 
-  /** A model with one context for `use`, closed afterwards; the fake is back to normal before. */
+  /**
+   * A model with one context for `use`, closed afterwards; the fake is back to normal before, and then
+   * as `prepare` makes it.
+   */
   async with(
     over: Partial<NativeContextOptions>,
     use: (context: RigContext, model: NativeModel) => Promise<void>,
+    prepare: () => void = () => {},
   ): Promise<void> {
     this.control.reset();
+    prepare();
     const model = await this.model();
     try {
       const context = await this.context(model, over);

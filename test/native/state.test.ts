@@ -61,7 +61,8 @@ describe('the state of a sequence', { skip: skipReason }, () => {
       const bytes = sizeOf(state);
       assert.ok(await context.native.saveState(0, bytes));
       assert.equal(await context.native.saveState(0, bytes - 1), null);
-      const said = 'warn: a state of 10 tokens is not saved: the library cannot, or it is too large';
+      const said =
+        'warn: a state of 10 tokens is not saved: the library cannot, or it is too large';
       await until('the warning', () => rig.logs.includes(said));
     }));
 

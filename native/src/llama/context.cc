@@ -209,8 +209,13 @@ DecodeStatus Context::Decode(Batch* batch, std::string* reason) {
   if (!decoded_) first.emplace(Lane::kSteps);
   decoded_ = true;
   try {
-    code = Guard("decode_failed", "llama_decode",
-                 [&] { return model_->library()->api().llama_decode(context_, batch->View()); });
+    code = Guard("decode_failed", "llama_decode", [&] {
+      const Api& api = model_->library()->api();
+      const int32_t answer = api.llama_decode(context_, batch->View());
+      // Devices may still be computing: who measures a step must not measure how fast it is asked.
+      if (answer == 0 && api.llama_synchronize) api.llama_synchronize(context_);
+      return answer;
+    });
   } catch (const Error& e) {
     if (Crashed()) throw;
     *reason = e.what();

@@ -1,0 +1,51 @@
+// native/src/decode/plan.cc and pace.cc as lines: whose prompt is computed next, and how much fits
+// into a step. Test code only.
+#include "plan.h"
+
+#include <iostream>
+#include <sstream>
+#include <string>
+
+#include "pace.h"
+
+using namespace hoshikage;
+
+// plan HANDICAP FIRST ALL then per prompt: slot admitted left passed background cached shared...
+static void Plan(std::istream& words) {
+  size_t handicap, count;
+  StepRoom room;
+  words >> handicap >> room.first >> room.all >> count;
+  std::vector<std::vector<size_t>> shared(count, std::vector<size_t>(count));
+  std::vector<PromptPlace> places(count);
+  for (size_t i = 0; i < count; i++) {
+    PromptPlace& place = places[i];
+    words >> place.slot >> place.admitted >> place.left >> place.passed >> place.background >>
+        place.cached >> place.most;
+    for (size_t& common : shared[i]) words >> common;
+    place.shared = &shared[i];
+  }
+  for (const PromptPiece& piece : PlanPrompts(places, handicap, room)) {
+    std::cout << piece.slot << ":" << piece.tokens << " ";
+  }
+}
+
+// pace MOST_MS then steps: generated prompt ms
+static void Learn(std::istream& words) {
+  double most_ms, ms;
+  size_t generated, prompt;
+  words >> most_ms;
+  Pace pace(most_ms);
+  while (words >> generated >> prompt >> ms) pace.Took(generated, prompt, ms);
+  std::cout << pace.Beside() << " " << pace.Alone();
+}
+
+int main() {
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    std::string question;
+    words >> question;
+    if (question == "plan") Plan(words);
+    if (question == "pace") Learn(words);
+    std::cout << "\n";
+  }
+}
