@@ -244,7 +244,12 @@ void Worker::Lend() {
       const size_t common =
           shared_[static_cast<size_t>(slot.id())][static_cast<size_t>(other.id())];
       if (std::min(common, other.cached_tokens()) <= slot.cached_tokens()) continue;
-      OrEnd(&slot, [&] { local_.shared_tokens += slot.Borrow(other); });
+      OrEnd(&slot, [&] {
+        const size_t borrowed = slot.Borrow(other);
+        local_.shared_tokens += borrowed;
+        // Those were computed for this one too.
+        turns_[static_cast<size_t>(slot.id())].prompt_tokens += borrowed;
+      });
       if (slot.idle()) break;
     }
   }
@@ -290,8 +295,8 @@ void Worker::FillBatch() {
     place.slot = id;
     place.admitted = turns_[id].admitted;
     place.left = slot.PromptLeft();
-    place.passed = static_cast<size_t>(local_.prompt_tokens - turns_[id].prompt_tokens) -
-                   slot.computed_tokens();
+    const uint64_t own = turns_[id].prompt_tokens + slot.computed_tokens();
+    place.passed = static_cast<size_t>(std::max(local_.prompt_tokens, own) - own);
     place.background = slot.completion()->request().background;
     place.cached = slot.cached_tokens();
     if (slot.borrows() && !context_->has_tail_state()) place.shared = &shared_[id];

@@ -143,7 +143,8 @@ class Worker {
   std::mutex close_mutex_;
   std::thread thread_;
 
-  // When a slot's completion came, and what had been computed by then.
+  // When a slot's completion came, and what had been computed by then; what it shares of the rest
+  // is added.
   struct Turn {
     uint64_t admitted = 0;
     uint64_t prompt_tokens = 0;
