@@ -202,6 +202,8 @@ export interface NativeContextOptions {
   readonly ropeFreqScale?: number;
   /** How long a step may take while anybody generates, ms; 100 where absent. */
   readonly maxStallMs?: number;
+  /** Main memory for conversations that lose their slot; 0 or absent = they are forgotten. */
+  readonly storeBytes?: number;
 }
 
 /** A context, its slots and its decode thread. */
@@ -237,6 +239,8 @@ export interface NativeContext {
     readonly reusedTokens: number;
     /** Of prompts, taken from another slot's cache without computing them again. */
     readonly sharedTokens: number;
+    /** Brought back from the store of conversations that had lost their slot. */
+    readonly storedTokens: number;
     readonly generatedTokens: number;
     readonly rings: number;
     /** The longest step in which somebody generated. */

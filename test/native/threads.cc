@@ -276,7 +276,7 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path, uns
   context.threads = 1;
   Bell bell;
   const auto worker = std::make_shared<Worker>(std::make_unique<Context>(model, context), model,
-                                               100.0, [&bell] { bell.Ring(); });
+                                               WorkerOptions{100.0, 4096}, [&bell] { bell.Ring(); });
   ContextOptions embedding;
   embedding.context_tokens = 1024;
   embedding.threads = 1;

@@ -118,6 +118,7 @@ Napi::Value ContextWrap::Counters(const Napi::CallbackInfo& info) {
     object.Set("promptTokens", static_cast<double>(counters.prompt_tokens));
     object.Set("reusedTokens", static_cast<double>(counters.reused_tokens));
     object.Set("sharedTokens", static_cast<double>(counters.shared_tokens));
+    object.Set("storedTokens", static_cast<double>(counters.stored_tokens));
     object.Set("generatedTokens", static_cast<double>(counters.generated_tokens));
     object.Set("rings", static_cast<double>(counters.rings));
     object.Set("longestStepMs", counters.longest_step_ms);

@@ -169,7 +169,15 @@ ContextOptions ToContextOptions(const Napi::Object& object) {
   options.rope_scaling = OptionalInt(object, "ropeScaling", -1, 3);
   options.rope_freq_base = OptionalFloat(object, "ropeFreqBase");
   options.rope_freq_scale = OptionalFloat(object, "ropeFreqScale");
+  return options;
+}
+
+WorkerOptions ToWorkerOptions(const Napi::Object& object) {
+  WorkerOptions options;
   options.most_stall_ms = OptionalInt(object, "maxStallMs", 1, 1 << 20).value_or(100);
+  if (!IsAbsent(object.Get("storeBytes"))) {
+    options.store_bytes = static_cast<size_t>(GetInt(object, "storeBytes", 0, 1LL << 50));
+  }
   return options;
 }
 

@@ -144,6 +144,7 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
   return Bound(env, [&]() -> Napi::Value {
     const std::shared_ptr<Model> model = OpenModel();
     const ContextOptions options = ToContextOptions(ArgObject(info, 0, "options"));
+    const WorkerOptions worker_options = ToWorkerOptions(ArgObject(info, 0, "options"));
     const std::shared_ptr<ContextBell> bell = MakeContextBell(env, ArgFunction(info, 1, "onWake"));
     const auto workers = workers_;
     return Task<std::unique_ptr<Context>>::Start(
@@ -153,9 +154,9 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
           model->pieces();  // here, where nobody waits for a step
           return context;
         },
-        [model, bell, workers, most_stall_ms = options.most_stall_ms](
+        [model, bell, workers, worker_options](
             Napi::Env e, std::unique_ptr<Context>& context) -> Napi::Value {
-          auto worker = std::make_shared<Worker>(std::move(context), model, most_stall_ms,
+          auto worker = std::make_shared<Worker>(std::move(context), model, worker_options,
                                                  [bell] { bell->bell->Ring(); });
           workers->push_back(worker);
           AddonData::Of(e).AddWorker(worker);

@@ -28,7 +28,7 @@ void OrEnd(Slot* slot, Function&& function) {
 }  // namespace
 
 Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
-               double most_stall_ms, std::function<void()> ring)
+               WorkerOptions options, std::function<void()> ring)
     : model_(std::move(model)),
       context_(std::move(context)),
       ring_(std::move(ring)),
@@ -41,8 +41,10 @@ Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
       turns_(sequences_),
       shared_(sequences_, std::vector<size_t>(sequences_)),
       batch_(context_->batch_tokens()),
-      pace_(most_stall_ms),
-      most_stall_ms_(most_stall_ms) {
+      pace_(options.most_stall_ms),
+      most_stall_ms_(options.most_stall_ms),
+      store_(options.store_bytes),
+      moves_(sequences_) {
   for (uint32_t i = 0; i < sequences_; i++) {
     slots_.emplace_back(static_cast<int32_t>(i), context_.get());
   }
@@ -113,7 +115,8 @@ void Worker::Run() {
       std::unique_lock<std::mutex> lock(mutex_);
       // Who waits can begin where a slot is free; one that is held is given back by an errand.
       const bool busy = std::any_of(slots_.begin(), slots_.end(), [&](const Slot& s) {
-        return !s.idle() || (!waiting_.empty() && !s.held());
+        return !s.idle() || (!waiting_.empty() && !s.held()) ||
+               moves_[static_cast<size_t>(s.id())];
       });
       if (!busy) {
         wake_.wait(lock,
@@ -129,6 +132,7 @@ void Worker::Run() {
     try {
       EndCancelled();
       Admit();
+      MovePart();
       Step();
     } catch (const Error& e) {
       FailBatch(e.code(), e.what());
@@ -152,6 +156,9 @@ void Worker::Run() {
     inbox_.clear();
     refused.swap(errands_);
   }
+  for (const std::unique_ptr<Move>& move : moves_) {
+    if (move) waiting_.push_back(move->completion);
+  }
   for (const auto& errand : refused) errand->Refuse("closed", "the context is closed");
   for (const auto& completion : waiting_) {
     FinishUnstarted(completion, DoneReason::kCancelled, "", "");
@@ -164,6 +171,12 @@ void Worker::Run() {
 void Worker::EndCancelled() {
   for (Slot& slot : slots_) {
     if (!slot.idle() && slot.completion()->cancelled()) slot.End(DoneReason::kCancelled);
+  }
+  for (std::unique_ptr<Move>& move : moves_) {
+    if (!move || !move->completion->cancelled()) continue;
+    FinishUnstarted(move->completion, DoneReason::kCancelled, "", "");
+    slots_[static_cast<size_t>(&move - moves_.data())].Hold(false);
+    move.reset();
   }
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     if ((*it)->cancelled()) {
@@ -181,21 +194,25 @@ void Worker::Admit() {
     if (!slot) return;
     std::shared_ptr<Completion> completion = std::move(waiting_.front());
     waiting_.pop_front();
-    OrEnd(slot, [&] {
-      slot->Begin(completion, model_);
-      local_.reused_tokens += slot->reused_tokens();
-      turns_[static_cast<size_t>(slot->id())] = {admitted_++, local_.prompt_tokens};
-      NoteShared(*slot);
-      if (!slot->borrows()) return;
-      const Slot* best = nullptr;
-      size_t longest = slot->cached_tokens();
-      for (const Slot& other : slots_) {
-        const size_t prefix = other.CommonPrefix(slot->completion()->request().prompt);
-        if (&other != slot && prefix > longest) best = &other, longest = prefix;
-      }
-      if (best) local_.shared_tokens += slot->Borrow(*best);
-    });
+    if (!StartMove(slot, completion)) Begin(slot, completion);
   }
+}
+
+void Worker::Begin(Slot* slot, const std::shared_ptr<Completion>& completion) {
+  OrEnd(slot, [&] {
+    slot->Begin(completion, model_);
+    local_.reused_tokens += slot->reused_tokens();
+    turns_[static_cast<size_t>(slot->id())] = {admitted_++, local_.prompt_tokens};
+    NoteShared(*slot);
+    if (!slot->borrows()) return;
+    const Slot* best = nullptr;
+    size_t longest = slot->cached_tokens();
+    for (const Slot& other : slots_) {
+      const size_t prefix = other.CommonPrefix(slot->completion()->request().prompt);
+      if (&other != slot && prefix > longest) best = &other, longest = prefix;
+    }
+    if (best) local_.shared_tokens += slot->Borrow(*best);
+  });
 }
 
 // Where a slot can take from others what they hold, an idle one whose own cache is no loss: it goes
@@ -223,12 +240,9 @@ void Worker::NoteShared(const Slot& slot) {
   const std::vector<Token>& prompt = slot.completion()->request().prompt;
   const size_t id = static_cast<size_t>(slot.id());
   for (const Slot& other : slots_) {
-    size_t common = 0;
-    if (&other != &slot && !other.idle()) {
-      const std::vector<Token>& theirs = other.completion()->request().prompt;
-      const size_t limit = std::min(prompt.size(), theirs.size());
-      while (common < limit && prompt[common] == theirs[common]) common++;
-    }
+    const bool runs = &other != &slot && !other.idle();
+    const size_t common =
+        runs ? CommonPrefixOf(prompt, other.completion()->request().prompt) : 0;
     const size_t their_id = static_cast<size_t>(other.id());
     shared_[id][their_id] = shared_[their_id][id] = common;
   }
@@ -384,11 +398,13 @@ void Worker::Publish() {
   counters_ = local_;
   status_.clear();
   for (const Slot& slot : slots_) {
-    const SlotPhase phase = slot.idle()         ? SlotPhase::kIdle
+    const Move* move = moves_[static_cast<size_t>(slot.id())].get();
+    const Completion* completion = move ? move->completion.get() : slot.completion().get();
+    const SlotPhase phase = !completion         ? SlotPhase::kIdle
                             : slot.generating() ? SlotPhase::kGeneration
                                                 : SlotPhase::kPrefill;
     status_.push_back({slot.id(), phase, slot.cached_tokens(),
-                       slot.idle() ? 0 : slot.completion()->request().prompt.size(),
+                       completion ? completion->request().prompt.size() : 0,
                        slot.generated_tokens()});
   }
 }

@@ -21,7 +21,6 @@ struct ContextOptions {
   std::optional<int32_t> rope_scaling;
   std::optional<float> rope_freq_base;
   std::optional<float> rope_freq_scale;
-  double most_stall_ms = 100.0;  // how long a step may take while anybody generates
 };
 
 // What our options say of a cache and of how to compute, written where the layout has it: threads,
