@@ -17,6 +17,7 @@ import type {
   EngineOptions,
   LibraryIdentity,
   ModelFacts,
+  SizedOptions,
   TokenBatch,
   TokenLogprob,
 } from './engine.js';
@@ -103,7 +104,7 @@ export function requestTokens(wanted: number, trained: number): number {
 
 /** The context's part of the options. A quantised V cache needs flash attention: `auto` becomes `on`. */
 export function nativeContextOptions(
-  options: EngineOptions,
+  options: SizedOptions,
   tokensPerRequest: number,
 ): NativeContextOptions {
   const quantised = !UNQUANTISED.includes(options.cacheTypeV);
@@ -113,6 +114,11 @@ export function nativeContextOptions(
     slots: options.slots,
     batchTokens: options.batchTokens,
     threads: decodeThreads(options.threads, physicalCores()),
+    ...(options.maxStallMs !== undefined && { maxStallMs: options.maxStallMs }),
+    ...(options.speculation && {
+      draftTokens: options.speculation.mostTokens,
+      draftLookup: options.speculation.lookup,
+    }),
     flashAttention: FLASH_ATTENTION[flash],
     typeK: GGML_TYPES[options.cacheTypeK],
     typeV: GGML_TYPES[options.cacheTypeV],

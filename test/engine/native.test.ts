@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
-import { SAMPLERS, type SamplingOptions } from '../../src/engine/engine.js';
+import { SAMPLERS, type SamplingOptions, type SizedOptions } from '../../src/engine/engine.js';
 import {
   decodeThreads,
   nativeContextOptions,
@@ -28,6 +28,19 @@ test('the context holds the tokens of all slots', () => {
   assert.equal(native.slots, 4);
 });
 
+test('the longest stall and the guessing go over; what is absent is left to the engine', () => {
+  const of = (changes: Partial<SizedOptions>) => {
+    const { maxStallMs, draftTokens, draftLookup } = nativeContextOptions(
+      engineOptions(changes),
+      64,
+    );
+    return [maxStallMs, draftTokens, draftLookup];
+  };
+  assert.deepEqual(of({}), [undefined, undefined, undefined]);
+  const speculation = { lookup: true, draftModelPath: null, mostTokens: 6 };
+  assert.deepEqual(of({ maxStallMs: 40, speculation }), [40, 6, true]);
+});
+
 test('a request may use what is wanted, capped at what the model was trained for', () => {
   assert.equal(requestTokens(4096, 2048), 2048);
   assert.equal(requestTokens(1024, 2048), 1024);
@@ -35,7 +48,7 @@ test('a request may use what is wanted, capped at what the model was trained for
 });
 
 test('a quantised V cache turns flash attention from auto to on, and leaves a word alone', () => {
-  const flash = (changes: Parameters<typeof engineOptions>[0]) =>
+  const flash = (changes: Partial<SizedOptions>) =>
     nativeContextOptions(engineOptions(changes), 64).flashAttention;
   assert.equal(flash({}), -1);
   assert.equal(flash({ cacheTypeK: 'q8_0' }), -1);
