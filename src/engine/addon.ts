@@ -203,6 +203,8 @@ export interface NativeContextOptions {
   readonly slots: number;
   readonly batchTokens: number;
   readonly threads?: number;
+  /** Threads for steps that take long; `threads` where absent. */
+  readonly longStepThreads?: number;
   /** How long one step may take while anybody generates, ms; 100 where absent. */
   readonly maxStallMs?: number;
   /** Tokens guessed ahead at once, at most; 0 or absent = none. */

@@ -73,6 +73,14 @@ export function decodeThreads(threads: number, cores: number): number {
   return Math.max(1, Math.min(cores - 1, MOST_THREADS));
 }
 
+/**
+ * Threads for steps that take long: all cores. What the server does for a token is little beside them,
+ * and the core that is left to it otherwise would lie idle.
+ */
+export function longStepThreads(threads: number, cores: number): number {
+  return threads > 0 ? threads : Math.max(1, Math.min(cores, MOST_THREADS));
+}
+
 /** The model's part of the options; what is absent stays at the library's default. */
 export function nativeModelOptions(options: EngineOptions): NativeModelOptions {
   return {
@@ -114,6 +122,7 @@ export function nativeContextOptions(
     slots: options.slots,
     batchTokens: options.batchTokens,
     threads: decodeThreads(options.threads, physicalCores()),
+    longStepThreads: longStepThreads(options.threads, physicalCores()),
     ...(options.maxStallMs !== undefined && { maxStallMs: options.maxStallMs }),
     ...(options.speculation && {
       draftTokens: options.speculation.mostTokens,

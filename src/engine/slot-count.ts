@@ -62,15 +62,17 @@ export function slotConditions(
 }
 
 /**
- * The largest number that is faster in total than every smaller one. `stepMs`: how long a step of
- * SLOT_COUNTS[i] tokens takes; null = not measured. Null where not even two numbers were.
+ * The largest number that is faster in total than every smaller one, where none of those is slower
+ * than one: of many slots often only some work. `stepMs`: how long a step of SLOT_COUNTS[i] tokens
+ * takes; null = not measured. Null where not even two numbers were.
  */
 export function bestSlots(stepMs: readonly (number | null)[]): number | null {
   const rates = SLOT_COUNTS.map((count, index) => count / (stepMs[index] ?? Infinity));
-  const [one = 0] = rates;
-  if (one === 0 || rates.filter((rate) => rate > 0).length < 2) return null;
+  const [one = 0, two = 0] = rates;
+  if (one === 0 || two === 0) return null;
   let [best, most] = [1, one];
   for (const [index, rate] of rates.entries()) {
+    if (rate < one) break;
     if (rate > most * GAIN) best = SLOT_COUNTS[index] ?? best;
     most = Math.max(most, rate);
   }

@@ -4,6 +4,7 @@ import { GREEDY } from '../../src/canary/canary-text.js';
 import { SAMPLERS, type SamplingOptions, type SizedOptions } from '../../src/engine/engine.js';
 import {
   decodeThreads,
+  longStepThreads,
   nativeContextOptions,
   nativeModelOptions,
   nativeRequest,
@@ -20,6 +21,16 @@ test('automatic threads leave one core free, use at least one and at most sixtee
   );
   assert.equal(decodeThreads(5, 2), 5);
   assert.ok(physicalCores() >= 1);
+});
+
+test('steps that take long may use all cores, and no more than were asked for', () => {
+  assert.deepEqual(
+    [1, 2, 8, 64].map((cores) => longStepThreads(0, cores)),
+    [1, 2, 8, 16],
+  );
+  assert.equal(longStepThreads(5, 8), 5);
+  const native = nativeContextOptions(engineOptions({ threads: 3 }), 64);
+  assert.deepEqual([native.threads, native.longStepThreads], [3, 3]);
 });
 
 test('the context holds the tokens of all slots', () => {

@@ -38,11 +38,14 @@ describe('the best number of slots', () => {
   test('is the largest that makes clearly more tokens than every smaller one', () => {
     assert.equal(bestSlots([10, 12, 20, 60]), 4);
     assert.equal(bestSlots([10, 20, 40, 80]), 1);
-    // Slower with two, but faster with four: kernels may like fours.
-    assert.equal(bestSlots([10, 22, 24, 50]), 4);
     // Hardly more with eight than with four.
     assert.equal(bestSlots([10, 12, 20, 39]), 4);
     assert.equal(bestSlots([10, 9, 9, 9]), 8);
+  });
+
+  test('is one where two at a time are slower than one, however fast eight are', () => {
+    assert.equal(bestSlots([3.5, 13.5, 19, 24]), 1);
+    assert.equal(bestSlots([10, 18, 42, 50]), 2);
   });
 
   test('is none of those that were not measured', () => {
