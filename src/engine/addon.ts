@@ -153,6 +153,18 @@ export interface NativeModel {
    * Code: model_not_embedding.
    */
   createEmbedder(options: NativeContextOptions): NativeEmbedder;
+  /**
+   * [async, own thread] Milliseconds of the median step of counts[i] tokens, one for each of so many
+   * sequences, in a context that is made for this and thrown away; null where `limitMs` was not
+   * enough. `counts` ascend from 1 on; sizes and slots of the options have no effect. `cancel()` makes
+   * it end soon. Codes: model_load_failed, library_incompatible, model_not_generative, decode_failed,
+   * engine_crashed, engine_out_of_memory, cancelled, closed, invalid_argument.
+   */
+  measureSteps(
+    options: NativeContextOptions,
+    counts: readonly number[],
+    limitMs: number,
+  ): { readonly promise: Promise<readonly (number | null)[]>; cancel(): void };
   /** [async] Closes its contexts and embedders, then frees. Idempotent. */
   close(): Promise<void>;
 }
@@ -191,6 +203,14 @@ export interface NativeContextOptions {
   readonly slots: number;
   readonly batchTokens: number;
   readonly threads?: number;
+  /** Threads for steps that take long; `threads` where absent. */
+  readonly longStepThreads?: number;
+  /** How long one step may take while anybody generates, ms; 100 where absent. */
+  readonly maxStallMs?: number;
+  /** Tokens guessed ahead at once, at most; 0 or absent = none. */
+  readonly draftTokens?: number;
+  /** Guess from the text so far. */
+  readonly draftLookup?: boolean;
   /** -1 auto, 0 off, 1 on. */
   readonly flashAttention?: -1 | 0 | 1;
   /** ggml type numbers. */

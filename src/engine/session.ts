@@ -27,6 +27,7 @@ import {
   requestTokens,
   toNews,
 } from './native.js';
+import { openContext } from './open-context.js';
 import { speaksOfMemory } from './out-of-memory.js';
 import { placed } from './placement.js';
 import {
@@ -206,8 +207,8 @@ export class Session {
     if (tokens < options.contextTokens) {
       this.#log('warn', `N_CTX ${options.contextTokens} is capped at the model's ${tokens} tokens`);
     }
-    const native = nativeContextOptions(options, tokens);
-    this.#contextOptions = native;
+    // For embeddings, which have no slots.
+    this.#contextOptions = nativeContextOptions({ ...options, slots: 1 }, tokens);
     this.#modelPath = options.modelPath;
     this.#tokensPerRequest = tokens;
     const common = { library, model: facts, gpuLayers: layersOnGpus(options, library, facts) };
@@ -215,12 +216,23 @@ export class Session {
       const threads = decodeThreads(options.threads, physicalCores());
       return { ...common, contextTokens: tokens, slots: 0, batchTokens: 0, threads };
     }
-    this.#context = await model.createContext(native, () => this.#ring());
-    const { contextTokensPerSlot, slots, batchTokens, threads } = this.#context.info;
+    const { context, native, choice } = await openContext({
+      ...{ model, library, options, tokens, gpuLayers: common.gpuLayers },
+      onWake: () => this.#ring(),
+      onStart: (cancel) => {
+        this.#cancelLoad = cancel;
+        if (this.#closing) cancel();
+      },
+      isOver: () => this.#closing !== null || this.#deps.addon.crashed() !== null,
+      log: (level, text) => this.#log(level, text),
+    });
+    this.#context = context;
+    const { contextTokensPerSlot, slots, batchTokens, threads } = context.info;
     this.#tokensPerRequest = Math.min(tokens, contextTokensPerSlot);
     const [identity, tokensPerSlot] = [this.#modelIdentity, contextTokensPerSlot];
     this.#stateKey = await stateKey({ model: identity, library, context: native, tokensPerSlot });
-    return { ...common, contextTokens: this.#tokensPerRequest, slots, batchTokens, threads };
+    const numbers = { contextTokens: this.#tokensPerRequest, slots, batchTokens, threads };
+    return { ...common, ...numbers, ...(choice && { slotChoice: choice }) };
   }
 
   async #embed(id: number, inputs: readonly Int32Array[]): Promise<readonly Float32Array[]> {

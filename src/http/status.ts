@@ -83,6 +83,7 @@ export function residentOf(resident: ResidentStatus): object {
     library: info?.library.path ?? null,
     size: info?.model.sizeBytes ?? null,
     context_length: info?.contextTokens ?? null,
+    slot_choice: info?.slotChoice?.how ?? null,
     slots: slots.map((slot) => ({
       id: slot.id,
       state: slot.state,

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
-import { SAMPLERS, type SamplingOptions } from '../../src/engine/engine.js';
+import { SAMPLERS, type SamplingOptions, type SizedOptions } from '../../src/engine/engine.js';
 import {
   decodeThreads,
+  longStepThreads,
   nativeContextOptions,
   nativeModelOptions,
   nativeRequest,
@@ -22,10 +23,33 @@ test('automatic threads leave one core free, use at least one and at most sixtee
   assert.ok(physicalCores() >= 1);
 });
 
+test('steps that take long may use all cores, and no more than were asked for', () => {
+  assert.deepEqual(
+    [1, 2, 8, 64].map((cores) => longStepThreads(0, cores)),
+    [1, 2, 8, 16],
+  );
+  assert.equal(longStepThreads(5, 8), 5);
+  const native = nativeContextOptions(engineOptions({ threads: 3 }), 64);
+  assert.deepEqual([native.threads, native.longStepThreads], [3, 3]);
+});
+
 test('the context holds the tokens of all slots', () => {
   const native = nativeContextOptions(engineOptions({ slots: 4 }), 100);
   assert.equal(native.contextTokens, 400);
   assert.equal(native.slots, 4);
+});
+
+test('the longest stall and the guessing go over; what is absent is left to the engine', () => {
+  const of = (changes: Partial<SizedOptions>) => {
+    const { maxStallMs, draftTokens, draftLookup } = nativeContextOptions(
+      engineOptions(changes),
+      64,
+    );
+    return [maxStallMs, draftTokens, draftLookup];
+  };
+  assert.deepEqual(of({}), [undefined, undefined, undefined]);
+  const speculation = { lookup: true, draftModelPath: null, mostTokens: 6 };
+  assert.deepEqual(of({ maxStallMs: 40, speculation }), [40, 6, true]);
 });
 
 test('a request may use what is wanted, capped at what the model was trained for', () => {
@@ -35,7 +59,7 @@ test('a request may use what is wanted, capped at what the model was trained for
 });
 
 test('a quantised V cache turns flash attention from auto to on, and leaves a word alone', () => {
-  const flash = (changes: Parameters<typeof engineOptions>[0]) =>
+  const flash = (changes: Partial<SizedOptions>) =>
     nativeContextOptions(engineOptions(changes), 64).flashAttention;
   assert.equal(flash({}), -1);
   assert.equal(flash({ cacheTypeK: 'q8_0' }), -1);

@@ -69,9 +69,11 @@ export interface FakeBehaviour {
   /** Called in loadModel; may wait, throw, or end the process. */
   readonly onLoad?: (options: NativeModelOptions, cancelled: Promise<void>) => Promise<void> | void;
   /** Called in createContext. */
-  readonly onContext?: () => void;
+  readonly onContext?: (options: NativeContextOptions) => void;
   /** What the counters say; all zero by default. */
   readonly progress?: () => NativeProgress;
+  /** What measureSteps answers; may throw. All sizes take 1 ms by default. */
+  readonly onMeasure?: (cancelled: Promise<void>) => Promise<readonly (number | null)[]>;
   /** Called in embed; may wait or throw. */
   readonly onEmbed?: () => Promise<void> | void;
   /** Called before each step; may throw an error with a code, or end the process. */
@@ -308,7 +310,7 @@ class FakeModel implements NativeModel {
   async createContext(options: NativeContextOptions, onWake: () => void): Promise<NativeContext> {
     if (this.#closed) throw coded('closed', 'the model is closed');
     this.#fake.contextOptions.push(options);
-    this.#behaviour.onContext?.();
+    this.#behaviour.onContext?.(options);
     return new FakeContext(this.#fake, this.#behaviour, options, onWake);
   }
 
@@ -335,6 +337,18 @@ class FakeModel implements NativeModel {
         closed = true;
       },
     };
+  }
+
+  measureSteps(_: NativeContextOptions, counts: readonly number[]) {
+    if (this.#closed) throw coded('closed', 'the model is closed');
+    this.#fake.calls.push('measureSteps');
+    let cancel = (): void => {};
+    const cancelled = new Promise<void>((resolve) => {
+      cancel = resolve;
+    });
+    const measure = async (): Promise<readonly (number | null)[]> =>
+      this.#behaviour.onMeasure?.(cancelled) ?? counts.map(() => 1);
+    return { promise: measure(), cancel };
   }
 
   async close(): Promise<void> {

@@ -14,6 +14,10 @@ import type {
 import { HoshikageError } from '../../src/errors.js';
 import { fakeFacts } from './fake-addon.js';
 
+/** What an engine would measure. */
+export const AUTO_SLOTS = 2;
+const slotsOf = ({ slots }: EngineOptions): number => (slots === 'auto' ? AUTO_SLOTS : slots);
+
 export class FakeEngine implements ResidentEngine {
   readonly info: EngineInfo;
   readonly pid: number;
@@ -42,7 +46,7 @@ export class FakeEngine implements ResidentEngine {
       },
       model: fakeFacts,
       contextTokens: options.contextTokens,
-      slots: options.purpose === 'embed' ? 0 : options.slots,
+      slots: options.purpose === 'embed' ? 0 : slotsOf(options),
       batchTokens: options.batchTokens,
       threads: 1,
       gpuLayers: 0,

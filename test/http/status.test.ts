@@ -61,6 +61,7 @@ describe('status', () => {
       library: new FakeEngine().info.library.path,
       size: 1000,
       context_length: 4096,
+      slot_choice: null,
       slots: [{ id: 0, state: 'idle', cached_tokens: 0, prompt_tokens: 0, generated_tokens: 0 }],
     });
   });

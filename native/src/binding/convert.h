@@ -42,6 +42,9 @@ int32_t ArgInt(const Napi::CallbackInfo& info, size_t index, const char* name);
 bool ArgBool(const Napi::CallbackInfo& info, size_t index, const char* name);
 std::vector<Token> ArgTokens(const Napi::CallbackInfo& info, size_t index, const char* name);
 
+// Ascending whole numbers from 1 on.
+std::vector<uint32_t> ArgCounts(const Napi::CallbackInfo& info, size_t index, const char* name);
+
 std::vector<TextSegment> ToSegments(const Napi::Value& value);
 LibraryOptions ToLibraryOptions(const Napi::Object& object);
 ModelOptions ToModelOptions(const Napi::Object& object);
@@ -55,6 +58,8 @@ Napi::Object FromLibrary(Napi::Env env, const Library& library);
 Napi::Object FromModel(Napi::Env env, const Model& model);
 Napi::Object FromMail(Napi::Env env, const Mail& mail, const CompletionRequest& request);
 Napi::Value FromVectors(Napi::Env env, const std::vector<std::vector<float>>& vectors);
+// Milliseconds; null where there are none.
+Napi::Value FromTimes(Napi::Env env, const std::vector<std::optional<double>>& times);
 Napi::Value FromTokens(Napi::Env env, const std::vector<Token>& tokens);
 
 }  // namespace hoshikage

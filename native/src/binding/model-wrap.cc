@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "../decode/throughput.h"
 #include "addon-data.h"
 #include "completion-wrap.h"
 #include "context-wrap.h"
@@ -52,6 +53,7 @@ void ModelWrap::Define(Napi::Env env) {
        InstanceMethod<&ModelWrap::Detokenize>("detokenize"),
        InstanceMethod<&ModelWrap::CreateContext>("createContext"),
        InstanceMethod<&ModelWrap::CreateEmbedder>("createEmbedder"),
+       InstanceMethod<&ModelWrap::MeasureSteps>("measureSteps"),
        InstanceMethod<&ModelWrap::Close>("close")}));
 }
 
@@ -175,6 +177,27 @@ Napi::Value ModelWrap::CreateEmbedder(const Napi::CallbackInfo& info) {
     embedders_.push_back(embedder);
     data.AddEmbedder(embedder);
     return EmbedderWrap::Make(env, embedder);
+  });
+}
+
+Napi::Value ModelWrap::MeasureSteps(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    const std::shared_ptr<Model> model = OpenModel();
+    const ContextOptions options = ToContextOptions(ArgObject(info, 0, "options"));
+    const std::vector<uint32_t> counts = ArgCounts(info, 1, "counts");
+    const int32_t limit_ms = ArgInt(info, 2, "limitMs");
+    const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+    const auto closing = AddonData::Of(env).closing;
+    using Times = std::vector<std::optional<double>>;
+    Napi::Promise promise = Task<Times>::Start(
+        env, "hoshikage:measure",
+        [model, options, counts, limit_ms, cancelled, closing] {
+          return hoshikage::MeasureSteps(model, options, counts, limit_ms,
+                                         [&] { return !cancelled->load() && !closing->load(); });
+        },
+        [](Napi::Env e, Times& times) -> Napi::Value { return FromTimes(e, times); });
+    return Cancellable(env, promise, cancelled);
   });
 }
 
