@@ -187,6 +187,7 @@ async function* answerAll(
       // Answers to one prompt share it, whatever the request says of others' prompts.
       cachePrompt: request.cachePrompt || choice > 0,
       stops: isSorted ? stopList(entry.stop) : stopList(entry.stop, request.stop),
+      priority: lease.priority,
       ...(isSorted && { steer: steering(request, { dialect, answer, sampling }) }),
     };
     const end = yield* answerOne(plan, answer, { choice, lease, signal });

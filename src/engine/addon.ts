@@ -311,6 +311,8 @@ export interface NativeRequest {
   readonly logprobs: number;
   /** The same of every prompt token but the first; then the cache is not used. */
   readonly promptLogprobs: number;
+  /** It gives way to those that are not; an addon that does not know of it takes all alike. */
+  readonly background: boolean;
 }
 
 /** A running completion. */

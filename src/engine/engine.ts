@@ -270,6 +270,9 @@ export interface SamplingOptions {
   readonly logprobs?: number;
 }
 
+/** Who goes first: everything interactive before anything else. */
+export type Priority = 'interactive' | 'batch';
+
 /** One generation: a whole prompt from position 0, and how to continue it. */
 export interface CompletionRequest {
   readonly prompt: Int32Array;
@@ -283,6 +286,8 @@ export interface CompletionRequest {
    * none. 0 = of the prompt's own only. They take a computation of the whole prompt: nothing is reused.
    */
   readonly promptLogprobs?: number;
+  /** `batch` gives way to whoever is interactive, also within a step; `interactive` where absent. */
+  readonly priority?: Priority;
 }
 
 /** Flags of one token in a TokenBatch. */

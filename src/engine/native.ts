@@ -159,6 +159,7 @@ export function nativeRequest(request: CompletionRequest, maxTokens: number): Na
     ignoreEos: sampling.ignoreEos,
     logprobs: sampling.logprobs ?? -1,
     promptLogprobs: request.promptLogprobs ?? -1,
+    background: request.priority === 'batch',
   };
 }
 

@@ -7,6 +7,7 @@ import {
   type CompletionResult,
   type Engine,
   type EngineCompletion,
+  type Priority,
   type SamplingOptions,
   TOKEN_EOG,
   type TokenBatch,
@@ -26,6 +27,8 @@ export interface ChoicePlan {
   readonly stops: readonly string[];
   /** Tell how likely the prompt's tokens were, and this many of the likeliest in their places. */
   readonly promptLogprobs?: number;
+  /** `interactive` where absent. */
+  readonly priority?: Priority;
   /**
    * Asked after every token, whose text has reached the reader of the events: whether it goes on. Where
    * it is there, every token is told by itself, also where several arrive at once.
@@ -77,6 +80,7 @@ export async function* runChoice(
 ): AsyncGenerator<ChoiceNews, void, undefined> {
   const assembler = new TextAssembler(plan.stops);
   let { prompt, maxTokens, sampling, cachePrompt } = plan;
+  const { priority } = plan;
   let before: ChoiceEnd | null = null;
   for (;;) {
     throwIfGone(signal);
@@ -84,6 +88,7 @@ export async function* runChoice(
     const completion = engine.start({
       ...{ prompt, maxTokens, sampling, cachePrompt },
       ...(asked !== undefined && { promptLogprobs: asked }),
+      ...(priority !== undefined && { priority }),
     });
     const leg = yield* runLeg(completion, { plan, assembler, signal });
     const end = sum(before, leg);

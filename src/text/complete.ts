@@ -209,6 +209,7 @@ class Writer {
       // Answers to one prompt share it, whatever the request says of others' prompts.
       cachePrompt: this.#request.cachePrompt || index > 0,
       stops: stopList(lease.entry.stop, this.#request.stop),
+      priority: lease.priority,
       ...(this.#asksPrompt && index === 0 && { promptLogprobs: topLogprobs ?? 0 }),
     };
     return [plan, signal];

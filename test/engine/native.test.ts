@@ -184,6 +184,15 @@ test('those of a prompt are news also before anything is generated', () => {
   assert.equal(nativeRequest(request('ab'), 1).promptLogprobs, -1);
 });
 
+test('only a request of the priority batch is one for the background', () => {
+  const background = (changes: Parameters<typeof request>[1]) =>
+    nativeRequest(request('a', changes), 1).background;
+  assert.deepEqual(
+    [{}, { priority: 'interactive' } as const, { priority: 'batch' } as const].map(background),
+    [false, false, true],
+  );
+});
+
 test('with zero alternatives only the chosen token has a value', () => {
   const { batch: tokens } = toNews(
     1,

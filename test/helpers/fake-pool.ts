@@ -54,7 +54,8 @@ export class FakePool {
       this.recalled.push(prompt);
       return this.recalledTokens;
     };
-    return { engine: this.engine, entry, queuedMs: 1, loadMs: 2, recall, release };
+    const { priority = 'interactive' } = options;
+    return { engine: this.engine, entry, priority, queuedMs: 1, loadMs: 2, recall, release };
   }
 
   async load(entry: ModelEntry, options: { signal: AbortSignal }): Promise<void> {
