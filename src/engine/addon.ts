@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HoshikageError } from '../errors.js';
-import type { Device, FimTokens, PoolingType, SamplerName } from './engine.js';
+import type { Device, EngineCounters, FimTokens, PoolingType, SamplerName } from './engine.js';
 
 /** A layout of one struct: field rows `[name, offset, size, defaults]`, defaults as unsigned bit patterns. */
 export interface AbiLayout {
@@ -226,13 +226,8 @@ export interface NativeContext {
     readonly promptTokens: number;
     readonly generatedTokens: number;
   }[];
-  /** [sync] Work counters since the start: what was decoded, in how many steps. */
-  counters(): {
-    readonly steps: number;
-    readonly promptTokens: number;
-    readonly generatedTokens: number;
-    readonly rings: number;
-  };
+  /** [sync] Work counters since the start, those that this addon has. */
+  counters(): NativeCounters;
   /**
    * [async] What an idle slot's cache holds, as the library writes it; null where nothing is cached,
    * the slot is busy, or it has more than `mostBytes`, which is said in the log. Done between two decode
@@ -248,6 +243,10 @@ export interface NativeContext {
   /** [async] Cancels all completions, joins the decode thread, frees. Idempotent. */
   close(): Promise<void>;
 }
+
+/** Those of EngineCounters that are there. */
+export type NativeCounters = Partial<EngineCounters> &
+  Pick<EngineCounters, 'steps' | 'promptTokens' | 'generatedTokens' | 'rings'>;
 
 /** One sequence of a context: its tokens, and the library's own bytes for them. */
 export interface NativeState {

@@ -353,6 +353,27 @@ export interface SlotState {
   readonly generatedTokens: number;
 }
 
+/** What an engine counts. All of it begins at 0 with the engine and only grows. */
+export const ENGINE_COUNTERS = [
+  /** Decode steps. */
+  'steps',
+  /** Prompt tokens that were computed, and those that a slot's own cache or another slot's had. */
+  'promptTokens',
+  'cachedTokens',
+  'sharedTokens',
+  'generatedTokens',
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  'draftedTokens',
+  'acceptedTokens',
+  /** How often the engine's JavaScript was woken for news. */
+  'rings',
+  /** The longest step in which anybody generated, ms. */
+  'longestStepMs',
+] as const;
+
+/** How much of each; what an addon does not count is 0. */
+export type EngineCounters = Readonly<Record<(typeof ENGINE_COUNTERS)[number], number>>;
+
 /**
  * Why an engine ended: it was closed, it died, it made no progress and was killed, or there was not
  * enough memory.
@@ -421,6 +442,8 @@ export interface Engine {
 export interface ResidentEngine extends Engine {
   readonly pid: number | null;
   readonly slotStates: readonly SlotState[];
+  /** As of the last news from it: at most some milliseconds old while it works. */
+  readonly counters: EngineCounters;
   /** What its process holds; null where that is unknown. */
   readonly memoryBytes: number | null;
   /** It was closed or has given up, and only its end is to come: nobody may get it any more. */

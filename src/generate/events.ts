@@ -1,5 +1,5 @@
 /**
- * What happens in every generation, whatever is asked of it. Types only.
+ * What happens in every generation, whatever is asked of it. Types, and how the last event is told.
  */
 
 /** Tokens of one request. */
@@ -35,3 +35,8 @@ export interface EndEvent {
 
 /** What is common to the events of all generations. */
 export type GenerationEvent = EndEvent | { readonly type: string };
+
+/** Whether it is the last one. */
+export function isEnd<E extends GenerationEvent>(event: E): event is E & EndEvent {
+  return event.type === 'end';
+}

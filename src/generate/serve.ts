@@ -8,7 +8,7 @@ import { isEngineLoss } from '../resources/engine-loss.js';
 import type { AcquireOptions, Lease } from '../resources/lease.js';
 import type { ModelPool } from '../resources/pool.js';
 import type { ChoiceEnd } from './choice.js';
-import type { EndEvent, GenerationEvent, Timings } from './events.js';
+import { type EndEvent, type GenerationEvent, isEnd, type Timings } from './events.js';
 
 /** What every generation works with. */
 export interface ServeDeps {
@@ -64,10 +64,6 @@ export async function* serve<E extends GenerationEvent>(
     const { queuedMs: queueMs = 0, loadMs = 0 } = lease ?? {};
     spent = { queueMs, loadMs, retriedMs: performance.now() - begun };
   }
-}
-
-function isEnd<E extends GenerationEvent>(event: E): event is E & EndEvent {
-  return event.type === 'end';
 }
 
 function sum(

@@ -64,6 +64,8 @@ export interface SseOptions {
   readonly onCancel: () => void;
   /** Silence after which a comment is sent, in ms; 15 s by default. */
   readonly keepAliveMs?: number;
+  /** What is sent is added to it. */
+  readonly sent?: { bytes: number };
 }
 
 /** One event stream. */
@@ -73,13 +75,16 @@ export class SseStream {
   readonly finished: Promise<void>;
   readonly #encoder = new TextEncoder();
   readonly #keepAlive: NodeJS.Timeout;
+  readonly #sent: { bytes: number };
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   #settle: () => void = () => {};
   #buffer = '';
   #isScheduled = false;
   #closed = false;
 
-  constructor({ headers, onDrain, onCancel, keepAliveMs = KEEP_ALIVE_MS }: SseOptions) {
+  constructor(options: SseOptions) {
+    const { headers, onDrain, onCancel, keepAliveMs = KEEP_ALIVE_MS } = options;
+    this.#sent = options.sent ?? { bytes: 0 };
     this.finished = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -139,6 +144,7 @@ export class SseStream {
     if (this.#closed || this.#buffer === '') return;
     const bytes = this.#encoder.encode(this.#buffer);
     this.#buffer = '';
+    this.#sent.bytes += bytes.length;
     this.#controller?.enqueue(bytes);
     this.#keepAlive.refresh();
   }

@@ -47,6 +47,10 @@ export class WatchedEngine implements ResidentEngine {
     return this.#engine.slotStates;
   }
 
+  get counters() {
+    return this.#engine.counters;
+  }
+
   get memoryBytes() {
     return this.#engine.memoryBytes;
   }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
-import { SAMPLERS, type SamplingOptions } from '../../src/engine/engine.js';
+import { ENGINE_COUNTERS, SAMPLERS, type SamplingOptions } from '../../src/engine/engine.js';
 import {
+  countersOf,
   decodeThreads,
   nativeContextOptions,
   nativeModelOptions,
@@ -191,6 +192,12 @@ test('only a request of the priority batch is one for the background', () => {
     [{}, { priority: 'interactive' } as const, { priority: 'batch' } as const].map(background),
     [false, false, true],
   );
+});
+
+test('what an addon does not count is zero, and what nobody knows is left out', () => {
+  const counted = countersOf({ steps: 3, ...{ unheardOf: 1 } });
+  assert.deepEqual(Object.keys(counted), ENGINE_COUNTERS);
+  assert.deepEqual([counted.steps, counted.draftedTokens], [3, 0]);
 });
 
 test('with zero alternatives only the chosen token has a value', () => {

@@ -52,6 +52,8 @@ const timings = object({
   prefill_tokens_per_second: orNull(number),
   generation_tokens_per_second: orNull(number),
 });
+/** A histogram: `counts` has one more than `le_ms`, for what is above all of them. */
+const times = { count, sum_ms: number, max_ms: number, le_ms: list(number), counts: list(count) };
 const finishReason = { enum: ['stop', 'length', 'tool_calls'] };
 const head = { id: text, created: count, model: text };
 const textFinish = { enum: ['stop', 'length'] };
@@ -266,8 +268,21 @@ export const ANSWERS = {
     states: orNull({ type: 'object' }),
     models: count,
     problem: orNull(object({ code: text, message: text })),
+    figures: object({
+      requests: object({
+        ...{ running: count, done: count, refused: count, failed: count, cancelled: count },
+      }),
+      streams: object({ open: count, bytes: count, joined: count }),
+      tokens: object({ prompt: count, cached: count, completion: count }),
+      queue_wait: ref('Times'),
+      load_wait: ref('Times'),
+      first_token: ref('Times'),
+      per_token: ref('Times'),
+      event_loop_delay: object({ ...times, p99_ms: number }),
+    }),
     memory: object({ rss: count, free: count, total: count }),
   }),
+  Times: object(times),
   Health: object({ status: { const: 'ok' } }),
   Version: object({ version: text }),
   AdminAnswer: adminAnswer({ entry: orNull(entry), unloaded: list(text) }, ['unloaded']),
