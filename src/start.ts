@@ -62,7 +62,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   createDirectories(config);
   const { log, version } = options;
   const token = randomBytes(32).toString('hex');
-  const server = createServer();
+  // A token goes when it is there, not when a packet is full.
+  const server = createServer({ noDelay: true });
   const listening = listen(server, config);
   const opening = listening.then(() => openRooms(config, log));
   const ending = new AbortController();

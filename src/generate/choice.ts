@@ -150,7 +150,7 @@ async function* runLeg(
     if (signal.aborted) cancel();
     reading: for await (const batch of completion) {
       if (batch.promptLogprobs) yield { prompt: batch.promptLogprobs };
-      for (const part of steer ? oneByOne(batch) : [batch]) {
+      for (const part of steer && batch.tokens.length > 1 ? oneByOne(batch) : [batch]) {
         const spoken = assembler.push(part);
         isAtEog = isEog(part, spoken.tokens.length);
         // Before the text is handed on, so that the engine does not run ahead meanwhile.

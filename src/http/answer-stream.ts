@@ -93,10 +93,14 @@ export class AnswerStream<E extends GenerationEvent> {
   }
 
   async #pump(events: AsyncIterable<E>, speak: () => void): Promise<void> {
+    let isSpeaking = false;
     for await (const event of events) {
       this.#options.onEvent(event);
       if (isStart(event)) this.#begin(event);
-      else speak();
+      else if (!isSpeaking) {
+        isSpeaking = true;
+        speak();
+      }
       this.#add(event);
       if (this.#sse && !this.#sse.full) this.#sendPending();
     }

@@ -73,7 +73,6 @@ export class SseStream {
   readonly response: Response;
   /** Settles when no more will be written: after close() or when the reader has gone. */
   readonly finished: Promise<void>;
-  readonly #encoder = new TextEncoder();
   readonly #keepAlive: NodeJS.Timeout;
   readonly #sent: { bytes: number };
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
@@ -142,7 +141,8 @@ export class SseStream {
   #flush(): void {
     this.#isScheduled = false;
     if (this.#closed || this.#buffer === '') return;
-    const bytes = this.#encoder.encode(this.#buffer);
+    // Small ones lie in a pool of Node's, where an encoder would make a buffer for each.
+    const bytes = Buffer.from(this.#buffer);
     this.#buffer = '';
     this.#sent.bytes += bytes.length;
     this.#controller?.enqueue(bytes);
