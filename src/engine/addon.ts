@@ -352,6 +352,9 @@ export interface NativeDone {
   readonly prefillMs: number;
   readonly generationMs: number;
   readonly slot: number;
+  /** Absent in an addon that guesses nothing ahead. */
+  readonly draftedTokens?: number;
+  readonly acceptedTokens?: number;
 }
 
 /**

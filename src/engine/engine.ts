@@ -331,6 +331,9 @@ export interface CompletionResult {
   readonly prefillMs: number;
   readonly generationMs: number;
   readonly slot: number;
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /** A running generation. Iterate it once; the iteration ends when the generation has. */

@@ -212,6 +212,7 @@ function toEnd(done: NativeDone, roomBound: boolean): CompletionNews['end'] {
     return { error: toWire(error, 'decode_failed') };
   }
   const { promptTokens, cachedTokens, generatedTokens, prefillMs, generationMs, slot } = done;
+  const { draftedTokens = 0, acceptedTokens = 0 } = done;
   const reason = done.reason === 'length' && roomBound ? 'context' : done.reason;
   return {
     result: {
@@ -222,6 +223,8 @@ function toEnd(done: NativeDone, roomBound: boolean): CompletionNews['end'] {
       prefillMs,
       generationMs,
       slot,
+      draftedTokens,
+      acceptedTokens,
     },
   };
 }

@@ -55,6 +55,9 @@ export interface ChoiceEnd {
   readonly completionTokens: number;
   readonly prefillMs: number;
   readonly generationMs: number;
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /**
@@ -217,23 +220,22 @@ function endOf(result: CompletionResult, broken: boolean, completionTokens: numb
     throw new HoshikageError('shutting_down');
   }
   const { promptTokens, cachedTokens, prefillMs, generationMs } = result;
+  const { draftedTokens, acceptedTokens } = result;
   const isEnd = result.reason === 'eog';
   return {
     finishReason: broken || isEnd ? 'stop' : 'length',
     ending: isEnd ? 'eog' : 'limit',
     ...{ promptTokens, cachedTokens, completionTokens, prefillMs, generationMs },
+    ...{ draftedTokens, acceptedTokens },
   };
 }
 
 /** A choice so far: the prompt is that of its first leg. */
-function sum(before: ChoiceEnd | null, leg: ChoiceEnd): ChoiceEnd {
-  const { finishReason, ending, promptTokens, cachedTokens } = leg;
+function sum(before: ChoiceEnd | null, leg: Leg): ChoiceEnd {
+  const { finishReason, ending } = leg;
   if (!before) {
-    const { completionTokens, prefillMs, generationMs } = leg;
-    return {
-      ...{ finishReason, ending, promptTokens, cachedTokens },
-      ...{ completionTokens, prefillMs, generationMs },
-    };
+    const { interjection: _, generated: __, ...end } = leg;
+    return end;
   }
   return {
     ...before,
@@ -242,6 +244,8 @@ function sum(before: ChoiceEnd | null, leg: ChoiceEnd): ChoiceEnd {
     completionTokens: before.completionTokens + leg.completionTokens,
     prefillMs: before.prefillMs + leg.prefillMs,
     generationMs: before.generationMs + leg.generationMs,
+    draftedTokens: before.draftedTokens + leg.draftedTokens,
+    acceptedTokens: before.acceptedTokens + leg.acceptedTokens,
   };
 }
 

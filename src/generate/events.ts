@@ -12,6 +12,9 @@ export interface Usage {
   readonly reasoningTokens: number;
   /** Tokens of turns that were left out to make the prompt fit. */
   readonly truncatedTokens: number;
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /** Where the time went, in ms. */

@@ -92,6 +92,8 @@ export class Tally {
   #completionTokens = 0;
   #prefillMs = 0;
   #generationMs = 0;
+  #draftedTokens = 0;
+  #acceptedTokens = 0;
 
   /** `isShared`: the choice answers a prompt that has been counted. */
   add(end: ChoiceEnd, { isShared = false } = {}): void {
@@ -102,6 +104,8 @@ export class Tally {
     this.#completionTokens += end.completionTokens;
     this.#prefillMs += end.prefillMs;
     this.#generationMs += end.generationMs;
+    this.#draftedTokens += end.draftedTokens;
+    this.#acceptedTokens += end.acceptedTokens;
   }
 
   /** The last event; `recallMs` and the two counts are the caller's to know. */
@@ -118,6 +122,8 @@ export class Tally {
         completionTokens: this.#completionTokens,
         reasoningTokens,
         truncatedTokens,
+        draftedTokens: this.#draftedTokens,
+        acceptedTokens: this.#acceptedTokens,
       },
       timings: {
         queueMs: lease.queuedMs,

@@ -221,6 +221,7 @@ class Writer {
     const none: ChoiceEnd = {
       ...{ finishReason: 'length', ending: 'limit', promptTokens: prompt.tokens.length },
       ...{ cachedTokens: 0, completionTokens: 0, prefillMs: 0, generationMs: 0 },
+      ...{ draftedTokens: 0, acceptedTokens: 0 },
     };
     if (!(this.#request.warms || this.#asksPrompt) || isShared) return none;
     for await (const news of runChoice(lease.engine, ...this.#plan(0, 1))) {

@@ -128,6 +128,15 @@ test('reaching the room left is reported as context, reaching maxTokens as lengt
   assert.equal(reason(false), 'length');
 });
 
+test('guessed tokens are counted where the addon tells of them', () => {
+  const counts = (more: object) => {
+    const { end } = toNews(1, { ...batch, done: { ...done, ...more } }, false);
+    return end && 'result' in end ? [end.result.draftedTokens, end.result.acceptedTokens] : null;
+  };
+  assert.deepEqual(counts({}), [0, 0]);
+  assert.deepEqual(counts({ draftedTokens: 7, acceptedTokens: 4 }), [7, 4]);
+});
+
 test('a failure keeps its code and its reason; an unknown code becomes decode_failed', () => {
   const error = (code: string | null) => {
     const failed = { ...done, reason: 'error', code, message: 'why' } as const;

@@ -18,6 +18,8 @@ const finished: CompletionResult = {
   prefillMs: 1,
   generationMs: 1,
   slot: 0,
+  draftedTokens: 0,
+  acceptedTokens: 0,
 };
 
 /** A proxy over an engine that answers nothing by itself; ten seconds are the limit of its silence. */

@@ -25,7 +25,7 @@ const tokens = (id: number, ...pieces: string[]): CompletionNews => ({
 const ring = (...news: CompletionNews[]): Message => ({ type: 'ring', news, picture: null });
 const result: CompletionResult = {
   ...{ reason: 'eog', promptTokens: 1, cachedTokens: 0, generatedTokens: 1 },
-  ...{ prefillMs: 1, generationMs: 1, slot: 0 },
+  ...{ prefillMs: 1, generationMs: 1, slot: 0, draftedTokens: 0, acceptedTokens: 0 },
 };
 const end = { result };
 

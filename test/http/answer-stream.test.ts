@@ -21,7 +21,7 @@ const END: Event = {
   type: 'end',
   usage: {
     ...{ promptTokens: 1, cachedTokens: 0, completionTokens: 1 },
-    ...{ reasoningTokens: 0, truncatedTokens: 0 },
+    ...{ reasoningTokens: 0, truncatedTokens: 0, draftedTokens: 0, acceptedTokens: 0 },
   },
   timings: { queueMs: 0, loadMs: 0, recallMs: 0, prefillMs: 1, generationMs: 1, retriedMs: 0 },
 };

@@ -158,6 +158,27 @@ describe('chat: a JSON answer', () => {
   });
 });
 
+describe('chat: tokens guessed ahead', () => {
+  const timingsOf = async (drafts: readonly [number, number]) => {
+    const { chat } = fakeApp({ engine: new FakeEngine({ drafts }) });
+    // Each test says what must be in it.
+    return ((await (await chat({ n: 2 })).json()) as { timings: Record<string, number> }).timings;
+  };
+
+  it('are told with the times, of all choices together', async () => {
+    const { draft_n: drafted, draft_n_accepted: accepted } = await timingsOf([5, 3]);
+    assert.deepEqual([drafted, accepted], [10, 6]);
+  });
+
+  it('are not spoken of where there were none', async () => {
+    const timings = await timingsOf([0, 0]);
+    assert.deepEqual(
+      Object.keys(timings).filter((name) => name.startsWith('draft')),
+      [],
+    );
+  });
+});
+
 describe('chat: a turn', () => {
   const turnsOf = async (body: object, headers: Record<string, string> = {}) => {
     const { post, pool, engine } = fakeApp();

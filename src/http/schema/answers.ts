@@ -42,16 +42,21 @@ const usage = object({
   ]),
   completion_tokens_details: object({ reasoning_tokens: count }),
 });
-const timings = object({
-  queue_ms: number,
-  load_ms: number,
-  recall_ms: number,
-  prefill_ms: number,
-  generation_ms: number,
-  retried_ms: number,
-  prefill_tokens_per_second: orNull(number),
-  generation_tokens_per_second: orNull(number),
-});
+const drafts = { draft_n: count, draft_n_accepted: count };
+const timings = object(
+  {
+    queue_ms: number,
+    load_ms: number,
+    recall_ms: number,
+    prefill_ms: number,
+    generation_ms: number,
+    retried_ms: number,
+    prefill_tokens_per_second: orNull(number),
+    generation_tokens_per_second: orNull(number),
+    ...drafts,
+  },
+  Object.keys(drafts),
+);
 /** A histogram: `counts` has one more than `le_ms`, for what is above all of them. */
 const times = { count, sum_ms: number, max_ms: number, le_ms: list(number), counts: list(count) };
 const finishReason = { enum: ['stop', 'length', 'tool_calls'] };
@@ -197,18 +202,22 @@ export const ANSWERS = {
     tokens_cached: count,
     truncated: { const: false },
     stop_type: { enum: ['eos', 'word', 'limit'] },
-    timings: object({
-      prompt_n: count,
-      prompt_ms: number,
-      prompt_per_token_ms: number,
-      prompt_per_second: number,
-      predicted_n: count,
-      predicted_ms: number,
-      predicted_per_token_ms: number,
-      predicted_per_second: number,
-      queue_ms: number,
-      load_ms: number,
-    }),
+    timings: object(
+      {
+        prompt_n: count,
+        prompt_ms: number,
+        prompt_per_token_ms: number,
+        prompt_per_second: number,
+        predicted_n: count,
+        predicted_ms: number,
+        predicted_per_token_ms: number,
+        predicted_per_second: number,
+        queue_ms: number,
+        load_ms: number,
+        ...drafts,
+      },
+      Object.keys(drafts),
+    ),
   }),
   InfillEvent: {
     anyOf: [object({ index: count, content: text, stop: { const: false } }), ref('Infill')],
