@@ -187,6 +187,7 @@ async function* answerAll(
       // Answers to one prompt share it, whatever the request says of others' prompts.
       cachePrompt: request.cachePrompt || choice > 0,
       stops: isSorted ? stopList(entry.stop) : stopList(entry.stop, request.stop),
+      priority: lease.priority,
       ...(isSorted && { steer: steering(request, { dialect, answer, sampling }) }),
     };
     const end = yield* answerOne(plan, answer, { choice, lease, signal });
@@ -256,16 +257,19 @@ async function* answerOne(
   { choice, lease, signal }: Turn & { readonly choice: number },
 ): AsyncGenerator<ChatEvent, ChoiceEnd, undefined> {
   const { engine } = lease;
-  const toEvent = async (event: AnswerEvent): Promise<ChatEvent> => {
+  const isAsked = plan.sampling.logprobs !== undefined;
+  const toEvent = (event: AnswerEvent): ChatEvent | Promise<ChatEvent> => {
     if (event.type !== 'content') return { ...event, choice };
-    const isAsked = plan.sampling.logprobs !== undefined;
-    const logprobs = isAsked ? await logprobsOf(engine, event.tokens, signal) : null;
-    return { type: 'content', choice, text: event.text, logprobs };
+    const { text, tokens } = event;
+    if (!isAsked) return { type: 'content', choice, text, logprobs: null };
+    return logprobsOf(engine, tokens, signal).then((logprobs) => ({
+      ...{ type: 'content' as const, choice, text, logprobs },
+    }));
   };
   for await (const news of runChoice(engine, plan, signal)) {
     if ('prompt' in news) continue;
     const events = 'spoken' in news ? answer.take(news.spoken) : answer.end();
-    for (const event of events) yield await toEvent(event);
+    for (const event of events) yield toEvent(event);
     if (!('end' in news)) continue;
     const { end } = news;
     const finishReason =

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HoshikageError } from '../errors.js';
-import type { Device, FimTokens, PoolingType, SamplerName } from './engine.js';
+import type { Device, EngineCounters, FimTokens, PoolingType, SamplerName } from './engine.js';
 
 /** A layout of one struct: field rows `[name, offset, size, defaults]`, defaults as unsigned bit patterns. */
 export interface AbiLayout {
@@ -220,8 +220,6 @@ export interface NativeContextOptions {
   readonly ropeScaling?: number;
   readonly ropeFreqBase?: number;
   readonly ropeFreqScale?: number;
-  /** How long a step may take while anybody generates, ms; 100 where absent. */
-  readonly maxStallMs?: number;
   /** Main memory for conversations that lose their slot; 0 or absent = they are forgotten. */
   readonly storeBytes?: number;
 }
@@ -250,26 +248,13 @@ export interface NativeContext {
     readonly promptTokens: number;
     readonly generatedTokens: number;
   }[];
-  /** [sync] Work counters since the start: what was decoded, in how many steps. */
-  counters(): {
-    readonly steps: number;
-    /** Computed, of prompts. */
-    readonly promptTokens: number;
-    /** Of prompts, found in the cache of the slot that took them. */
-    readonly reusedTokens: number;
-    /** Of prompts, taken from another slot's cache without computing them again. */
-    readonly sharedTokens: number;
-    /** Brought back from the store of conversations that had lost their slot. */
-    readonly storedTokens: number;
-    readonly generatedTokens: number;
-    readonly rings: number;
-    /** The longest step in which somebody generated. */
-    readonly longestStepMs: number;
-  };
+  /** [sync] Work counters since the start, those that this addon has. */
+  counters(): NativeCounters;
   /**
    * [async] What an idle slot's cache holds, as the library writes it; null where nothing is cached,
    * the slot is busy, or it has more than `mostBytes`, which is said in the log. Done part by part
-   * between decode steps, and no part holds a stream up. Codes: closed, invalid_argument (no such slot), decode_failed, engine_crashed.
+   * between decode steps, and no part holds a stream up. Codes: closed, invalid_argument (no such
+   * slot), decode_failed, engine_crashed.
    */
   saveState(slot: number, mostBytes: number): Promise<NativeState | null>;
   /**
@@ -281,6 +266,10 @@ export interface NativeContext {
   /** [async] Cancels all completions, joins the decode thread, frees. Idempotent. */
   close(): Promise<void>;
 }
+
+/** Those of EngineCounters that are there. */
+export type NativeCounters = Partial<EngineCounters> &
+  Pick<EngineCounters, 'steps' | 'promptTokens' | 'generatedTokens' | 'rings'>;
 
 /** One sequence of a context: its tokens, and the library's own bytes for them, part by part. */
 export interface NativeState {
@@ -388,6 +377,9 @@ export interface NativeDone {
   readonly prefillMs: number;
   readonly generationMs: number;
   readonly slot: number;
+  /** Absent in an addon that guesses nothing ahead. */
+  readonly draftedTokens?: number;
+  readonly acceptedTokens?: number;
 }
 
 /**

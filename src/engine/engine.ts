@@ -277,6 +277,9 @@ export interface SamplingOptions {
   readonly logprobs?: number;
 }
 
+/** Who goes first: everything interactive before anything else. */
+export type Priority = 'interactive' | 'batch';
+
 /** One generation: a whole prompt from position 0, and how to continue it. */
 export interface CompletionRequest {
   readonly prompt: Int32Array;
@@ -290,6 +293,8 @@ export interface CompletionRequest {
    * none. 0 = of the prompt's own only. They take a computation of the whole prompt: nothing is reused.
    */
   readonly promptLogprobs?: number;
+  /** `batch` gives way to whoever is interactive, also within a step; `interactive` where absent. */
+  readonly priority?: Priority;
 }
 
 /** Flags of one token in a TokenBatch. */
@@ -333,6 +338,9 @@ export interface CompletionResult {
   readonly prefillMs: number;
   readonly generationMs: number;
   readonly slot: number;
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /** A running generation. Iterate it once; the iteration ends when the generation has. */
@@ -354,6 +362,29 @@ export interface SlotState {
   readonly promptTokens: number;
   readonly generatedTokens: number;
 }
+
+/** What an engine counts. All of it begins at 0 with the engine and only grows. */
+export const ENGINE_COUNTERS = [
+  /** Decode steps. */
+  'steps',
+  /** Prompt tokens that were computed, and those that a slot's own cache or another slot's had. */
+  'promptTokens',
+  'cachedTokens',
+  'sharedTokens',
+  /** Tokens brought back from the memory for conversations that had lost their slot. */
+  'storedTokens',
+  'generatedTokens',
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  'draftedTokens',
+  'acceptedTokens',
+  /** How often the engine's JavaScript was woken for news. */
+  'rings',
+  /** The longest step in which anybody generated, ms. */
+  'longestStepMs',
+] as const;
+
+/** How much of each; what an addon does not count is 0. */
+export type EngineCounters = Readonly<Record<(typeof ENGINE_COUNTERS)[number], number>>;
 
 /**
  * Why an engine ended: it was closed, it died, it made no progress and was killed, or there was not
@@ -423,6 +454,8 @@ export interface Engine {
 export interface ResidentEngine extends Engine {
   readonly pid: number | null;
   readonly slotStates: readonly SlotState[];
+  /** As of the last news from it: at most some milliseconds old while it works. */
+  readonly counters: EngineCounters;
   /** What its process holds; null where that is unknown. */
   readonly memoryBytes: number | null;
   /** It was closed or has given up, and only its end is to come: nobody may get it any more. */

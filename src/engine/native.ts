@@ -14,6 +14,7 @@ import type {
 import type {
   CacheType,
   CompletionRequest,
+  EngineCounters,
   EngineOptions,
   LibraryIdentity,
   ModelFacts,
@@ -21,7 +22,7 @@ import type {
   TokenBatch,
   TokenLogprob,
 } from './engine.js';
-import { SAMPLERS } from './engine.js';
+import { ENGINE_COUNTERS, SAMPLERS } from './engine.js';
 import { layerDevices } from './place-layers.js';
 import type { CompletionNews } from './protocol.js';
 import { toWire } from './protocol.js';
@@ -174,7 +175,15 @@ export function nativeRequest(request: CompletionRequest, maxTokens: number): Na
     ignoreEos: sampling.ignoreEos,
     logprobs: sampling.logprobs ?? -1,
     promptLogprobs: request.promptLogprobs ?? -1,
+    background: request.priority === 'batch',
   };
+}
+
+/** What the addon counts, and 0 for what it does not. */
+export function countersOf(native: Partial<EngineCounters> = {}): EngineCounters {
+  const rows = ENGINE_COUNTERS.map((name) => [name, native[name] ?? 0]);
+  // The rows of all the names there are.
+  return Object.fromEntries(rows) as EngineCounters;
 }
 
 /** The addon's batch as news. `roomBound`: maxTokens was the room left, so reaching it is `context`. */
@@ -218,6 +227,7 @@ function toEnd(done: NativeDone, roomBound: boolean): CompletionNews['end'] {
     return { error: toWire(error, 'decode_failed') };
   }
   const { promptTokens, cachedTokens, generatedTokens, prefillMs, generationMs, slot } = done;
+  const { draftedTokens = 0, acceptedTokens = 0 } = done;
   const reason = done.reason === 'length' && roomBound ? 'context' : done.reason;
   return {
     result: {
@@ -228,6 +238,8 @@ function toEnd(done: NativeDone, roomBound: boolean): CompletionNews['end'] {
       prefillMs,
       generationMs,
       slot,
+      draftedTokens,
+      acceptedTokens,
     },
   };
 }

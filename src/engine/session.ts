@@ -18,6 +18,7 @@ import type {
 } from './addon.js';
 import type { CompletionRequest, EngineInfo, EngineOptions, SlotState } from './engine.js';
 import {
+  countersOf,
   decodeThreads,
   layersOnGpus,
   nativeContextOptions,
@@ -36,6 +37,7 @@ import {
   type LibraryFiles,
   type LogLine,
   type Message,
+  type Picture,
   type ReplyValue,
   type RestoredState,
   type SavedState,
@@ -44,8 +46,8 @@ import {
 } from './protocol.js';
 import { modelIdentity, readState, stateKey, writeState } from './state-file.js';
 
-/** How often at most a ring carries the slots' picture, ms; an ended completion always brings one. */
-const SLOTS_EVERY_MS = 25;
+/** How often at most a ring carries a picture, ms; an ended completion always brings one. */
+const PICTURE_EVERY_MS = 25;
 
 /** What a session works with. */
 export interface SessionDeps {
@@ -96,7 +98,8 @@ export class Session {
   #calls = 0;
   #loading = false;
   #pieces = 0;
-  #slotsSentAt = 0;
+  #pictureSentAt = 0;
+  #counters = countersOf();
 
   constructor(deps: SessionDeps) {
     this.#deps = deps;
@@ -188,7 +191,7 @@ export class Session {
       const info = await this.#prepare(this.#model, identity, options);
       if (this.#closing) throw new HoshikageError('cancelled');
       const rssBytes = this.#deps.rssBytes?.() ?? null;
-      emit({ type: 'ready', info, slots: this.#slots(), rssBytes });
+      emit({ type: 'ready', info, picture: this.#picture(), rssBytes });
     } catch (error) {
       this.#deps.emit({ type: 'failed', error: wireOf(error, 'model_load_failed') });
     } finally {
@@ -330,7 +333,7 @@ export class Session {
       this.#running.set(id, { completion: context.start(native), roomBound });
     } catch (error) {
       const end = { error: toWire(error, 'internal_error') };
-      this.#deps.emit({ type: 'ring', news: [{ id, batch: null, end }], slots: null });
+      this.#deps.emit({ type: 'ring', news: [{ id, batch: null, end }], picture: null });
     }
   }
 
@@ -343,8 +346,8 @@ export class Session {
       news.push(one);
       if (one.end) this.#running.delete(id);
     }
-    const slots = this.#slotsIfDue(news.some((one) => one.end !== null));
-    if (news.length > 0 || slots) this.#deps.emit({ type: 'ring', news, slots });
+    const picture = this.#pictureIfDue(news.some((one) => one.end !== null));
+    if (news.length > 0 || picture) this.#deps.emit({ type: 'ring', news, picture });
   }
 
   #take(id: number, completion: NativeCompletion, roomBound: boolean): CompletionNews | null {
@@ -357,11 +360,18 @@ export class Session {
     }
   }
 
-  #slotsIfDue(now: boolean): readonly SlotState[] | null {
+  #pictureIfDue(now: boolean): Picture | null {
     const at = performance.now();
-    if (!now && at - this.#slotsSentAt < SLOTS_EVERY_MS) return null;
-    this.#slotsSentAt = at;
-    return this.#slots();
+    if (!now && at - this.#pictureSentAt < PICTURE_EVERY_MS) return null;
+    this.#pictureSentAt = at;
+    return this.#picture();
+  }
+
+  #picture(): Picture {
+    const context = this.#closing ? null : this.#context;
+    // One that is closed tells no more; what it has done stays done.
+    if (context) this.#counters = countersOf(context.counters());
+    return { slots: context?.slots() ?? [], counters: this.#counters };
   }
 
   #slots(): readonly SlotState[] {

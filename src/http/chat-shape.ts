@@ -154,6 +154,8 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
   readonly #answer: ChatAnswer;
   readonly #options: ChunkOptions;
   #head = '';
+  /** By choice, what stands before and behind the text in a chunk. */
+  readonly #contents: string[][] = [];
   /** The choice whose role has been told. */
   #choice = -1;
   /** Told with what comes behind it: the last one brings the times. */
@@ -200,6 +202,7 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
     const common = { id, object, created, model, system_fingerprint: fingerprint };
     const isAgain = this.#head !== '';
     this.#head = JSON.stringify(common).slice(0, -1);
+    this.#contents.length = 0;
     return isAgain ? [] : this.#role(0);
   }
 
@@ -214,9 +217,8 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
     const { choice } = event;
     switch (event.type) {
       case 'content': {
-        const rows = this.#options.withLogprobs
-          ? JSON.stringify({ content: logprobRows(event.logprobs ?? []), refusal: null })
-          : 'null';
+        if (!this.#options.withLogprobs) return this.#contentChunk(choice, event.text);
+        const rows = JSON.stringify({ content: logprobRows(event.logprobs ?? []), refusal: null });
         const delta = `{"content":${JSON.stringify(event.text)}}`;
         return this.#chunk(choice, delta, { logprobs: rows });
       }
@@ -235,6 +237,14 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
       case 'called':
         return null;
     }
+  }
+
+  /** What nearly every chunk is: only the text in it is made anew. */
+  #contentChunk(choice: number, text: string): string {
+    const mark = '"\u0000"';
+    this.#contents[choice] ??= this.#chunk(choice, `{"content":${mark}}`).split(mark);
+    const [before = '', after = ''] = this.#contents[choice];
+    return before + JSON.stringify(text) + after;
   }
 
   /** The last chunk of a choice. */

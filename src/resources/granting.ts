@@ -34,6 +34,7 @@ export function grant(
   return {
     engine,
     entry: waiter.entry,
+    priority: waiter.priority,
     queuedMs: Math.max(0, now - waiter.since - loadMs),
     loadMs,
     recall: async (prompt, signal) => (held && takesSlot ? resident.recall(prompt, signal) : 0),

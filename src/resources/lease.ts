@@ -1,11 +1,10 @@
 /**
  * What a request asks of the pool, and what it gets. Types only; server's main thread.
  */
-import type { Engine } from '../engine/engine.js';
+import type { Engine, Priority } from '../engine/engine.js';
 import type { ModelEntry } from '../models/registry.js';
 
-/** Who goes first: everything interactive before anything else. */
-export type Priority = 'interactive' | 'batch';
+export type { Priority };
 
 /** How a request wants its model. */
 export interface AcquireOptions {
@@ -34,6 +33,8 @@ export interface AcquireOptions {
 export interface Lease {
   readonly engine: Engine;
   readonly entry: ModelEntry;
+  /** As it was asked for; the engine is to know as well. */
+  readonly priority: Priority;
   /** Waited for others, without the load. */
   readonly queuedMs: number;
   /** Waited for the model to be loaded; 0 where it was resident. */

@@ -209,6 +209,7 @@ class Writer {
       // Answers to one prompt share it, whatever the request says of others' prompts.
       cachePrompt: this.#request.cachePrompt || index > 0,
       stops: stopList(lease.entry.stop, this.#request.stop),
+      priority: lease.priority,
       ...(this.#asksPrompt && index === 0 && { promptLogprobs: topLogprobs ?? 0 }),
     };
     return [plan, signal];
@@ -220,6 +221,7 @@ class Writer {
     const none: ChoiceEnd = {
       ...{ finishReason: 'length', ending: 'limit', promptTokens: prompt.tokens.length },
       ...{ cachedTokens: 0, completionTokens: 0, prefillMs: 0, generationMs: 0 },
+      ...{ draftedTokens: 0, acceptedTokens: 0 },
     };
     if (!(this.#request.warms || this.#asksPrompt) || isShared) return none;
     for await (const news of runChoice(lease.engine, ...this.#plan(0, 1))) {

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
-import { SAMPLERS, type SamplingOptions, type SizedOptions } from '../../src/engine/engine.js';
 import {
+  ENGINE_COUNTERS,
+  SAMPLERS,
+  type SamplingOptions,
+  type SizedOptions,
+} from '../../src/engine/engine.js';
+import {
+  countersOf,
   decodeThreads,
   longStepThreads,
   nativeContextOptions,
@@ -151,6 +157,15 @@ test('reaching the room left is reported as context, reaching maxTokens as lengt
   assert.equal(reason(false), 'length');
 });
 
+test('guessed tokens are counted where the addon tells of them', () => {
+  const counts = (more: object) => {
+    const { end } = toNews(1, { ...batch, done: { ...done, ...more } }, false);
+    return end && 'result' in end ? [end.result.draftedTokens, end.result.acceptedTokens] : null;
+  };
+  assert.deepEqual(counts({}), [0, 0]);
+  assert.deepEqual(counts({ draftedTokens: 7, acceptedTokens: 4 }), [7, 4]);
+});
+
 test('a failure keeps its code and its reason; an unknown code becomes decode_failed', () => {
   const error = (code: string | null) => {
     const failed = { ...done, reason: 'error', code, message: 'why' } as const;
@@ -206,6 +221,21 @@ test('those of a prompt are news also before anything is generated', () => {
   assert.equal(toNews(1, { ...none, ...empty }, false).batch, null);
   assert.equal(nativeRequest(request('ab', { promptLogprobs: 3 }), 1).promptLogprobs, 3);
   assert.equal(nativeRequest(request('ab'), 1).promptLogprobs, -1);
+});
+
+test('only a request of the priority batch is one for the background', () => {
+  const background = (changes: Parameters<typeof request>[1]) =>
+    nativeRequest(request('a', changes), 1).background;
+  assert.deepEqual(
+    [{}, { priority: 'interactive' } as const, { priority: 'batch' } as const].map(background),
+    [false, false, true],
+  );
+});
+
+test('what an addon does not count is zero, and what nobody knows is left out', () => {
+  const counted = countersOf({ steps: 3, ...{ unheardOf: 1 } });
+  assert.deepEqual(Object.keys(counted), ENGINE_COUNTERS);
+  assert.deepEqual([counted.steps, counted.draftedTokens], [3, 0]);
 });
 
 test('with zero alternatives only the chosen token has a value', () => {

@@ -73,7 +73,7 @@ describe('an engine on the real library', { skip: whyNoLibrary() }, () => {
       assert.deepEqual(restored?.tokens, saved);
       const [text, result] = await say(engine);
       assert.ok(text.startsWith(SAY), text);
-      assert.equal(result.slot, restored?.slot);
+      assert.notEqual(result.slot, restored?.slot, 'the state keeps what came after the prompt');
       assert.equal(result.cachedTokens, result.promptTokens - 1);
     });
   });

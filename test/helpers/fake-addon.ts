@@ -223,7 +223,7 @@ class FakeContext implements NativeContext {
 
   counters(): ReturnType<NativeContext['counters']> {
     return {
-      ...{ steps: this.#steps, rings: this.#steps, promptTokens: 0, reusedTokens: 0 },
+      ...{ steps: this.#steps, rings: this.#steps, promptTokens: 0, cachedTokens: 0 },
       ...{ sharedTokens: 0, storedTokens: 0, generatedTokens: 0, longestStepMs: 0 },
     };
   }

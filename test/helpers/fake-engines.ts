@@ -11,6 +11,7 @@ import type {
   SlotState,
   StartEngine,
 } from '../../src/engine/engine.js';
+import { countersOf } from '../../src/engine/native.js';
 import { HoshikageError } from '../../src/errors.js';
 import { fakeFacts } from './fake-addon.js';
 
@@ -61,6 +62,8 @@ export class FakeEngine implements ResidentEngine {
   get slotStates(): readonly SlotState[] {
     return [{ id: 0, state: 'idle', cachedTokens: 0, promptTokens: 0, generatedTokens: 0 }];
   }
+
+  readonly counters = countersOf();
 
   async slots() {
     return this.slotStates;

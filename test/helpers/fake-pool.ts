@@ -2,6 +2,7 @@
  * A pool and a catalogue over one FakeEngine, for tests of what stands above them. The pool gives
  * leases at once, or when the test says so; it counts what was given and what came back.
  */
+import { countersOf } from '../../src/engine/native.js';
 import { HoshikageError } from '../../src/errors.js';
 import type { ModelEntry, NewModel } from '../../src/models/registry.js';
 import type { AcquireOptions, Lease, WaitState } from '../../src/resources/lease.js';
@@ -54,7 +55,8 @@ export class FakePool {
       this.recalled.push(prompt);
       return this.recalledTokens;
     };
-    return { engine: this.engine, entry, queuedMs: 1, loadMs: 2, recall, release };
+    const { priority = 'interactive' } = options;
+    return { engine: this.engine, entry, priority, queuedMs: 1, loadMs: 2, recall, release };
   }
 
   async load(entry: ModelEntry, options: { signal: AbortSignal }): Promise<void> {
@@ -67,6 +69,7 @@ export class FakePool {
       progress: null,
       info: this.engine.info,
       slots: await this.engine.slots(),
+      counters: countersOf({ steps: 12, generatedTokens: 9, longestStepMs: 7.4 }),
       active: 0,
       idleMs: 5,
       unloadInMs: 1000,

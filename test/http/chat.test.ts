@@ -158,22 +158,44 @@ describe('chat: a JSON answer', () => {
   });
 });
 
+describe('chat: tokens guessed ahead', () => {
+  const timingsOf = async (drafts: readonly [number, number]) => {
+    const { chat } = fakeApp({ engine: new FakeEngine({ drafts }) });
+    // Each test says what must be in it.
+    return ((await (await chat({ n: 2 })).json()) as { timings: Record<string, number> }).timings;
+  };
+
+  it('are told with the times, of all choices together', async () => {
+    const { draft_n: drafted, draft_n_accepted: accepted } = await timingsOf([5, 3]);
+    assert.deepEqual([drafted, accepted], [10, 6]);
+  });
+
+  it('are not spoken of where there were none', async () => {
+    const timings = await timingsOf([0, 0]);
+    assert.deepEqual(
+      Object.keys(timings).filter((name) => name.startsWith('draft')),
+      [],
+    );
+  });
+});
+
 describe('chat: a turn', () => {
   const turnsOf = async (body: object, headers: Record<string, string> = {}) => {
-    const { post, pool } = fakeApp();
+    const { post, pool, engine } = fakeApp();
     const messages = [{ role: 'user', content: 'a' }];
     const response = await post('/v1/chat/completions', { model: 'm', messages, ...body }, headers);
     assert.equal(response.headers.get('x-hoshikage-ignored'), null);
     const [asked] = pool.asked;
     const error = response.status === 200 ? null : await errorOf(response);
-    return { asked, status: response.status, error };
+    return { asked, status: response.status, error, told: engine.started[0]?.request.priority };
   };
 
   it('has a priority by its header, and keep_alive by its body', async () => {
     const batch = await turnsOf({ keep_alive: '1h30m' }, { 'x-hoshikage-priority': 'batch' });
     assert.deepEqual([batch.asked?.priority, batch.asked?.keepAliveMs], ['batch', 5_400_000]);
+    assert.equal(batch.told, 'batch', 'the engine is told as well');
     const stays = await turnsOf({ keep_alive: -1 }, { 'x-hoshikage-priority': 'Interactive' });
-    assert.equal(stays.asked?.priority, 'interactive');
+    assert.deepEqual([stays.asked?.priority, stays.told], ['interactive', 'interactive']);
     assert.equal(stays.asked?.keepAliveMs, Number.POSITIVE_INFINITY);
     assert.equal((await turnsOf({ keep_alive: 0 })).asked?.keepAliveMs, 0);
   });

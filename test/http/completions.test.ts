@@ -181,10 +181,11 @@ describe('completions: a JSON answer', () => {
   });
 
   it('has a turn as the request wants it', async () => {
-    const { ask, pool } = completions();
+    const { ask, pool, engine } = completions();
     await ask({ keep_alive: '5m' }, { 'x-hoshikage-priority': 'batch' });
     const [asked] = pool.asked;
     assert.deepEqual([asked?.priority, asked?.keepAliveMs], ['batch', 300_000]);
+    assert.equal(engine.started[0]?.request.priority, 'batch', 'the engine is told as well');
   });
 });
 

@@ -55,6 +55,7 @@ export function request(prompt: string, over: Partial<NativeRequest> = {}): Nati
     prompt: Int32Array.from(Buffer.from(prompt, 'latin1')),
     maxTokens: -1,
     cachePrompt: true,
+    background: false,
     biasTokens: new Int32Array(0),
     biasValues: new Float32Array(0),
     grammar: null,

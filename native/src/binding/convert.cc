@@ -178,6 +178,7 @@ ContextOptions ToContextOptions(const Napi::Object& object) {
   options.sequences = static_cast<uint32_t>(GetInt(object, "slots", 1, kMostSequences));
   options.batch_tokens = static_cast<uint32_t>(GetInt(object, "batchTokens", 1, 1 << 20));
   options.threads = OptionalInt(object, "threads", 1, 512);
+  options.long_step_threads = OptionalInt(object, "longStepThreads", 1, 512);
   options.flash_attention = OptionalInt(object, "flashAttention", -1, 1);
   options.type_k = OptionalInt(object, "typeK", 0, 1024);
   options.type_v = OptionalInt(object, "typeV", 0, 1024);

@@ -10,6 +10,8 @@ namespace {
 
 // Prompt tokens of one step whose logits the library keeps: 40 MB with a large vocabulary.
 constexpr size_t kMostPromptLogits = 64;
+// Prompt tokens from which on a step is long.
+constexpr size_t kLongStep = 16;
 
 // What fails here is one completion's own, such as the tables of its grammar: no other ends for it.
 template <class Function>
@@ -327,13 +329,14 @@ void Worker::FillBatch() {
 
 bool Worker::DecodeBatch() {
   std::string reason;
-  DecodeStatus status = context_->Decode(&batch_, &reason);
+  const bool is_long = batch_prompt_ >= kLongStep;
+  DecodeStatus status = context_->Decode(&batch_, &reason, is_long);
   if (status == DecodeStatus::kNoRoom) {
     // Caches of idle slots are only memories: give them up and try once more.
     for (Slot& slot : slots_) {
       if (slot.idle() && !slot.held()) slot.ForgetCache();
     }
-    status = context_->Decode(&batch_, &reason);
+    status = context_->Decode(&batch_, &reason, is_long);
   }
   local_.steps++;
   switch (status) {
