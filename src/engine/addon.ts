@@ -7,7 +7,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HoshikageError } from '../errors.js';
-import type { Device, EngineCounters, FimTokens, PoolingType, SamplerName } from './engine.js';
+import type { EngineCounters } from './counters.js';
+import type { Device, FimTokens, PoolingType, SamplerName } from './engine.js';
 
 /** A layout of one struct: field rows `[name, offset, size, defaults]`, defaults as unsigned bit patterns. */
 export interface AbiLayout {

@@ -3,6 +3,7 @@
  * it, whether it runs in this process (local.ts) or in one of its own (process.ts).
  * It owns no state; it must never know about text policy (templates, stop strings, UTF-8 joining).
  */
+import type { EngineCounters } from './counters.js';
 import type { MemoryNeed, SlotNeed } from './memory-need.js';
 import type { KnownSlots, SlotChoice } from './slot-count.js';
 
@@ -362,29 +363,6 @@ export interface SlotState {
   readonly promptTokens: number;
   readonly generatedTokens: number;
 }
-
-/** What an engine counts. All of it begins at 0 with the engine and only grows. */
-export const ENGINE_COUNTERS = [
-  /** Decode steps. */
-  'steps',
-  /** Prompt tokens that were computed, and those that a slot's own cache or another slot's had. */
-  'promptTokens',
-  'cachedTokens',
-  'sharedTokens',
-  /** Tokens brought back from the memory for conversations that had lost their slot. */
-  'storedTokens',
-  'generatedTokens',
-  /** Tokens that were guessed ahead, and those of them that were right. */
-  'draftedTokens',
-  'acceptedTokens',
-  /** How often the engine's JavaScript was woken for news. */
-  'rings',
-  /** The longest step in which anybody generated, ms. */
-  'longestStepMs',
-] as const;
-
-/** How much of each; what an addon does not count is 0. */
-export type EngineCounters = Readonly<Record<(typeof ENGINE_COUNTERS)[number], number>>;
 
 /**
  * Why an engine ended: it was closed, it died, it made no progress and was killed, or there was not

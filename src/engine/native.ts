@@ -14,7 +14,6 @@ import type {
 import type {
   CacheType,
   CompletionRequest,
-  EngineCounters,
   EngineOptions,
   LibraryIdentity,
   ModelFacts,
@@ -22,7 +21,7 @@ import type {
   TokenBatch,
   TokenLogprob,
 } from './engine.js';
-import { ENGINE_COUNTERS, SAMPLERS } from './engine.js';
+import { SAMPLERS } from './engine.js';
 import { layerDevices } from './place-layers.js';
 import type { CompletionNews } from './protocol.js';
 import { toWire } from './protocol.js';
@@ -177,13 +176,6 @@ export function nativeRequest(request: CompletionRequest, maxTokens: number): Na
     promptLogprobs: request.promptLogprobs ?? -1,
     background: request.priority === 'batch',
   };
-}
-
-/** What the addon counts, and 0 for what it does not. */
-export function countersOf(native: Partial<EngineCounters> = {}): EngineCounters {
-  const rows = ENGINE_COUNTERS.map((name) => [name, native[name] ?? 0]);
-  // The rows of all the names there are.
-  return Object.fromEntries(rows) as EngineCounters;
 }
 
 /** The addon's batch as news. `roomBound`: maxTokens was the room left, so reaching it is `context`. */

@@ -10,10 +10,10 @@ import {
   isErrorCode,
   toHoshikageError,
 } from '../errors.js';
+import type { EngineCounters } from './counters.js';
 import type {
   CompletionRequest,
   CompletionResult,
-  EngineCounters,
   EngineInfo,
   EngineOptions,
   SlotState,

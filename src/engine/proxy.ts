@@ -5,12 +5,12 @@
  */
 import { HoshikageError } from '../errors.js';
 import { CompletionStream } from './completion.js';
+import type { EngineCounters } from './counters.js';
 import type {
   CompletionRequest,
   CompletionResult,
   Engine,
   EngineCompletion,
-  EngineCounters,
   EngineExit,
   EngineInfo,
   ExitCause,

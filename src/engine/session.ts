@@ -16,9 +16,9 @@ import type {
   NativeLibrary,
   NativeModel,
 } from './addon.js';
+import { countersOf } from './counters.js';
 import type { CompletionRequest, EngineInfo, EngineOptions, SlotState } from './engine.js';
 import {
-  countersOf,
   decodeThreads,
   layersOnGpus,
   nativeContextOptions,

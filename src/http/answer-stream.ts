@@ -143,12 +143,9 @@ export class AnswerStream<E extends GenerationEvent> {
   }
 
   #add(event: E): void {
-    const last = this.#pending.at(-1);
-    const both = last && this.#options.writer.join(last, event);
-    if (both) {
-      this.#pending[this.#pending.length - 1] = both;
+    if (addTo(this.#pending, event, this.#options.writer)) {
       this.#options.figures.streams.joined += 1;
-    } else this.#pending.push(event);
+    }
   }
 
   #sendPending(): void {
@@ -165,6 +162,26 @@ export class AnswerStream<E extends GenerationEvent> {
     this.#sendPending();
     this.#sse?.send(JSON.stringify(errorBody(told(thrown))));
   }
+}
+
+/** Adds an event, as a part of the last one of its choice where the writer joins them: true. */
+export function addTo<E extends GenerationEvent>(
+  events: E[],
+  event: E,
+  writer: Pick<AnswerWriter<E>, 'join'>,
+): boolean {
+  const choice = choiceOf(event);
+  // What others say in between does not matter: choices that are made side by side take turns.
+  const at = events.findLastIndex((other) => choiceOf(other) === choice);
+  const last = events[at];
+  const both = last === undefined ? null : writer.join(last, event);
+  if (both) events[at] = both;
+  else events.push(event);
+  return both !== null;
+}
+
+function choiceOf(event: GenerationEvent): unknown {
+  return 'choice' in event ? event.choice : null;
 }
 
 function isStart<E extends GenerationEvent>(event: E): event is StartOf<E> {

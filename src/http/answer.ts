@@ -7,7 +7,7 @@ import type { Context } from 'hono';
 import { HoshikageError } from '../errors.js';
 import type { Figures } from '../figures.js';
 import { type GenerationEvent, isEnd } from '../generate/events.js';
-import { AnswerStream, type AnswerWriter, type StartOf } from './answer-stream.js';
+import { AnswerStream, type AnswerWriter, addTo, type StartOf } from './answer-stream.js';
 import { readJson } from './body.js';
 import type { AppDeps, AppEnv } from './deps.js';
 import { failureOf } from './error.js';
@@ -99,10 +99,7 @@ async function whole<E extends GenerationEvent>(
       [start, said] = [event as StartOf<E>, []];
       continue;
     }
-    const last = said.at(-1);
-    const both = last && plan.writer.join(last, event);
-    if (both) said[said.length - 1] = both;
-    else said.push(event);
+    addTo(said, event, plan.writer);
   }
   // A generation begins by `start` and ends by `end`, or by throwing.
   if (!start) throw new HoshikageError('internal_error');

@@ -44,6 +44,17 @@ export interface Lease {
    * the tokens it brought back, 0 = none. Never rejects.
    */
   recall(prompt: Int32Array, signal: AbortSignal): Promise<number>;
+  /**
+   * Takes further slots of the model, `most` at most, as far as they are free at once and nobody waits.
+   * Each has to be given back before the lease is.
+   */
+  more(most: number): readonly ExtraSlot[];
+  /** Idempotent. */
+  release(): void;
+}
+
+/** The right to one slot more than a lease has. */
+export interface ExtraSlot {
   /** Idempotent. */
   release(): void;
 }

@@ -1,7 +1,8 @@
 /**
  * What the pool shows of itself. Types only; times in ms, memory in bytes.
  */
-import type { EngineCounters, EngineInfo, SlotState } from '../engine/engine.js';
+import type { EngineCounters } from '../engine/counters.js';
+import type { EngineInfo, SlotState } from '../engine/engine.js';
 import type { MemoryUse } from '../memory/use.js';
 import type { Priority, WaitState } from './lease.js';
 

@@ -210,7 +210,9 @@ export class ModelPool {
     if (waiter.need === 'slot' && resident.slotLeases >= engine.info.slots) return false;
     this.#countSkips(waiter, resident.purpose);
     const keepAliveMs = keepAliveOf(this.#deps.settings, waiter.entry, waiter.keepAliveMs);
-    waiter.settle(grant({ waiter, resident, engine }, keepAliveMs, () => this.#pump()));
+    const onReleased = (): void => this.#pump();
+    const isAwaited = (): boolean => this.#stopping || this.#waiters.length > 0;
+    waiter.settle(grant({ waiter, resident, engine }, { keepAliveMs, onReleased, isAwaited }));
     return false;
   }
 

@@ -1,14 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
+import { countersOf, ENGINE_COUNTERS } from '../../src/engine/counters.js';
+import { SAMPLERS, type SamplingOptions, type SizedOptions } from '../../src/engine/engine.js';
 import {
-  ENGINE_COUNTERS,
-  SAMPLERS,
-  type SamplingOptions,
-  type SizedOptions,
-} from '../../src/engine/engine.js';
-import {
-  countersOf,
   decodeThreads,
   longStepThreads,
   nativeContextOptions,

@@ -1,9 +1,9 @@
 /** How long a proxy waits for its engine: by what was asked of it. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { countersOf } from '../../src/engine/counters.js';
 import type { CompletionResult, EngineInfo } from '../../src/engine/engine.js';
 import { HangWatch } from '../../src/engine/hang.js';
-import { countersOf } from '../../src/engine/native.js';
 import type { Command } from '../../src/engine/protocol.js';
 import { EngineProxy } from '../../src/engine/proxy.js';
 import { HoshikageError } from '../../src/errors.js';

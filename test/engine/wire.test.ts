@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { countersOf } from '../../src/engine/counters.js';
 import type { CompletionResult } from '../../src/engine/engine.js';
-import { countersOf } from '../../src/engine/native.js';
 import type { CompletionNews, Message } from '../../src/engine/protocol.js';
 import { encode, FrameReader } from '../../src/engine/wire.js';
 import { batchOf } from '../helpers/fake-engine.js';

@@ -1,6 +1,8 @@
 /**
  * Engines for pool tests: each start is recorded and waits until the test lets it succeed or fail.
  */
+
+import { countersOf } from '../../src/engine/counters.js';
 import type {
   CompletionRequest,
   EngineCompletion,
@@ -11,7 +13,6 @@ import type {
   SlotState,
   StartEngine,
 } from '../../src/engine/engine.js';
-import { countersOf } from '../../src/engine/native.js';
 import { HoshikageError } from '../../src/errors.js';
 import { fakeFacts } from './fake-addon.js';
 

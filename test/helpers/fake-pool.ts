@@ -2,10 +2,10 @@
  * A pool and a catalogue over one FakeEngine, for tests of what stands above them. The pool gives
  * leases at once, or when the test says so; it counts what was given and what came back.
  */
-import { countersOf } from '../../src/engine/native.js';
+import { countersOf } from '../../src/engine/counters.js';
 import { HoshikageError } from '../../src/errors.js';
 import type { ModelEntry, NewModel } from '../../src/models/registry.js';
-import type { AcquireOptions, Lease, WaitState } from '../../src/resources/lease.js';
+import type { AcquireOptions, ExtraSlot, Lease, WaitState } from '../../src/resources/lease.js';
 import type { PoolStatus, ResidentStatus } from '../../src/resources/pool-status.js';
 import { FakeEngine } from './fake-engine.js';
 
@@ -27,6 +27,9 @@ export class FakePool {
   residents: ResidentStatus[] = [];
   /** What waitOf() gives. */
   wait: WaitState | null = null;
+  /** How many slots more() has to give, and how many of them are taken. */
+  spareSlots = 0;
+  takenSlots = 0;
   /** What recall() gives. */
   recalledTokens = 0;
   /** Prompts that recall() was asked for. */
@@ -56,7 +59,20 @@ export class FakePool {
       return this.recalledTokens;
     };
     const { priority = 'interactive' } = options;
-    return { engine: this.engine, entry, priority, queuedMs: 1, loadMs: 2, recall, release };
+    const more = (most: number) =>
+      Array.from({ length: Math.min(most, this.spareSlots - this.takenSlots) }, () => this.#slot());
+    return { engine: this.engine, entry, priority, queuedMs: 1, loadMs: 2, recall, more, release };
+  }
+
+  #slot(): ExtraSlot {
+    this.takenSlots += 1;
+    let isHeld = true;
+    return {
+      release: () => {
+        this.takenSlots -= isHeld ? 1 : 0;
+        isHeld = false;
+      },
+    };
   }
 
   async load(entry: ModelEntry, options: { signal: AbortSignal }): Promise<void> {
