@@ -1,5 +1,5 @@
-// native/src/decode/plan.cc and pace.cc as lines: whose prompt is computed next, and how much fits
-// into a step. Test code only.
+// native/src/decode/plan.cc, pace.cc and share-out.cc as lines: whose prompt is computed next, how
+// much fits into a step, and how many generations take part in one. Test code only.
 #include "plan.h"
 
 #include <iostream>
@@ -7,6 +7,7 @@
 #include <string>
 
 #include "pace.h"
+#include "share-out.h"
 
 using namespace hoshikage;
 
@@ -39,6 +40,20 @@ static void Learn(std::istream& words) {
   std::cout << pace.Beside() << " " << pace.Alone();
 }
 
+// share MOST GENERATING STEPS then what a step of 1, 2, ... tokens takes: the sizes of those steps.
+static void Share(std::istream& words) {
+  size_t most, generating, steps;
+  words >> most >> generating >> steps;
+  std::vector<double> ms(most + 1);
+  for (size_t i = 1; i <= most; i++) words >> ms[i];
+  ShareOut share(most);
+  for (size_t i = 0; i < steps; i++) {
+    const size_t size = share.Size(generating);
+    share.Took(size, ms[size]);
+    std::cout << size << " ";
+  }
+}
+
 int main() {
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
@@ -46,6 +61,7 @@ int main() {
     words >> question;
     if (question == "plan") Plan(words);
     if (question == "pace") Learn(words);
+    if (question == "share") Share(words);
     std::cout << "\n";
   }
 }

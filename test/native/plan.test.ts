@@ -21,6 +21,7 @@ describe('a step’s share of prompts', { skip: skipReason }, () => {
       'test/native/plan.cc',
       'native/src/decode/plan.cc',
       'native/src/decode/pace.cc',
+      'native/src/decode/share-out.cc',
     ];
     program = new LineProgram(sources, 'native/src/decode');
   });
@@ -165,6 +166,37 @@ describe('a step’s share of prompts', { skip: skipReason }, () => {
         ])[0],
         1,
       );
+    });
+  });
+
+  describe('that generate, where several do', () => {
+    /** Sizes of steps where a step of 1, 2, … tokens takes `ms`. */
+    const sizes = (generating: number, steps: number, ms: readonly number[]): number[] => {
+      const line = `share ${ms.length} ${generating} ${steps} ${ms.join(' ')}`;
+      return (program.answers([line])[0] ?? '').split(' ').map(Number);
+    };
+    const timesOf = (all: readonly number[], size: number) =>
+      all.filter((one) => one === size).length;
+
+    it('all take part where that is as quick as it should be', () => {
+      const all = sizes(4, 100, [10, 11, 12, 13]);
+      assert.equal(timesOf(all, 4), 98, 'each other size was tried once');
+    });
+
+    it('take turns where a step of several takes longer than as many of one', () => {
+      assert.equal(timesOf(sizes(4, 100, [3.5, 13.5, 16, 19]), 1), 98);
+      // Eight at once are quicker again, and seven are not asked for by six.
+      assert.equal(timesOf(sizes(8, 100, [3.5, 13.5, 16, 19, 21, 22, 23, 24]), 8), 97);
+    });
+
+    it('try again some time what was slow once', () => {
+      const all = sizes(2, 2000, [5, 30]);
+      const tries = timesOf(all, 2);
+      assert.ok(tries >= 3 && tries <= 6, `${tries} tries`);
+    });
+
+    it('are one where one generates', () => {
+      assert.deepEqual(new Set(sizes(1, 20, [5, 6])), new Set([1]));
     });
   });
 });

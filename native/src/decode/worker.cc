@@ -44,6 +44,7 @@ Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
       shared_(sequences_, std::vector<size_t>(sequences_)),
       batch_(context_->batch_tokens()),
       pace_(options.most_stall_ms),
+      share_out_(sequences_),
       most_stall_ms_(options.most_stall_ms),
       store_(options.store_bytes),
       moves_(sequences_) {
@@ -280,6 +281,7 @@ void Worker::Step() {
   const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
   if (!decoded) return;
   pace_.Took(batch_generated_, batch_prompt_, ms);
+  if (batch_prompt_ == 0) share_out_.Took(batch_generated_, ms);
   if (batch_generated_ > 0) local_.longest_step_ms = std::max(local_.longest_step_ms, ms);
   SampleBatch();
 }
@@ -292,8 +294,17 @@ bool Worker::AnyGenerating() const {
 // room is left. Of those whose every token's logits are wanted, only so many tokens together.
 void Worker::FillBatch() {
   batch_.Clear();
-  for (Slot& slot : slots_) {
-    if (slot.generating() && batch_.size() < batch_.capacity()) slot.AddTo(&batch_, 1);
+  const auto has_prompt = [](const Slot& s) { return s.PromptLeft() > 0; };
+  const size_t generating = static_cast<size_t>(
+      std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); }));
+  // Beside a prompt's piece one token more is little; alone they may be quicker in parts, in turn.
+  const bool prompts = std::any_of(slots_.begin(), slots_.end(), has_prompt);
+  const size_t size = prompts ? generating : share_out_.Size(generating);
+  for (size_t i = 0; i < slots_.size() && batch_.size() < std::min(size, batch_.capacity()); i++) {
+    Slot& slot = slots_[(first_generating_ + i) % slots_.size()];
+    if (!slot.generating()) continue;
+    slot.AddTo(&batch_, 1);
+    if (batch_.size() == size) first_generating_ = static_cast<size_t>(slot.id()) + 1;
   }
   batch_generated_ = batch_.size();
   const size_t free = batch_.capacity() - batch_.size();

@@ -19,6 +19,7 @@
 #include "pace.h"
 #include "plan.h"
 #include "prefix-store.h"
+#include "share-out.h"
 #include "slot.h"
 
 namespace hoshikage {
@@ -172,6 +173,8 @@ class Worker {
   std::deque<std::shared_ptr<Completion>> waiting_;
   Batch batch_;
   Pace pace_;
+  ShareOut share_out_;
+  size_t first_generating_ = 0;  // the slot that is the first to take part in the next step
   uint64_t admitted_ = 0;
   size_t batch_generated_ = 0;  // tokens of the batch by what they are
   size_t batch_prompt_ = 0;
