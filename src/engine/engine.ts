@@ -24,6 +24,8 @@ export interface EngineOptions {
   readonly batchTokens: number;
   /** How long one step may take while anybody generates, ms; the engine's own default where absent. */
   readonly maxStallMs?: number;
+  /** Main memory for conversations that lose their slot to another; 0 or absent = none. */
+  readonly prefixCacheBytes?: number;
   /** Tokens are guessed ahead and checked together; absent = off. */
   readonly speculation?: Speculation;
   /** 0 = the engine chooses. */

@@ -124,6 +124,7 @@ export function nativeContextOptions(
     threads: decodeThreads(options.threads, physicalCores()),
     longStepThreads: longStepThreads(options.threads, physicalCores()),
     ...(options.maxStallMs !== undefined && { maxStallMs: options.maxStallMs }),
+    ...(options.prefixCacheBytes !== undefined && { storeBytes: options.prefixCacheBytes }),
     ...(options.speculation && {
       draftTokens: options.speculation.mostTokens,
       draftLookup: options.speculation.lookup,

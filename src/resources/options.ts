@@ -14,6 +14,7 @@ export interface EngineSettings {
   readonly nThreads: number;
   readonly nBatch: number;
   readonly maxStallMs: number;
+  readonly prefixCacheBytes: number;
   readonly speculation: 'off' | 'lookup';
   /** A model by its name or its file's path. */
   readonly draftModel: string | null;
@@ -51,6 +52,7 @@ export function engineOptionsOf(
     slots: entry.settings.nSlots ?? settings.nSlots,
     batchTokens: settings.nBatch,
     maxStallMs: settings.maxStallMs,
+    prefixCacheBytes: settings.prefixCacheBytes,
     ...(speculation && { speculation }),
     threads: settings.nThreads,
     flashAttention: settings.flashAttn,

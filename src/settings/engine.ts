@@ -75,6 +75,14 @@ export const ENGINE = [
     en: 'How long an answer may stand still while the prompt of another is processed (ms)',
   },
   {
+    key: 'PREFIX_CACHE_BYTES',
+    property: 'prefixCacheBytes',
+    kind: integer(0, 2 ** 40),
+    default: '268435456',
+    ja: '席を譲った会話の控えをメインメモリに残す上限(バイト、0 = 残さない)',
+    en: 'Main memory for conversations that another one took the slot of, in bytes (0 = none)',
+  },
+  {
     key: 'SPECULATION',
     property: 'speculation',
     kind: choice('off', 'lookup'),

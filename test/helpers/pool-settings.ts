@@ -11,6 +11,7 @@ export const engineSettings: EngineSettings = {
   nThreads: 1,
   nBatch: 32,
   maxStallMs: 100,
+  prefixCacheBytes: 0,
   speculation: 'off',
   draftModel: null,
   nDraft: 8,
