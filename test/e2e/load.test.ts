@@ -73,7 +73,9 @@ describe('Two hundred streams, a third of them dropped half-way', {
         const answers = [{ say: TEXT }, { when: '永遠に', say: ENDLESS, endless: true }];
         const model = await scriptedModel({ answers, ballastMiB: 2 });
         home.writeMap({ counter: model });
-        server = await startServer(owner, { home, env: { N_SLOTS: String(slots), N_CTX: '1024' } });
+        // Full after the first hundred: conversations without a slot are kept up to this.
+        const env = { N_SLOTS: String(slots), N_CTX: '1024', PREFIX_CACHE_BYTES: '1000000' };
+        server = await startServer(owner, { home, env });
       });
 
       test('leave memory, descriptors and the queue as after the first hundred', async () => {

@@ -31,6 +31,19 @@ static void Plan(std::istream& words) {
 }
 
 // pace MOST_MS then steps: generated prompt ms
+// cores PROMPT STEPS then ms per token on some and on all cores: how those steps were computed
+static void Cores(std::istream& words) {
+  size_t prompt, steps;
+  double ms[2];
+  words >> prompt >> steps >> ms[0] >> ms[1];
+  Pace pace(100);
+  for (size_t i = 0; i < steps; i++) {
+    const bool all = pace.AllCores(prompt);
+    pace.Took(0, prompt, ms[all] * static_cast<double>(prompt), all);
+    std::cout << (all ? "a" : "s");
+  }
+}
+
 static void Learn(std::istream& words) {
   double most_ms, ms;
   size_t generated, prompt;
@@ -62,6 +75,7 @@ int main() {
     if (question == "plan") Plan(words);
     if (question == "pace") Learn(words);
     if (question == "share") Share(words);
+    if (question == "cores") Cores(words);
     std::cout << "\n";
   }
 }

@@ -169,6 +169,22 @@ describe('a step’s share of prompts', { skip: skipReason }, () => {
     });
   });
 
+  describe('on all cores', () => {
+    /** How often a step of so many tokens is computed on all cores, of 200. */
+    const onAll = (prompt: number, some: number, all: number): number =>
+      (program.answers([`cores ${prompt} 200 ${some} ${all}`])[0] ?? '').replaceAll('s', '').length;
+
+    it('is computed where that is quicker, and not where cores wait for each other', () => {
+      assert.ok(onAll(100, 1, 0.6) > 190);
+      const tries = onAll(100, 1, 8);
+      assert.ok(tries >= 2 && tries <= 5, `${tries} tries`);
+    });
+
+    it('is never computed where it takes less than starting them', () => {
+      assert.equal(onAll(100, 0.1, 0.05), 0);
+    });
+  });
+
   describe('that generate, where several do', () => {
     /** Sizes of steps where a step of 1, 2, … tokens takes `ms`. */
     const sizes = (generating: number, steps: number, ms: readonly number[]): number[] => {

@@ -15,6 +15,11 @@ constexpr size_t kFirstPiece = 32;
 constexpr size_t kLeastAlone = 128;
 constexpr double kStallsAlone = 2.0;
 
+// Below this, starting more threads and waiting for each other takes more than it gains.
+constexpr double kLongMs = 12.0;
+// After so many long steps the way that was slower is tried again: the machine may be idle now.
+constexpr size_t kRetry = 64;
+
 // Towards slower at once, towards faster by and by: a stream that stalls is worse than a prompt
 // that takes some steps more.
 double Learned(double known, double seen) {
@@ -24,14 +29,28 @@ double Learned(double known, double seen) {
 
 }  // namespace
 
-void Pace::Took(size_t generated, size_t prompt, double ms) {
+void Pace::Took(size_t generated, size_t prompt, double ms, bool all_cores) {
   if (prompt == 0) {
     if (generated > 0) generation_ms_ = Learned(generation_ms_, ms);
     return;
   }
   last_piece_ = prompt;
   const double rest = generated > 0 ? std::max(ms - generation_ms_, ms / 10.0) : ms;
-  prompt_token_ms_ = Learned(prompt_token_ms_, rest / static_cast<double>(prompt));
+  const double token_ms = rest / static_cast<double>(prompt);
+  prompt_token_ms_ = Learned(prompt_token_ms_, token_ms);
+  if (!all_cores && token_ms * static_cast<double>(prompt) < kLongMs) return;
+  by_cores_[all_cores] = Learned(by_cores_[all_cores], token_ms);
+  since_[all_cores] = 0;
+  since_[!all_cores]++;
+}
+
+bool Pace::AllCores(size_t prompt) {
+  const double own = by_cores_[0] > 0.0 ? by_cores_[0] : prompt_token_ms_;
+  if (own * static_cast<double>(prompt) < kLongMs) return false;
+  if (by_cores_[1] == 0.0) return true;
+  if (by_cores_[0] == 0.0) return false;
+  const bool all = by_cores_[1] < by_cores_[0];
+  return since_[!all] >= kRetry ? !all : all;
 }
 
 size_t Pace::Fitting(double ms) const {

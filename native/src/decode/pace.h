@@ -1,5 +1,5 @@
 // How long steps take, learned from those that were made, and so how many prompt tokens fit into one
-// beside those who generate. Pure arithmetic on what it is told; worker thread only.
+// beside those who generate, and on how many cores they are computed. Pure arithmetic on what it is told; worker thread only.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,12 @@ class Pace {
  public:
   explicit Pace(double most_stall_ms) : most_stall_ms_(most_stall_ms) {}
 
-  // A step took `ms` with so many tokens of generations and of prompts.
-  void Took(size_t generated, size_t prompt, double ms);
+  // A step took `ms` with so many tokens of generations and of prompts, on all cores or on those
+  // that are always ours.
+  void Took(size_t generated, size_t prompt, double ms, bool all_cores = false);
+  // Whether a step with so many prompt tokens is to be computed on all cores: only where it takes
+  // long, and where that was seen to be quicker. Cores that others use too make each other wait.
+  bool AllCores(size_t prompt);
   // Prompt tokens for a step in which somebody generates: at least one, so that prompts get on.
   size_t Beside() const;
   // Those for a step with nothing but prompts: larger pieces compute faster, but who comes or goes
@@ -28,6 +32,8 @@ class Pace {
   double most_stall_ms_;
   double generation_ms_ = 0.0;
   double prompt_token_ms_ = 0.0;
+  double by_cores_[2] = {0.0, 0.0};  // ms per prompt token of long steps; second: on all cores
+  size_t since_[2] = {0, 0};         // long steps since one was computed so
   size_t last_piece_ = 0;
 };
 

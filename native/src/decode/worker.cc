@@ -10,8 +10,6 @@ namespace {
 
 // Prompt tokens of one step whose logits the library keeps: 40 MB with a large vocabulary.
 constexpr size_t kMostPromptLogits = 64;
-// Prompt tokens from which on a step is long.
-constexpr size_t kLongStep = 16;
 
 // What fails here is one completion's own, such as the tables of its grammar: no other ends for it.
 template <class Function>
@@ -280,7 +278,7 @@ void Worker::Step() {
   const bool decoded = DecodeBatch();
   const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
   if (!decoded) return;
-  pace_.Took(batch_generated_, batch_prompt_, ms);
+  pace_.Took(batch_generated_, batch_prompt_, ms, all_cores_);
   if (batch_prompt_ == 0) share_out_.Took(batch_generated_, ms);
   if (batch_generated_ > 0) local_.longest_step_ms = std::max(local_.longest_step_ms, ms);
   SampleBatch();
@@ -340,14 +338,14 @@ void Worker::FillBatch() {
 
 bool Worker::DecodeBatch() {
   std::string reason;
-  const bool is_long = batch_prompt_ >= kLongStep;
-  DecodeStatus status = context_->Decode(&batch_, &reason, is_long);
+  all_cores_ = batch_prompt_ > 0 && pace_.AllCores(batch_prompt_);
+  DecodeStatus status = context_->Decode(&batch_, &reason, all_cores_);
   if (status == DecodeStatus::kNoRoom) {
     // Caches of idle slots are only memories: give them up and try once more.
     for (Slot& slot : slots_) {
       if (slot.idle() && !slot.held()) slot.ForgetCache();
     }
-    status = context_->Decode(&batch_, &reason, is_long);
+    status = context_->Decode(&batch_, &reason, all_cores_);
   }
   local_.steps++;
   switch (status) {

@@ -178,6 +178,7 @@ class Worker {
   uint64_t admitted_ = 0;
   size_t batch_generated_ = 0;  // tokens of the batch by what they are
   size_t batch_prompt_ = 0;
+  bool all_cores_ = false;  // how it is computed
   const double most_stall_ms_;
   PrefixStore store_;
   std::vector<std::unique_ptr<Move>> moves_;  // by slot

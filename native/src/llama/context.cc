@@ -204,7 +204,7 @@ void Context::Free() {
   }
 }
 
-DecodeStatus Context::Decode(Batch* batch, std::string* reason, bool is_long) {
+DecodeStatus Context::Decode(Batch* batch, std::string* reason, bool all_cores) {
   int32_t code;
   std::optional<LongCall> first;
   if (!decoded_) first.emplace(Lane::kSteps);
@@ -212,10 +212,10 @@ DecodeStatus Context::Decode(Batch* batch, std::string* reason, bool is_long) {
   try {
     code = Guard("decode_failed", "llama_decode", [&] {
       const Api& api = model_->library()->api();
-      if (is_long != long_step_) {
-        const int32_t threads = is_long ? long_step_threads_ : threads_;
+      if (all_cores != all_cores_) {
+        const int32_t threads = all_cores ? long_step_threads_ : threads_;
         api.llama_set_n_threads(context_, threads, threads);
-        long_step_ = is_long;
+        all_cores_ = all_cores;
       }
       const int32_t answer = api.llama_decode(context_, batch->View());
       // Devices may still be computing: who measures a step must not measure how fast it is asked.

@@ -15,7 +15,7 @@ struct ContextOptions {
   uint32_t sequences = 1;
   uint32_t batch_tokens = 512;
   std::optional<int32_t> threads;
-  std::optional<int32_t> long_step_threads;  // of steps that take long; as the others where absent
+  std::optional<int32_t> long_step_threads;  // of steps on all cores; as the others where absent
   std::optional<int32_t> flash_attention;  // -1 auto, 0 off, 1 on
   std::optional<int32_t> type_k;           // ggml type numbers
   std::optional<int32_t> type_v;
@@ -82,8 +82,7 @@ class Context {
   // nothing can be taken off its end, and the state itself is kept instead (checkpoints).
   bool has_tail_state() const { return tail_state_; }
 
-  // `is_long`: with the threads for steps that take long.
-  DecodeStatus Decode(Batch* batch, std::string* reason, bool is_long = false);
+  DecodeStatus Decode(Batch* batch, std::string* reason, bool all_cores = false);
   // Logits of a batch index, one per vocabulary entry, ours to change until the next Decode.
   float* Logits(int32_t index);
   // Removes [from, end) of a sequence; false where the memory cannot do that, or no longer holds
@@ -125,7 +124,7 @@ class Context {
   uint32_t batch_tokens_ = 0;
   int32_t threads_ = 0;
   int32_t long_step_threads_ = 0;
-  bool long_step_ = false;  // how the library's threads are set
+  bool all_cores_ = false;  // how the library's threads are set
   bool unified_ = false;
   bool tail_state_ = false;
   int32_t spare_ = -1;    // a sequence of ours, empty but while a part of another is read or written
