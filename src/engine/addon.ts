@@ -144,7 +144,8 @@ export interface NativeModel {
   detokenize(tokens: Int32Array): Uint8Array;
   /**
    * [async, own thread] One context with its decode thread. `onWake` is the doorbell: called on the
-   * JavaScript thread when some completion has news. Code: model_load_failed.
+   * JavaScript thread when some completion has news. Codes: model_load_failed, draft_model_unsuitable
+   * (another vocabulary, or a memory that takes nothing back).
    */
   createContext(options: NativeContextOptions, onWake: () => void): Promise<NativeContext>;
   /**
@@ -202,6 +203,12 @@ export interface NativeContextOptions {
   readonly ropeFreqScale?: number;
   /** How long a step may take while anybody generates, ms; 100 where absent. */
   readonly maxStallMs?: number;
+  /** Tokens that a slot may try ahead in one step, 64 at most; 0 or absent = none. */
+  readonly draftTokens?: number;
+  /** What is tried is looked up in the prompt and the answer so far. */
+  readonly draftLookup?: boolean;
+  /** What is tried is guessed by this one; closing it closes the context too. */
+  readonly draftModel?: NativeModel;
 }
 
 /** A context, its slots and its decode thread. */
@@ -238,6 +245,9 @@ export interface NativeContext {
     /** Of prompts, taken from another slot's cache without computing them again. */
     readonly sharedTokens: number;
     readonly generatedTokens: number;
+    /** Tried ahead, and of those the ones that were right. */
+    readonly draftedTokens: number;
+    readonly acceptedTokens: number;
     readonly rings: number;
     /** The longest step in which somebody generated. */
     readonly longestStepMs: number;
@@ -361,6 +371,9 @@ export interface NativeDone {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly generatedTokens: number;
+  /** Tried ahead, and of those the ones that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
   readonly prefillMs: number;
   readonly generationMs: number;
   readonly slot: number;

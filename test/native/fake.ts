@@ -306,6 +306,9 @@ export const CELLS = [
   'copies',
   'shareFail',
   'largestState',
+  'callSleepUs',
+  'draftCalls',
+  'draftFail',
 ] as const;
 export type Cell = (typeof CELLS)[number];
 

@@ -149,8 +149,20 @@ export class Rig {
     return rig;
   }
 
-  async model(): Promise<NativeModel> {
-    return within(this.addon.loadModel({ path: this.modelPath }).promise, 'the model');
+  async model(path = this.modelPath): Promise<NativeModel> {
+    return within(this.addon.loadModel({ path }).promise, 'the model');
+  }
+
+  /** A second model for `use`, closed afterwards. Its name steers the fake, see `llama_model` there. */
+  async withDrafter(name: string, use: (drafter: NativeModel) => Promise<void>): Promise<void> {
+    const path = `${this.control.path}.${name}.gguf`;
+    writeFileSync(path, 'a draft model');
+    const drafter = await this.model(path);
+    try {
+      await use(drafter);
+    } finally {
+      await within(drafter.close(), 'close of the draft model');
+    }
   }
 
   async context(model: NativeModel, over: Partial<NativeContextOptions> = {}): Promise<RigContext> {

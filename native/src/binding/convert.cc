@@ -46,6 +46,8 @@ Napi::Object FromDone(Napi::Env env, const Done& done) {
   object.Set("promptTokens", done.prompt_tokens);
   object.Set("cachedTokens", done.cached_tokens);
   object.Set("generatedTokens", done.generated_tokens);
+  object.Set("draftedTokens", done.drafted_tokens);
+  object.Set("acceptedTokens", done.accepted_tokens);
   object.Set("prefillMs", done.prefill_ms);
   object.Set("generationMs", done.generation_ms);
   object.Set("slot", done.slot);
@@ -170,6 +172,15 @@ ContextOptions ToContextOptions(const Napi::Object& object) {
   options.rope_freq_base = OptionalFloat(object, "ropeFreqBase");
   options.rope_freq_scale = OptionalFloat(object, "ropeFreqScale");
   options.most_stall_ms = OptionalInt(object, "maxStallMs", 1, 1 << 20).value_or(100);
+  return options;
+}
+
+SpeculationOptions ToSpeculationOptions(const Napi::Object& object) {
+  SpeculationOptions options;
+  const int32_t most = OptionalInt(object, "draftTokens", 0, kMostRows).value_or(0);
+  options.most_tokens = static_cast<uint32_t>(most);
+  options.lookup = OptionalBool(object, "draftLookup").value_or(false);
+  options.most_stall_ms = ToContextOptions(object).most_stall_ms;
   return options;
 }
 

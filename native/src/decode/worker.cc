@@ -25,12 +25,18 @@ void OrEnd(Slot* slot, Function&& function) {
   }
 }
 
+double MsSince(Clock::time_point begun) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
+}
+
 }  // namespace
 
 Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
-               double most_stall_ms, std::function<void()> ring)
+               double most_stall_ms, std::function<void()> ring,
+               std::unique_ptr<Speculation> speculation)
     : model_(std::move(model)),
       context_(std::move(context)),
+      speculation_(std::move(speculation)),
       ring_(std::move(ring)),
       context_tokens_(context_->context_tokens()),
       tokens_per_sequence_(context_->tokens_per_sequence()),
@@ -48,6 +54,7 @@ Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
   }
   Publish();
   context_->SetAbortCallback(ShouldAbort, this);
+  if (speculation_) speculation_->SetAbortCallback(ShouldAbort, this);
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -92,6 +99,7 @@ void Worker::Close() {
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
   slots_.clear();
+  speculation_.reset();
   context_.reset();
   model_.reset();
 }
@@ -183,6 +191,7 @@ void Worker::Admit() {
     waiting_.pop_front();
     OrEnd(slot, [&] {
       slot->Begin(completion, model_);
+      if (speculation_) speculation_->Began(*slot);
       local_.reused_tokens += slot->reused_tokens();
       turns_[static_cast<size_t>(slot->id())] = {admitted_++, local_.prompt_tokens};
       NoteShared(*slot);
@@ -257,22 +266,25 @@ void Worker::Lend() {
 
 void Worker::Step() {
   Lend();
+  const Clock::time_point begun = Clock::now();
+  if (speculation_) speculation_->Draft(&slots_, batch_.capacity());
   FillBatch();
   if (batch_.size() == 0) return;
-  const Clock::time_point begun = Clock::now();
-  const bool decoded = DecodeBatch();
-  const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
-  if (!decoded) return;
+  const Clock::time_point filled = Clock::now();
+  if (!DecodeBatch()) return;
+  const double decode_ms = MsSince(filled);
+  const double ms = MsSince(begun);
   pace_.Took(batch_generated_, batch_prompt_, ms);
   if (batch_generated_ > 0) local_.longest_step_ms = std::max(local_.longest_step_ms, ms);
   SampleBatch();
+  if (speculation_) speculation_->Learn(slots_, batch_prompt_ == 0 ? batch_generated_ : 0, decode_ms);
 }
 
 bool Worker::AnyGenerating() const {
   return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); });
 }
 
-// Running generations first, one token each, then prompts in the order of their turns with what
+// Running generations first, one token each and what it tries behind that, then prompts in the order of their turns with what
 // room is left. Of those whose every token's logits are wanted, only so many tokens together.
 void Worker::FillBatch() {
   batch_.Clear();
@@ -325,7 +337,10 @@ bool Worker::DecodeBatch() {
   switch (status) {
     case DecodeStatus::kOk:
       for (Slot& slot : slots_) {
-        if (slot.in_batch()) local_.prompt_tokens += slot.Decoded();
+        if (!slot.in_batch()) continue;
+        const size_t drafted = slot.drafted_tokens();
+        local_.prompt_tokens += slot.Decoded();
+        local_.drafted_tokens += slot.drafted_tokens() - drafted;
       }
       return true;
     case DecodeStatus::kAborted:
@@ -375,7 +390,11 @@ void Worker::SampleBatch() {
   }
   for (Slot* slot : choosing) slot->Choose();
   for (Slot* slot : choosing) {
-    OrEnd(slot, [&] { local_.generated_tokens += slot->Take(); });
+    const size_t generated = slot->generated_tokens();
+    const size_t accepted = slot->accepted_tokens();
+    OrEnd(slot, [&] { slot->Take(); });
+    local_.generated_tokens += slot->generated_tokens() - generated;
+    local_.accepted_tokens += slot->accepted_tokens() - accepted;
   }
 }
 
