@@ -68,6 +68,7 @@ enum Cell {
   kShareFail,       // 1: llama_memory_seq_cp does nothing
   kLargestState,    // out: bytes of the largest state written at once
   kCallSleepUs,     // per decode, whatever its tokens
+  kRowSleepUs,      // per token but the first whose logits are asked for
   kDraftCalls,      // out: decodes of draft models
   kDraftFail,       // what those return, from the next one on
   kCells
@@ -715,7 +716,9 @@ bool Compute(llama_context* context, const llama_batch& batch) {
     Nap();
   }
   if (context->model->draft) return context->Aborted();
-  const int64_t total = At(kTokenSleepUs) * batch.n_tokens + At(kCallSleepUs);
+  const int64_t rows = std::count(batch.logits, batch.logits + batch.n_tokens, 1);
+  const int64_t total = At(kTokenSleepUs) * batch.n_tokens + At(kCallSleepUs) +
+                        At(kRowSleepUs) * std::max<int64_t>(rows - 1, 0);
   const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(total);
   while (total > 0 && std::chrono::steady_clock::now() < end) {
     if (context->Aborted()) return true;

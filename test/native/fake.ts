@@ -307,6 +307,7 @@ export const CELLS = [
   'shareFail',
   'largestState',
   'callSleepUs',
+  'rowSleepUs',
   'draftCalls',
   'draftFail',
 ] as const;

@@ -63,8 +63,8 @@ describe('tokens that are tried ahead', { skip: skipReason }, () => {
       { maxTokens: 200 },
     ]);
     assert.equal(generatedTokens, 200);
-    assert.ok(steps < 80, `${steps} steps`);
-    assert.ok(acceptedTokens > 120 && acceptedTokens <= draftedTokens, `${acceptedTokens}`);
+    assert.ok(steps < 100, `${steps} steps`);
+    assert.ok(acceptedTokens > 100 && acceptedTokens <= draftedTokens, `${acceptedTokens}`);
   });
 
   it('are told with the completion and counted by the context', () =>
@@ -117,7 +117,8 @@ describe('tokens that are tried ahead', { skip: skipReason }, () => {
   });
 
   it('end where a grammar ends', async () => {
-    const grammar = program([[[{ repeat: 1, min: 25, max: 25 }]], [[{ in: [['0', '9']] }]]]);
+    const digit = [[{ in: [['0', '9']] }]] as const;
+    const grammar = program([[{ repeat: 1, min: 25, max: 25 }]], digit);
     const { acceptedTokens } = await compare(PROMPT, [{ grammar }, { grammar }, { grammar }]);
     assert.ok(acceptedTokens > 30, `${acceptedTokens}`);
   });
@@ -249,18 +250,23 @@ describe('tokens that are tried ahead', { skip: skipReason }, () => {
       LOOKUP,
       async (context) => {
         const done = await context.start(PROMPT, { maxTokens: 250 }).done;
+        assert.ok(done.draftedTokens > 0, 'that has to be found out');
         assert.ok(done.draftedTokens <= 25, `${done.draftedTokens} drafted`);
       },
-      () => rig.control.set('tokenSleepUs', 4000),
+      () => {
+        rig.control.set('callSleepUs', 300);
+        rig.control.set('rowSleepUs', 20_000);
+      },
     ));
 
   it('are hardly any where they are never right', () =>
     paying(LOOKUP, async (context) => {
-      // Behind each digit the text goes on otherwise than it did before.
-      const prompt = Array.from({ length: 40 }, (_, i) => `${digits(3 + (i % 7))}X`).join('');
-      const biased = { biasTokens: Int32Array.of(120), biasValues: Float32Array.of(0) };
-      const done = await context.start(prompt, { maxTokens: 250, ...biased }).done;
-      assert.equal(done.generatedTokens, 250);
+      // The text goes on from digit to digit, the prompt never does.
+      const pairs = Array.from({ length: 10 }, (_, digit) => `${digit}${(digit + 1) % 10}X`);
+      const prompt = `${pairs.join('').repeat(3)}5`;
+      const run = context.start(prompt, { maxTokens: 10 });
+      assert.equal((await run.done).acceptedTokens, 0);
+      assert.equal(run.text(), digits(16).slice(6));
     }));
 
   describe('by a draft model', () => {
@@ -283,8 +289,8 @@ describe('tokens that are tried ahead', { skip: skipReason }, () => {
         const long = context.start('5', { maxTokens: 200 });
         const done = await long.done;
         assert.equal(long.text(), digits(206).slice(6));
-        assert.ok(done.acceptedTokens > 120, `${done.acceptedTokens}`);
-        assert.ok(context.native.counters().steps < 120);
+        assert.ok(done.acceptedTokens > 60, `${done.acceptedTokens}`);
+        assert.ok(context.native.counters().steps < 170);
       }));
 
     it('keep in step with every slot’s text, other prompts and beginnings included', () =>
@@ -312,7 +318,7 @@ describe('tokens that are tried ahead', { skip: skipReason }, () => {
         const done = await run.done;
         assert.equal(run.text(), digits(406).slice(6));
         assert.equal(done.acceptedTokens, 0);
-        assert.ok(done.draftedTokens > 0 && done.draftedTokens < 60, `${done.draftedTokens}`);
+        assert.ok(done.draftedTokens > 0 && done.draftedTokens < 100, `${done.draftedTokens}`);
       }));
 
     it('leave seeds and penalties as they are', async () => {

@@ -6,13 +6,19 @@ namespace hoshikage {
 namespace {
 
 // A gain below this is not told from chance.
-constexpr double kMargin = 1.1;
+constexpr double kMargin = 1.15;
 // What a probe must promise.
 constexpr double kPromise = 1.25;
 // Steps after which a measurement is made again.
 constexpr uint64_t kFreshSteps = 64;
-// A step may be this much longer than one without drafts, whatever a stall may be.
+// Steps after which it is as if it had never been made.
+constexpr uint64_t kKnownSteps = 512;
+// Measurements that all others are compared with.
+constexpr size_t kEnough = 3;
+// A step may be this much longer than one without drafts, whatever a stall may be; a probe of more
+// than one token, no longer than that.
 constexpr double kLongerThanPlain = 2.0;
+constexpr double kLongestProbe = 4.0;
 constexpr double kLearn = 0.2;
 constexpr double kFade = 1.0 / 512.0;
 constexpr double kUnknown = 0.5;
@@ -45,10 +51,16 @@ std::vector<size_t> Grow(const std::vector<DraftPlace>& places, const DraftLimit
   return counts;
 }
 
+// A larger step takes no less than a smaller one, whatever chance says.
+double CostOf(size_t rows, size_t rounds, double plain, const StepCosts& costs,
+              const DraftLimits& limits) {
+  return std::max(costs.Of(rows), plain) + static_cast<double>(rounds) * limits.round_ms;
+}
+
 // Steps grow by and by: beyond what is known, one is at most twice as large.
 bool Allowed(size_t rows, double ms, double plain, const StepCosts& costs,
              const DraftLimits& limits) {
-  const size_t largest = std::min(2 * costs.largest(), kMostRows);
+  const size_t largest = std::min(2 * costs.Largest(), kMostRows);
   return rows <= largest && ms <= std::max(limits.most_ms, kLongerThanPlain * plain);
 }
 
@@ -57,37 +69,49 @@ bool Allowed(size_t rows, double ms, double plain, const StepCosts& costs,
 void StepCosts::Took(size_t rows, double ms) {
   if (rows == 0 || rows > kMostRows || ms <= 0.0) return;
   Known& known = known_[rows];
-  // One step in which the machine did something else is not believed.
-  known.ms = known.ms == 0.0 ? ms : known.ms + kLearn * (std::min(ms, 2.0 * known.ms) - known.ms);
+  known.last[known.count++ % known.last.size()] = ms;
   known.at = ++steps_;
-  largest_ = std::max(largest_, rows);
+  const size_t count = std::min(known.count, known.last.size());
+  std::array<double, 5> sorted = known.last;
+  std::sort(sorted.begin(), sorted.begin() + static_cast<ptrdiff_t>(count));
+  known.ms = sorted[(count - 1) / 2];
 }
 
 bool StepCosts::Fresh(size_t rows) const {
   if (rows == 0 || rows > kMostRows) return false;
-  return known_[rows].ms > 0.0 && steps_ - known_[rows].at < kFreshSteps;
+  return known_[rows].count >= kEnough && steps_ - known_[rows].at < kFreshSteps;
+}
+
+double StepCosts::Ms(size_t rows) const {
+  const Known& known = known_[rows];
+  return steps_ - known.at < kKnownSteps ? known.ms : 0.0;
+}
+
+size_t StepCosts::Largest() const {
+  size_t rows = kMostRows;
+  while (rows > 0 && Ms(rows) == 0.0) rows--;
+  return rows;
 }
 
 double StepCosts::Of(size_t rows) const {
   rows = std::min(rows, kMostRows);
   size_t below = rows;
-  while (below > 0 && known_[below].ms == 0.0) below--;
-  if (below == rows && rows > 0) return known_[rows].ms;
+  while (below > 0 && Ms(below) == 0.0) below--;
+  if (below == rows && rows > 0) return Ms(rows);
   size_t above = rows;
-  while (above <= kMostRows && known_[above].ms == 0.0) above++;
-  if (below == 0) return above <= kMostRows ? known_[above].ms : 0.0;
+  while (above <= kMostRows && Ms(above) == 0.0) above++;
+  if (below == 0) return above <= kMostRows ? Ms(above) : 0.0;
   size_t from = below;
   size_t to = above;
   if (above > kMostRows) {
     // Beyond all that is known: as the last two rise.
     to = below;
     from = below - 1;
-    while (from > 0 && known_[from].ms == 0.0) from--;
-    if (from == 0) return known_[below].ms;
+    while (from > 0 && Ms(from) == 0.0) from--;
+    if (from == 0) return Ms(below);
   }
-  const double slope = (known_[to].ms - known_[from].ms) / static_cast<double>(to - from);
-  const double ahead = static_cast<double>(rows - below);
-  return known_[below].ms + std::max(slope, 0.0) * ahead;
+  const double slope = (Ms(to) - Ms(from)) / static_cast<double>(to - from);
+  return Ms(below) + std::max(slope, 0.0) * static_cast<double>(rows - below);
 }
 
 void Likelihood::Saw(size_t right, bool wrong) {
@@ -106,7 +130,7 @@ std::vector<size_t> PlanDrafts(const std::vector<DraftPlace>& places, const Step
   const double plain = costs.Of(slots);
   double best_rate = kMargin * static_cast<double>(slots) / plain;
   Grow(places, limits, [&](const auto& counts, size_t tried, double told, size_t rounds) {
-    const double ms = costs.Of(slots + tried) + static_cast<double>(rounds) * limits.round_ms;
+    const double ms = CostOf(slots + tried, rounds, plain, costs, limits);
     if (!Allowed(slots + tried, ms, plain, costs, limits)) return false;
     if (told / ms > best_rate) best = counts, best_rate = told / ms;
     return true;
@@ -119,11 +143,19 @@ std::vector<size_t> PlanProbe(const std::vector<DraftPlace>& places, const StepC
   const size_t slots = places.size();
   const double plain = costs.Of(slots);
   std::vector<size_t> probe(slots);
-  if (plain <= 0.0) return probe;
-  Grow(places, limits, [&](const auto& counts, size_t tried, double told, size_t rounds) {
-    const double ms = costs.Of(slots + tried) + static_cast<double>(rounds) * limits.round_ms;
-    if (!Allowed(slots + tried, ms, plain, costs, limits)) return false;
-    if (told >= kPromise * static_cast<double>(slots)) probe = counts;
+  double most_told = 0.0;
+  Grow(places, limits, [&](const auto&, size_t, double told, size_t) {
+    most_told = told;
+    return true;
+  });
+  if (plain <= 0.0 || most_told < kPromise * static_cast<double>(slots)) return probe;
+  Grow(places, limits, [&](const auto& counts, size_t tried, double, size_t rounds) {
+    const double ms = CostOf(slots + tried, rounds, plain, costs, limits);
+    const bool short_enough =
+        ms <= kLongestProbe * plain && Allowed(slots + tried, ms, plain, costs, limits);
+    // One at least: what is known may have been chance.
+    if (tried > 1 && !short_enough) return false;
+    probe = counts;
     return true;
   });
   return probe;

@@ -12,26 +12,31 @@ namespace hoshikage {
 // Rows (tokens whose logits are asked for) of a step with drafts, at most.
 constexpr size_t kMostRows = 64;
 
-// What steps that only generate take, by their rows, ms.
+// What steps that only generate take, by their rows, ms. A machine that does something else in between
+// makes some of them longer, so none is believed alone.
 class StepCosts {
  public:
   void Took(size_t rows, double ms);
   // What such a step would take; between known ones on a line, beyond them as the last ones rise.
   // 0 = nothing is known.
   double Of(size_t rows) const;
-  // Whether it was measured, and lately.
+  // Whether it is well known, and was measured lately.
   bool Fresh(size_t rows) const;
-  // Rows of the largest step that was made.
-  size_t largest() const { return largest_; }
+  // Rows of the largest step that is known.
+  size_t Largest() const;
 
  private:
   struct Known {
-    double ms = 0.0;  // 0 = none yet
-    uint64_t at = 0;  // the number of the step
+    std::array<double, 5> last{};  // ms
+    size_t count = 0;              // of those, and beyond
+    uint64_t at = 0;               // the number of the step
+    double ms = 0.0;               // what they say; 0 = none yet
   };
+  // What it said once is forgotten.
+  double Ms(size_t rows) const;
+
   std::array<Known, kMostRows + 1> known_;
   uint64_t steps_ = 0;
-  size_t largest_ = 0;
 };
 
 // How likely a tried token is right, after so many that were and one that was not.
@@ -64,7 +69,7 @@ struct DraftLimits {
 // hardly more than without.
 std::vector<size_t> PlanDrafts(const std::vector<DraftPlace>& places, const StepCosts& costs,
                                const DraftLimits& limits);
-// As many as may be tried to find out what that costs; none where even at no cost little were won.
+// A few that are tried to find out what that costs; none where even at no cost little were won.
 std::vector<size_t> PlanProbe(const std::vector<DraftPlace>& places, const StepCosts& costs,
                               const DraftLimits& limits);
 

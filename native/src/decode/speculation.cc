@@ -7,7 +7,7 @@ namespace {
 
 // Steps in which drafts did not pay, until they are tried all the same; twice as many after every
 // time that they did not pay then either.
-constexpr uint64_t kFirstProbe = 64;
+constexpr uint64_t kFirstProbe = 8;
 constexpr uint64_t kLastProbe = 1024;
 
 }  // namespace
