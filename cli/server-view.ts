@@ -24,6 +24,8 @@ export interface ResidentView {
   /** Requests that use it now, with or without a slot. */
   readonly active: number;
   readonly slots: number;
+  /** Their number was measured. */
+  readonly isAuto: boolean;
   readonly busy: number;
 }
 
@@ -154,6 +156,7 @@ function residentOf(one: Fields): ResidentView {
     unloadInMs: numberAt(one, 'unload_in_ms'),
     active: numberAt(one, 'active') ?? 0,
     slots: slots.length,
+    isAuto: typeof one.slot_choice === 'string',
     busy: slots.filter(({ state }) => state !== 'idle').length,
   };
 }

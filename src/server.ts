@@ -10,13 +10,14 @@ import { startEngineProcess } from './engine/process.js';
 import { EventBus } from './events.js';
 import { searchPlaces } from './library/find.js';
 import { LibraryService } from './library/service.js';
+import { SlotCounts } from './library/slot-counts.js';
 import type { Log } from './log.js';
 import { MemoryGuard } from './memory/guard.js';
 import { planWithSpare } from './memory/spare.js';
 import { ModelCatalog } from './models/catalog.js';
 import { Headers } from './models/headers.js';
 import type { TryLock } from './models/lock.js';
-import { locateModel } from './resources/locate.js';
+import { checkDraftModel, locateModel } from './resources/locate.js';
 import { ModelPool } from './resources/pool.js';
 import { purposeOf } from './resources/purpose.js';
 import { restAfterUse } from './resources/rest.js';
@@ -51,7 +52,7 @@ export async function buildRooms(config: Config, log: Log): Promise<Rooms> {
   const events = new EventBus();
   const states = makeStates(config, { log, tryLock, events });
   const ramdisk = makeRamDisk(config, { log, tryLock, events });
-  const pool = makePool(config, { log, library, states, ramdisk, events });
+  const pool = makePool(config, { log, catalog, library, states, ramdisk, events });
   library.onChange(() => pool.renew());
   catalog.onChange(() => pool.refresh((id) => catalog.get(id)));
   const renderer = new TemplateRenderer();
@@ -90,10 +91,12 @@ function makeLibrary(config: Config, log: Log, tryLock: TryLock): LibraryService
 }
 
 /** What a pool works with. */
-type PoolRooms = Pick<Rooms, 'library' | 'states' | 'ramdisk' | 'events'> & { readonly log: Log };
+type PoolRooms = Pick<Rooms, 'catalog' | 'library' | 'states' | 'ramdisk' | 'events'> & {
+  readonly log: Log;
+};
 
 function makePool(config: Config, rooms: PoolRooms): ModelPool {
-  const { log, library, states, ramdisk, events } = rooms;
+  const { log, catalog, library, states, ramdisk, events } = rooms;
   const env = engineEnvironmentOf(config);
   const stage = (source: string): Promise<string> => ramdisk.pathFor(source);
   const devices = async (): Promise<readonly Device[] | null> => {
@@ -102,12 +105,15 @@ function makePool(config: Config, rooms: PoolRooms): ModelPool {
     return status?.identity?.devices ?? null;
   };
   const headers = new Headers();
+  const slotCounts = new SlotCounts({ cacheDir: config.cacheDir, env, log });
   const guard = new MemoryGuard({ log, refuses: config.memoryCheck, devices, stage });
   return new ModelPool({
     settings: config,
     log,
     locate: (entry) => locateModel(entry, config.cacheDir, headers),
     stage,
+    find: (name) => catalog.get(name),
+    checkDraft: (path) => checkDraftModel(path, headers),
     purposeOf: async (entry) => purposeOf(await headers.read(entry.path)),
     // A copy costs the time of one load, a conversation that of computing it.
     plan: planWithSpare(guard.plan.bind(guard), [ramdisk, states]),
@@ -119,7 +125,9 @@ function makePool(config: Config, rooms: PoolRooms): ModelPool {
       const { nice, engineHangTimeoutMs: hangLimitMs } = config;
       const shared = { library: files, env, log, nice, hangLimitMs, onProgress, signal };
       const start = (staged: EngineOptions, onSpawn: (pid: number) => void) =>
-        startEngineProcess({ ...shared, options: staged, onSpawn });
+        slotCounts.start(files.path, staged, (full) =>
+          startEngineProcess({ ...shared, options: full, onSpawn }),
+        );
       return loadStaged(ramdisk, options, start, signal);
     },
   });

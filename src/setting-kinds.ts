@@ -125,6 +125,19 @@ export function absolutePath(raw: string, { baseDir, home }: Place): string {
   return isAbsolute(raw) ? raw : resolve(baseDir, raw);
 }
 
+/** A model by its name, which is kept as it is, or by its file's path, `~` expanded. */
+export function modelReference(): Kind<string> {
+  return {
+    type: 'text',
+    en: 'the name of a model, or the absolute path of a GGUF file',
+    ja: 'モデルの名前か、GGUF ファイルの絶対パス',
+    parse: (raw, place) => {
+      if (raw.includes('\0')) return undefined;
+      return /^~[\\/]/.test(raw) ? absolutePath(raw, place) : raw;
+    },
+  };
+}
+
 /** A host name or address to listen on, without a port; brackets around an IPv6 address are dropped. */
 export function host(): Kind<string> {
   const address = /^(\[[0-9a-f:.%]+\]|[0-9a-f]*:[0-9a-f:.%]*:[0-9a-f:.%]*|[a-z0-9._-]+)$/i;

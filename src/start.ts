@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
 import { type Config, checkBind, createDirectories } from './config.js';
 import { HoshikageError } from './errors.js';
+import { Figures } from './figures.js';
 import { answerUnreadable, createApp } from './http/app.js';
 import type { AppFront } from './http/deps.js';
 import type { LibraryStatus } from './library/service.js';
@@ -61,11 +62,14 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   createDirectories(config);
   const { log, version } = options;
   const token = randomBytes(32).toString('hex');
-  const server = createServer();
+  // A token goes when it is there, not when a packet is full.
+  const server = createServer({ noDelay: true });
   const listening = listen(server, config);
   const opening = listening.then(() => openRooms(config, log));
   const ending = new AbortController();
-  const facts = { adminToken: token, version, startedAt: Date.now(), ending: ending.signal };
+  const startedAt = Date.now();
+  const figures = new Figures();
+  const facts = { adminToken: token, version, startedAt, figures, ending: ending.signal };
   answerRequests(server, { config, log, ...facts }, opening);
   try {
     await listening;

@@ -83,6 +83,7 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   install: ['binary', 'library', 'models'],
   canary: ['binary', 'library', 'engine', 'models', 'grammar'],
   events: [],
+  figures: [],
   folders: ['memory', 'models'],
   memory: ['models', 'engine'],
   staging: ['folders', 'memory', 'models', 'engine', 'events'],
@@ -94,10 +95,10 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   chat: ['generate', 'grammar', 'dialect', 'resources', 'engine', 'models'],
   text: ['generate', 'grammar', 'resources', 'engine', 'models'],
   embed: ['resources', 'engine', 'models'],
-  http: ['chat', 'text', 'generate', 'embed', 'resources', 'models', 'config', 'events'],
+  http: ['chat', 'text', 'generate', 'embed', 'resources', 'models', 'config', 'events', 'figures'],
   service: [],
   doctor: ['config', 'models', 'binary', 'library', 'engine', 'service'],
-  start: ['http', 'config'],
+  start: ['http', 'config', 'figures'],
   server: [
     ...['chat', 'resources', 'states', 'staging', 'memory', 'library', 'engine', 'models'],
     ...['config', 'events'],
@@ -194,7 +195,7 @@ describe('the import law', () => {
     }
     const rooms = new Set([...seen].map(roomOf));
     assert.deepEqual([...packages].sort(), ['@hono/node-server', 'dotenv', 'hono']);
-    assert.deepEqual([...rooms].sort(), ['cli', 'config', 'errors', 'http', 'start']);
+    assert.deepEqual([...rooms].sort(), ['cli', 'config', 'errors', 'figures', 'http', 'start']);
   });
 
   it('keeps each package in its place', () => {

@@ -157,9 +157,10 @@ function stateText({ state, progress, purpose, active }: ResidentView, { say }: 
 }
 
 /** Each slot as a dot, filled where it works. */
-function slotsText({ slots, busy }: ResidentView): string {
+function slotsText({ slots, busy, isAuto }: ResidentView): string {
   if (slots === 0) return '-';
-  return `${'●'.repeat(busy)}${'○'.repeat(slots - busy)} ${busy}/${slots}`;
+  const how = isAuto ? ' auto' : '';
+  return `${'●'.repeat(busy)}${'○'.repeat(slots - busy)} ${busy}/${slots}${how}`;
 }
 
 function leavesText({ state, idleMs, unloadInMs }: ResidentView, { say, language }: Shell): string {

@@ -75,16 +75,24 @@ export class Answer {
     const wasReasoning = this.#listener.isReasoning;
     const said = this.#hear(runs);
     if (wasReasoning || this.#listener.isReasoning) this.#reasoningTokens += tokens.length;
+    return this.#eventsOf(said);
+  }
+
+  #eventsOf(said: readonly Said[]): readonly AnswerEvent[] {
+    const [only] = said;
+    if (only && said.length === 1) return this.#toEvents(only);
     return said.flatMap((one) => this.#toEvents(one));
   }
 
   end(): readonly AnswerEvent[] {
     if (this.stopped) return [];
-    const events = joined(this.#listener.end()).flatMap((one) => this.#toEvents(one));
+    const events = this.#eventsOf(joined(this.#listener.end()));
     return [...events, ...this.#stops.end().map((part) => this.#content(part))];
   }
 
   #hear(runs: readonly TextRun[]): readonly Said[] {
+    const [only] = runs;
+    if (only && runs.length === 1) return joined(this.#listener.push(only));
     return joined(runs.flatMap((run) => this.#listener.push(run)));
   }
 
@@ -124,6 +132,7 @@ export class Answer {
 
 /** Neighbours of one kind in one, where the text of one follows that of the other. */
 function joined(said: readonly Said[]): readonly Said[] {
+  if (said.length < 2) return said;
   const all: Said[] = [];
   for (const one of said) {
     const last = all.at(-1);

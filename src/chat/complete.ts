@@ -19,6 +19,7 @@ import {
   samplingOf,
 } from '../generate/sampling.js';
 import { recall, type ServeDeps, type ServeRun, serve, Tally } from '../generate/serve.js';
+import { sideBySide } from '../generate/side-by-side.js';
 import { stopList } from '../generate/text.js';
 import { throwIfGone } from '../resources/gone.js';
 import type { Lease } from '../resources/lease.js';
@@ -51,8 +52,8 @@ export type ChatRun = ServeRun;
 type OfChoice<E> = E & { readonly choice: number };
 
 /**
- * What happens in a completion: `start` once, then the choices, one after the other, each with its
- * `finish`, then `end`. A second `start` begins anew after the engine was lost: what was said before it
+ * What happens in a completion: `start` once, then the choices, each with its `finish` at its end and
+ * those that are made side by side mixed, then `end`. A second `start` begins anew after the engine was lost: what was said before it
  * counts no more.
  */
 export type ChatEvent =
@@ -155,7 +156,7 @@ async function* answerAll(
   const { engine, entry } = lease;
   checkBiases(request.sampling, engine.info.model.vocabularySize);
   const prepared = await prepareChat(deps, request, { lease, signal });
-  const { template, dialect, thinking, prompt } = prepared;
+  const { dialect, thinking, prompt } = prepared;
   const grammar = bindingOf(request, dialect, thinking);
   const fingerprint = await fingerprintOf(engine, engineOptionsOf(deps.config, entry));
   const recallMs = request.cachePrompt ? await recall(lease, prompt.tokens, signal) : 0;
@@ -167,33 +168,58 @@ async function* answerAll(
   const base = samplingOf(deps.config, entry, request.sampling);
   const tally = new Tally();
   let reasoningTokens = 0;
-  for (let choice = 0; choice < request.choices; choice++) {
-    const seed = (base.seed + choice) % 2 ** 32;
-    const sampling: SamplingOptions = {
-      ...{ ...base, seed },
-      ...(grammar && { grammar }),
-      ...(request.topLogprobs !== undefined && { logprobs: request.topLogprobs }),
-    };
-    const tools = toolsFor(request);
-    const listener = dialect.listen({ tools, thinking, trims: hasLeadingSpace(request.form) });
-    // Where an answer has more than content, a client's stop strings are looked for in that alone.
-    const isSorted = dialect.endOfReasoning !== '' || tools.length > 0;
-    const stops = isSorted ? stopList(request.stop) : [];
-    const answer = new Answer(listener, { shortIds: wantsShortIds(template), stops });
-    const plan: ChoicePlan = {
-      prompt: prompt.tokens,
-      maxTokens: maxTokensOf(deps.config, entry, request.maxTokens),
-      sampling,
-      // Answers to one prompt share it, whatever the request says of others' prompts.
-      cachePrompt: request.cachePrompt || choice > 0,
-      stops: isSorted ? stopList(entry.stop) : stopList(entry.stop, request.stop),
-      ...(isSorted && { steer: steering(request, { dialect, answer, sampling }) }),
-    };
-    const end = yield* answerOne(plan, answer, { choice, lease, signal });
-    tally.add(end, { isShared: choice > 0 });
-    reasoningTokens += answer.reasoningTokens;
-  }
+  const works = Array.from(
+    { length: request.choices },
+    (_, choice) =>
+      async function* (gone: AbortSignal): AsyncGenerator<ChatEvent, void, undefined> {
+        const sampling: SamplingOptions = {
+          ...{ ...base, seed: (base.seed + choice) % 2 ** 32 },
+          ...(grammar && { grammar }),
+          ...(request.topLogprobs !== undefined && { logprobs: request.topLogprobs }),
+        };
+        const { plan, answer } = planOf(deps, request, { prepared, lease, sampling, choice });
+        const end = yield* answerOne(plan, answer, { choice, lease, signal: gone });
+        tally.add(end, { isShared: choice > 0 });
+        reasoningTokens += answer.reasoningTokens;
+      },
+  );
+  yield* sideBySide(works, lease, signal);
   yield tally.end(lease, { recallMs, reasoningTokens, truncatedTokens });
+}
+
+/** How one of the choices is made, and what listens to it. */
+function planOf(
+  deps: ChatDeps,
+  request: ChatRequest,
+  { prepared, lease, sampling, choice }: ChoiceParts,
+): { readonly plan: ChoicePlan; readonly answer: Answer } {
+  const { template, dialect, thinking, prompt } = prepared;
+  const { entry, priority } = lease;
+  const tools = toolsFor(request);
+  const listener = dialect.listen({ tools, thinking, trims: hasLeadingSpace(request.form) });
+  // Where an answer has more than content, a client's stop strings are looked for in that alone.
+  const isSorted = dialect.endOfReasoning !== '' || tools.length > 0;
+  const stops = isSorted ? stopList(request.stop) : [];
+  const answer = new Answer(listener, { shortIds: wantsShortIds(template), stops });
+  const plan: ChoicePlan = {
+    prompt: prompt.tokens,
+    maxTokens: maxTokensOf(deps.config, entry, request.maxTokens),
+    sampling,
+    // Answers to one prompt share it, whatever the request says of others' prompts.
+    cachePrompt: request.cachePrompt || choice > 0,
+    stops: isSorted ? stopList(entry.stop) : stopList(entry.stop, request.stop),
+    priority,
+    ...(isSorted && { steer: steering(request, { dialect, answer, sampling }) }),
+  };
+  return { plan, answer };
+}
+
+/** What one choice is made of. */
+interface ChoiceParts {
+  readonly prepared: Preparation;
+  readonly lease: Lease;
+  readonly sampling: SamplingOptions;
+  readonly choice: number;
 }
 
 /** Fields and variables that have no effect with this template, or beside each other. */
@@ -256,16 +282,19 @@ async function* answerOne(
   { choice, lease, signal }: Turn & { readonly choice: number },
 ): AsyncGenerator<ChatEvent, ChoiceEnd, undefined> {
   const { engine } = lease;
-  const toEvent = async (event: AnswerEvent): Promise<ChatEvent> => {
+  const isAsked = plan.sampling.logprobs !== undefined;
+  const toEvent = (event: AnswerEvent): ChatEvent | Promise<ChatEvent> => {
     if (event.type !== 'content') return { ...event, choice };
-    const isAsked = plan.sampling.logprobs !== undefined;
-    const logprobs = isAsked ? await logprobsOf(engine, event.tokens, signal) : null;
-    return { type: 'content', choice, text: event.text, logprobs };
+    const { text, tokens } = event;
+    if (!isAsked) return { type: 'content', choice, text, logprobs: null };
+    return logprobsOf(engine, tokens, signal).then((logprobs) => ({
+      ...{ type: 'content' as const, choice, text, logprobs },
+    }));
   };
   for await (const news of runChoice(engine, plan, signal)) {
     if ('prompt' in news) continue;
     const events = 'spoken' in news ? answer.take(news.spoken) : answer.end();
-    for (const event of events) yield await toEvent(event);
+    for (const event of events) yield toEvent(event);
     if (!('end' in news)) continue;
     const { end } = news;
     const finishReason =

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { HoshikageError } from '../errors.js';
+import type { EngineCounters } from './counters.js';
 import type { Device, FimTokens, PoolingType, SamplerName } from './engine.js';
 
 /** A layout of one struct: field rows `[name, offset, size, defaults]`, defaults as unsigned bit patterns. */
@@ -144,7 +145,7 @@ export interface NativeModel {
   detokenize(tokens: Int32Array): Uint8Array;
   /**
    * [async, own thread] One context with its decode thread. `onWake` is the doorbell: called on the
-   * JavaScript thread when some completion has news. Codes: model_load_failed, draft_model_unsuitable
+   * JavaScript thread when some completion has news. Codes: model_load_failed, draft_model_unusable
    * (another vocabulary, or a memory that takes nothing back).
    */
   createContext(options: NativeContextOptions, onWake: () => void): Promise<NativeContext>;
@@ -154,6 +155,18 @@ export interface NativeModel {
    * Code: model_not_embedding.
    */
   createEmbedder(options: NativeContextOptions): NativeEmbedder;
+  /**
+   * [async, own thread] Milliseconds of the median step of counts[i] tokens, one for each of so many
+   * sequences, in a context that is made for this and thrown away; null where `limitMs` was not
+   * enough. `counts` ascend from 1 on; sizes and slots of the options have no effect. `cancel()` makes
+   * it end soon. Codes: model_load_failed, library_incompatible, model_not_generative, decode_failed,
+   * engine_crashed, engine_out_of_memory, cancelled, closed, invalid_argument.
+   */
+  measureSteps(
+    options: NativeContextOptions,
+    counts: readonly number[],
+    limitMs: number,
+  ): { readonly promise: Promise<readonly (number | null)[]>; cancel(): void };
   /** [async] Closes its contexts and embedders, then frees. Idempotent. */
   close(): Promise<void>;
 }
@@ -192,6 +205,14 @@ export interface NativeContextOptions {
   readonly slots: number;
   readonly batchTokens: number;
   readonly threads?: number;
+  /** Threads for steps that take long; `threads` where absent. */
+  readonly longStepThreads?: number;
+  /** How long one step may take while anybody generates, ms; 100 where absent. */
+  readonly maxStallMs?: number;
+  /** Tokens guessed ahead at once, at most; 0 or absent = none. */
+  readonly draftTokens?: number;
+  /** Guess from the text so far. */
+  readonly draftLookup?: boolean;
   /** -1 auto, 0 off, 1 on. */
   readonly flashAttention?: -1 | 0 | 1;
   /** ggml type numbers. */
@@ -201,14 +222,10 @@ export interface NativeContextOptions {
   readonly ropeScaling?: number;
   readonly ropeFreqBase?: number;
   readonly ropeFreqScale?: number;
-  /** How long a step may take while anybody generates, ms; 100 where absent. */
-  readonly maxStallMs?: number;
-  /** Tokens that a slot may try ahead in one step, 64 at most; 0 or absent = none. */
-  readonly draftTokens?: number;
-  /** What is tried is looked up in the prompt and the answer so far. */
-  readonly draftLookup?: boolean;
   /** What is tried is guessed by this one; closing it closes the context too. */
   readonly draftModel?: NativeModel;
+  /** Main memory for conversations that lose their slot; 0 or absent = they are forgotten. */
+  readonly storeBytes?: number;
 }
 
 /** A context, its slots and its decode thread. */
@@ -235,27 +252,13 @@ export interface NativeContext {
     readonly promptTokens: number;
     readonly generatedTokens: number;
   }[];
-  /** [sync] Work counters since the start: what was decoded, in how many steps. */
-  counters(): {
-    readonly steps: number;
-    /** Computed, of prompts. */
-    readonly promptTokens: number;
-    /** Of prompts, found in the cache of the slot that took them. */
-    readonly reusedTokens: number;
-    /** Of prompts, taken from another slot's cache without computing them again. */
-    readonly sharedTokens: number;
-    readonly generatedTokens: number;
-    /** Tried ahead, and of those the ones that were right. */
-    readonly draftedTokens: number;
-    readonly acceptedTokens: number;
-    readonly rings: number;
-    /** The longest step in which somebody generated. */
-    readonly longestStepMs: number;
-  };
+  /** [sync] Work counters since the start, those that this addon has. */
+  counters(): NativeCounters;
   /**
    * [async] What an idle slot's cache holds, as the library writes it; null where nothing is cached,
    * the slot is busy, or it has more than `mostBytes`, which is said in the log. Done part by part
-   * between decode steps, and no part holds a stream up. Codes: closed, invalid_argument (no such slot), decode_failed, engine_crashed.
+   * between decode steps, and no part holds a stream up. Codes: closed, invalid_argument (no such
+   * slot), decode_failed, engine_crashed.
    */
   saveState(slot: number, mostBytes: number): Promise<NativeState | null>;
   /**
@@ -267,6 +270,10 @@ export interface NativeContext {
   /** [async] Cancels all completions, joins the decode thread, frees. Idempotent. */
   close(): Promise<void>;
 }
+
+/** Those of EngineCounters that are there. */
+export type NativeCounters = Partial<EngineCounters> &
+  Pick<EngineCounters, 'steps' | 'promptTokens' | 'generatedTokens' | 'rings'>;
 
 /** One sequence of a context: its tokens, and the library's own bytes for them, part by part. */
 export interface NativeState {
@@ -371,12 +378,12 @@ export interface NativeDone {
   readonly promptTokens: number;
   readonly cachedTokens: number;
   readonly generatedTokens: number;
-  /** Tried ahead, and of those the ones that were right. */
-  readonly draftedTokens: number;
-  readonly acceptedTokens: number;
   readonly prefillMs: number;
   readonly generationMs: number;
   readonly slot: number;
+  /** Tried ahead, and of those the ones that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /**

@@ -6,6 +6,14 @@
 import { HoshikageError } from '../errors.js';
 import type { CompletionResult, EngineCompletion, TokenBatch } from './engine.js';
 
+type Step = IteratorResult<TokenBatch, void>;
+
+/** Whoever waits for the next batch. */
+interface Reader {
+  resolve(step: Step): void;
+  reject(error: HoshikageError): void;
+}
+
 type Outcome = { readonly result: CompletionResult } | { readonly error: HoshikageError };
 
 /** The EngineCompletion behind every engine. The engine pushes, then finishes or fails it once. */
@@ -15,7 +23,7 @@ export class CompletionStream implements EngineCompletion {
   readonly #batches: TokenBatch[] = [];
   #settle: (outcome: Outcome) => void = () => {};
   #outcome: Outcome | null = null;
-  #wakeReader: (() => void) | null = null;
+  #reader: Reader | null = null;
   #cancelAsked = false;
   #iterated = false;
 
@@ -35,8 +43,10 @@ export class CompletionStream implements EngineCompletion {
   /** Appends tokens. Ignored once ended. */
   push(batch: TokenBatch): void {
     if (this.#outcome) return;
-    this.#batches.push(batch);
-    this.#wake();
+    const reader = this.#reader;
+    this.#reader = null;
+    if (reader) reader.resolve({ done: false, value: batch });
+    else this.#batches.push(batch);
   }
 
   /** Ends it. A cancel that nobody here asked for means that the engine is being closed. */
@@ -59,40 +69,43 @@ export class CompletionStream implements EngineCompletion {
     this.#cancelled(keepTokens);
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<TokenBatch, void, undefined> {
+  /** Once. Written out, since a generator would take several turns of the queue of promises per token. */
+  [Symbol.asyncIterator](): AsyncIterator<TokenBatch, void, undefined> {
     if (this.#iterated) {
       throw new HoshikageError('invalid_argument', { reason: 'a completion is iterated once' });
     }
     this.#iterated = true;
-    try {
-      for (;;) {
-        const batch = this.#batches.shift();
-        if (batch) {
-          yield batch;
-        } else if (this.#outcome) {
-          if ('error' in this.#outcome) throw this.#outcome.error;
-          return;
-        } else {
-          await new Promise<void>((resolve) => {
-            this.#wakeReader = resolve;
-          });
-        }
-      }
-    } finally {
-      this.cancel();
-    }
+    return {
+      next: () => this.#next(),
+      return: async () => {
+        this.cancel();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  #next(): Promise<Step> {
+    const value = this.#batches.shift();
+    if (value) return Promise.resolve({ done: false, value });
+    return new Promise((resolve, reject) => {
+      this.#reader = { resolve, reject };
+      this.#tellEnd();
+    });
+  }
+
+  /** To a reader who has had all that was pushed. */
+  #tellEnd(): void {
+    const [reader, outcome] = [this.#reader, this.#outcome];
+    if (!reader || !outcome) return;
+    this.#reader = null;
+    if ('error' in outcome) reader.reject(outcome.error);
+    else reader.resolve({ done: true, value: undefined });
   }
 
   #end(outcome: Outcome): void {
     if (this.#outcome) return;
     this.#outcome = outcome;
     this.#settle(outcome);
-    this.#wake();
-  }
-
-  #wake(): void {
-    const wake = this.#wakeReader;
-    this.#wakeReader = null;
-    wake?.();
+    this.#tellEnd();
   }
 }

@@ -3,6 +3,9 @@
  * it, whether it runs in this process (local.ts) or in one of its own (process.ts).
  * It owns no state; it must never know about text policy (templates, stop strings, UTF-8 joining).
  */
+import type { EngineCounters } from './counters.js';
+import type { MemoryNeed, SlotNeed } from './memory-need.js';
+import type { KnownSlots, SlotChoice } from './slot-count.js';
 
 /** How a model and its context are set up; resolved from settings and the registry entry. */
 export interface EngineOptions {
@@ -12,10 +15,17 @@ export interface EngineOptions {
   readonly sourcePath?: string;
   /** Tokens one request may use (prompt and output); capped at the model's training length. */
   readonly contextTokens: number;
-  /** Completions that run at once; the context holds contextTokens × slots. */
-  readonly slots: number;
+  /**
+   * Completions that run at once; the context holds contextTokens × slots. `auto` = as many as make
+   * the most tokens in total, which is measured.
+   */
+  readonly slots: number | 'auto';
   /** Prompt tokens per decode step at most. */
   readonly batchTokens: number;
+  /** How long one step may take while anybody generates, ms; the engine's own default where absent. */
+  readonly maxStallMs?: number;
+  /** Tokens are guessed ahead and checked together; absent = off. */
+  readonly speculation?: Speculation;
   /** 0 = the engine chooses. */
   readonly threads: number;
   readonly flashAttention: 'auto' | 'on' | 'off';
@@ -38,37 +48,33 @@ export interface EngineOptions {
    * models that have no memory (encoders such as BERT). `info.slots` is then 0 and start() refuses.
    */
   readonly purpose?: 'generate' | 'embed';
-  /** What all this is estimated to take; absent where nobody looked. */
+  /** What all this is estimated to take, with one slot where `auto`; absent where nobody looked. */
   readonly memory?: MemoryNeed;
+  /**
+   * With `auto`: numbers above 1 for which there is room, ascending, and what they take. Where absent,
+   * nobody looked, and each is tried.
+   */
+  readonly moreSlots?: readonly SlotNeed[];
+  /** With `auto`: what was found out before; counts under the same conditions. */
+  readonly knownSlots?: KnownSlots;
   /** A number of layers that cannot fit is refused with memory_short, not tried. Off where absent. */
   readonly memoryChecked?: boolean;
 }
 
-/**
- * What a model is estimated to take, in bytes, by its file and these options, before anything is
- * allocated. A layer's weights and cache lie together, on a device or in main memory.
- */
-export interface MemoryNeed {
-  /** Weights of each layer, its experts included. */
-  readonly layerBytes: readonly number[];
-  /** Of those, the experts: what cpuExpertLayers keeps in main memory for its first layers. */
-  readonly expertBytes: readonly number[];
-  /** Final norm and head; they are placed like one more layer after the last. */
-  readonly outputBytes: number;
-  /** What the head takes besides on a device, where it is a copy of the embedding table. */
-  readonly outputCopyBytes: number;
-  /** Embedding table and whatever else belongs to no layer: always in main memory. */
-  readonly inputBytes: number;
-  /** KV cache or recurrent state of each layer, for all slots. */
-  readonly kvBytesPerLayer: readonly number[];
-  /** Scratch memory of one step, on each device that has layers. */
-  readonly computeBytes: number;
-  /** Scratch memory of one step in main memory, and the process itself with its vocabulary. */
-  readonly hostBytes: number;
-  /** Of all this, what main memory holds for this engine alone, neither mapped nor on a device. */
-  readonly privateBytes: number;
-  /** What devices hold of it where they have room; 0 where there are none, or none is to be used. */
-  readonly deviceBytes: number;
+/** Options whose number of slots is settled. */
+export type SizedOptions = EngineOptions & { readonly slots: number };
+
+/** Where guesses come from, and how many. */
+export interface Speculation {
+  /** From the text so far. */
+  readonly lookup: boolean;
+  /**
+   * Absolute path of the model that guesses; null = none. It goes to the devices whole, unless
+   * `gpuLayers` is 0, and has as many slots and as long a context as the model that it guesses for.
+   */
+  readonly draftModelPath: string | null;
+  /** Tokens guessed at once, at most. */
+  readonly mostTokens: number;
 }
 
 /** KV cache element types by their ggml names. */
@@ -90,6 +96,8 @@ export interface EngineInfo {
   /** Tokens one request may use. */
   readonly contextTokens: number;
   readonly slots: number;
+  /** How that number was found; absent where the options name it. */
+  readonly slotChoice?: SlotChoice;
   readonly batchTokens: number;
   readonly threads: number;
   /** Layers on GPUs, the output counted as one; 0 where no GPU is used. */
@@ -270,6 +278,9 @@ export interface SamplingOptions {
   readonly logprobs?: number;
 }
 
+/** Who goes first: everything interactive before anything else. */
+export type Priority = 'interactive' | 'batch';
+
 /** One generation: a whole prompt from position 0, and how to continue it. */
 export interface CompletionRequest {
   readonly prompt: Int32Array;
@@ -283,6 +294,8 @@ export interface CompletionRequest {
    * none. 0 = of the prompt's own only. They take a computation of the whole prompt: nothing is reused.
    */
   readonly promptLogprobs?: number;
+  /** `batch` gives way to whoever is interactive, also within a step; `interactive` where absent. */
+  readonly priority?: Priority;
 }
 
 /** Flags of one token in a TokenBatch. */
@@ -326,6 +339,9 @@ export interface CompletionResult {
   readonly prefillMs: number;
   readonly generationMs: number;
   readonly slot: number;
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /** A running generation. Iterate it once; the iteration ends when the generation has. */
@@ -416,6 +432,8 @@ export interface Engine {
 export interface ResidentEngine extends Engine {
   readonly pid: number | null;
   readonly slotStates: readonly SlotState[];
+  /** As of the last news from it: at most some milliseconds old while it works. */
+  readonly counters: EngineCounters;
   /** What its process holds; null where that is unknown. */
   readonly memoryBytes: number | null;
   /** It was closed or has given up, and only its end is to come: nobody may get it any more. */

@@ -42,17 +42,24 @@ export function entryBeside(base: string, name: string): URL {
   return new URL(`./${name}${base.endsWith('.ts') ? '.ts' : '.js'}`, base);
 }
 
-/** Forks `entry` with its standard output and error as pipes. `args`: its own command line. */
+/** The descriptor of a child's own way to say something, where it has one; 3 is Node's channel. */
+export const WIRE_FD = 4;
+
+/**
+ * Forks `entry` with its standard output and error as pipes. `args`: its own command line. `wire`: it
+ * gets another pipe, WIRE_FD, to write to.
+ */
 export function forkNode(
   entry: URL,
   env: NodeJS.ProcessEnv,
   args: readonly string[] = [],
+  { wire = false } = {},
 ): ChildProcess {
   return fork(fileURLToPath(entry), args, {
     env,
     execArgv: [SMALL_NURSERY, ...inheritedArguments(process.execArgv)],
     serialization: 'advanced',
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...(wire ? (['pipe'] as const) : [])],
   });
 }
 

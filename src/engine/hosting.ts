@@ -1,14 +1,18 @@
 /**
- * A Session at the far end of Node's IPC channel: what the engine process does.
- * Main thread of the engine process. It ends with its server, whatever happens to that one; it must
- * never send after the channel is gone, and never end by a signal meant for the whole group.
+ * A Session at the far end of a server: what the engine process does. Commands come by Node's IPC
+ * channel, what it says goes out by a pipe of its own. Main thread of the engine process. It ends with
+ * its server, whatever happens to that one; it must never send after the channel is gone, and never end
+ * by a signal meant for the whole group.
  */
+import { Socket } from 'node:net';
 import type { AbiTable, NativeAddon } from './addon.js';
+import { WIRE_FD } from './fork.js';
 import { LIMITS_PER_CALL, pulseMs } from './hang.js';
 import type { HostBehaviour } from './host-arguments.js';
 import type { Command, LogLine, Message } from './protocol.js';
 import { Heart, PulseMaker } from './pulse.js';
 import { Session } from './session.js';
+import { encode } from './wire.js';
 
 /** How long an orphaned engine may take to free things before it kills itself, ms. */
 const ORPHAN_GRACE_MS = 2000;
@@ -16,7 +20,7 @@ const ORPHAN_GRACE_MS = 2000;
 /** Exit code of an engine whose libllama gave up (GGML_ASSERT); sysexits calls it a software error. */
 const CRASHED_EXIT = 70;
 
-/** Serves the parent process until it says `close` or goes away. Needs an IPC channel. */
+/** Serves the parent process until it says `close` or goes away. Needs an IPC channel and WIRE_FD. */
 export function serveParent(
   addon: NativeAddon,
   abi: AbiTable,
@@ -77,6 +81,7 @@ type Send = (message: Message, sent: () => void) => void;
  * nothing more can be done with it, not even to free, and the server gets a new engine.
  */
 function crashGuard(addon: NativeAddon): Send {
+  const toParent = parentWire();
   let told = false;
   return (message, sent) => {
     const reason = addon.crashed();
@@ -92,10 +97,13 @@ function crashGuard(addon: NativeAddon): Send {
   };
 }
 
-function toParent(message: Message, sent: () => void): void {
-  if (!process.connected || !process.send) return;
+function parentWire(): Send {
+  const wire = new Socket({ fd: WIRE_FD, readable: false, writable: true });
   // A failed send means that the server is gone; `disconnect` follows.
-  process.send(message, undefined, {}, sent);
+  wire.on('error', () => {});
+  return (message, sent) => {
+    if (process.connected) wire.write(encode(message), sent);
+  };
 }
 
 /**

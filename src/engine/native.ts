@@ -17,6 +17,7 @@ import type {
   EngineOptions,
   LibraryIdentity,
   ModelFacts,
+  SizedOptions,
   TokenBatch,
   TokenLogprob,
 } from './engine.js';
@@ -72,6 +73,14 @@ export function decodeThreads(threads: number, cores: number): number {
   return Math.max(1, Math.min(cores - 1, MOST_THREADS));
 }
 
+/**
+ * Threads for steps that take long: all cores. What the server does for a token is little beside them,
+ * and the core that is left to it otherwise would lie idle.
+ */
+export function longStepThreads(threads: number, cores: number): number {
+  return threads > 0 ? threads : Math.max(1, Math.min(cores, MOST_THREADS));
+}
+
 /** The model's part of the options; what is absent stays at the library's default. */
 export function nativeModelOptions(options: EngineOptions): NativeModelOptions {
   return {
@@ -103,7 +112,7 @@ export function requestTokens(wanted: number, trained: number): number {
 
 /** The context's part of the options. A quantised V cache needs flash attention: `auto` becomes `on`. */
 export function nativeContextOptions(
-  options: EngineOptions,
+  options: SizedOptions,
   tokensPerRequest: number,
 ): NativeContextOptions {
   const quantised = !UNQUANTISED.includes(options.cacheTypeV);
@@ -113,6 +122,12 @@ export function nativeContextOptions(
     slots: options.slots,
     batchTokens: options.batchTokens,
     threads: decodeThreads(options.threads, physicalCores()),
+    longStepThreads: longStepThreads(options.threads, physicalCores()),
+    ...(options.maxStallMs !== undefined && { maxStallMs: options.maxStallMs }),
+    ...(options.speculation && {
+      draftTokens: options.speculation.mostTokens,
+      draftLookup: options.speculation.lookup,
+    }),
     flashAttention: FLASH_ATTENTION[flash],
     typeK: GGML_TYPES[options.cacheTypeK],
     typeV: GGML_TYPES[options.cacheTypeV],
@@ -159,6 +174,7 @@ export function nativeRequest(request: CompletionRequest, maxTokens: number): Na
     ignoreEos: sampling.ignoreEos,
     logprobs: sampling.logprobs ?? -1,
     promptLogprobs: request.promptLogprobs ?? -1,
+    background: request.priority === 'batch',
   };
 }
 
@@ -203,6 +219,7 @@ function toEnd(done: NativeDone, roomBound: boolean): CompletionNews['end'] {
     return { error: toWire(error, 'decode_failed') };
   }
   const { promptTokens, cachedTokens, generatedTokens, prefillMs, generationMs, slot } = done;
+  const { draftedTokens = 0, acceptedTokens = 0 } = done;
   const reason = done.reason === 'length' && roomBound ? 'context' : done.reason;
   return {
     result: {
@@ -213,6 +230,8 @@ function toEnd(done: NativeDone, roomBound: boolean): CompletionNews['end'] {
       prefillMs,
       generationMs,
       slot,
+      draftedTokens,
+      acceptedTokens,
     },
   };
 }

@@ -3,7 +3,8 @@
  * take and what is free. Pure functions. It must never refuse what might work: where a figure is not
  * known, or not of the device alone, it lets libllama try.
  */
-import type { Device, EngineOptions, MemoryNeed } from './engine.js';
+import type { Device, EngineOptions } from './engine.js';
+import type { MemoryNeed } from './memory-need.js';
 
 /** What is left free on a device that `auto` fills: drivers and the screen want some, and estimates err. */
 const KEPT_LEAST = 256 * 2 ** 20;
@@ -61,8 +62,8 @@ export function placeLayers(
 type Margin = (device: Device, need: MemoryNeed) => number;
 
 /** `auto` also needs room for scratch memory, and leaves some to others. */
-const kept: Margin = ({ totalBytes }, { computeBytes }) =>
-  computeBytes + Math.max(KEPT_LEAST, totalBytes * KEPT_SHARE);
+const kept: Margin = ({ totalBytes }, { computeBytes, draft }) =>
+  computeBytes + (draft?.deviceBytes ?? 0) + Math.max(KEPT_LEAST, totalBytes * KEPT_SHARE);
 /** A fixed number is only refused for what is certain. */
 const nothing: Margin = () => 0;
 

@@ -7,12 +7,13 @@ import type { ChildProcess } from 'node:child_process';
 import { HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { EngineExit, EngineOptions, ExitCause } from './engine.js';
-import { endOf, entryBeside, forkNode, Tail } from './fork.js';
+import { endOf, entryBeside, forkNode, Tail, WIRE_FD } from './fork.js';
 import { HangWatch, type Work } from './hang.js';
 import { hostArguments } from './host-arguments.js';
 import { oomKills, speaksOfMemory } from './out-of-memory.js';
 import { type Command, fromWire, type LibraryFiles, type Message } from './protocol.js';
 import { EngineProxy, endError } from './proxy.js';
+import { FrameReader } from './wire.js';
 
 /** How long a closing engine may take to free things before it is killed, ms. */
 const CLOSE_GRACE_MS = 5000;
@@ -93,13 +94,15 @@ class EngineChild {
   constructor(input: EngineProcessInput) {
     this.#input = input;
     const { entry = entryBeside(import.meta.url, 'host'), nice = 0, hangLimitMs = 0 } = input;
-    this.#process = forkNode(entry, input.env, hostArguments({ nice, hangLimitMs }));
+    const args = hostArguments({ nice, hangLimitMs });
+    this.#process = forkNode(entry, input.env, args, { wire: true });
     this.#watch = new HangWatch({ limitMs: hangLimitMs, onHang: (what) => this.#hang(what) });
     this.#log = input.log.child({ engine: this.#process.pid });
     if (this.#process.pid !== undefined) input.onSpawn?.(this.#process.pid);
     this.#tail = new Tail(this.#process, (line) => this.#log.info(line, { source: 'stderr' }));
-    // What arrives comes from our own host.ts at the other end of the channel.
+    // What host.ts says before it serves anybody: that there is no addon, for one.
     this.#process.on('message', (message) => this.#receive(message as Message));
+    this.#listen();
     // Without a listener a failed kill or send would end the server.
     this.#process.on('error', () => {});
     this.exited = this.#watchExit();
@@ -157,8 +160,23 @@ class EngineChild {
   #letGo(): void {
     this.#log.error('the engine does not end though it was killed, and is left behind');
     if (this.#process.connected) this.#process.disconnect();
-    for (const stream of [this.#process.stdout, this.#process.stderr]) stream?.destroy();
+    for (const stream of this.#process.stdio) stream?.destroy();
     this.#process.unref();
+  }
+
+  #listen(): void {
+    const wire = this.#process.stdio[WIRE_FD];
+    const reader = new FrameReader((message) => this.#receive(message));
+    wire?.on('error', () => {});
+    wire?.on('data', (chunk: Buffer) => {
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        this.#log.error('the engine says what nobody understands and is killed', { error });
+        wire.destroy();
+        this.#end();
+      }
+    });
   }
 
   #receive(message: Message): void {

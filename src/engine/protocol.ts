@@ -10,6 +10,7 @@ import {
   isErrorCode,
   toHoshikageError,
 } from '../errors.js';
+import type { EngineCounters } from './counters.js';
 import type {
   CompletionRequest,
   CompletionResult,
@@ -103,11 +104,17 @@ export interface Pulse {
   readonly rssBytes: number;
 }
 
+/** What an engine's slots do, and what it has done so far. */
+export interface Picture {
+  readonly slots: readonly SlotState[];
+  readonly counters: EngineCounters;
+}
+
 /** The model is loaded. */
 export interface Ready {
   readonly type: 'ready';
   readonly info: EngineInfo;
-  readonly slots: readonly SlotState[];
+  readonly picture: Picture;
   /** Main memory that the process holds; null where it is the caller's own. */
   readonly rssBytes: number | null;
 }
@@ -122,8 +129,8 @@ export type Message =
   | {
       readonly type: 'ring';
       readonly news: readonly CompletionNews[];
-      /** Present when the picture is older than some milliseconds or a slot became free. */
-      readonly slots: readonly SlotState[] | null;
+      /** Present when the last one is older than some milliseconds or a slot became free. */
+      readonly picture: Picture | null;
     }
   | { readonly type: 'log'; readonly lines: readonly LogLine[] }
   | Pulse

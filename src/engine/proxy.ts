@@ -5,6 +5,7 @@
  */
 import { HoshikageError } from '../errors.js';
 import { CompletionStream } from './completion.js';
+import type { EngineCounters } from './counters.js';
 import type {
   CompletionRequest,
   CompletionResult,
@@ -21,6 +22,7 @@ import {
   type Command,
   fromWire,
   type Message,
+  type Picture,
   type Pulse,
   type Ready,
   type ReplyValue,
@@ -69,7 +71,7 @@ export class EngineProxy implements Engine {
   readonly #calls = new Map<number, PendingCall>();
   readonly #completions = new Map<number, CompletionStream>();
   readonly #watch: HangWatch;
-  #slotStates: readonly SlotState[];
+  #picture: Picture;
   #memoryBytes: number | null;
   #resolveExited: (exit: EngineExit) => void = () => {};
   #exit: EngineExit | null = null;
@@ -82,10 +84,10 @@ export class EngineProxy implements Engine {
   /** Until a crashed engine must have ended. */
   #crashDeadline: NodeJS.Timeout | null = null;
 
-  constructor(link: EngineLink, { info, slots, rssBytes }: Omit<Ready, 'type'>) {
+  constructor(link: EngineLink, { info, picture, rssBytes }: Omit<Ready, 'type'>) {
     this.#link = link;
     this.info = info;
-    this.#slotStates = slots;
+    this.#picture = picture;
     this.#memoryBytes = rssBytes;
     this.#watch = link.watch ?? new HangWatch({ limitMs: 0, onHang: () => {} });
     this.exited = new Promise((resolve) => {
@@ -100,7 +102,11 @@ export class EngineProxy implements Engine {
 
   /** The slots at the last news from the engine: at most some milliseconds old while it works. */
   get slotStates(): readonly SlotState[] {
-    return this.#slotStates;
+    return this.#picture.slots;
+  }
+
+  get counters(): EngineCounters {
+    return this.#picture.counters;
   }
 
   /** Closed, given up or gone: it takes nothing any more. */
@@ -199,7 +205,7 @@ export class EngineProxy implements Engine {
   ended(exit: EngineExit): void {
     if (this.#exit) return;
     this.#exit = exit;
-    this.#slotStates = [];
+    this.#picture = { ...this.#picture, slots: [] };
     // First: whoever gives out engines must know before those who wait ask for the next one.
     this.#resolveExited(exit);
     this.#watch.stop();
@@ -229,7 +235,7 @@ export class EngineProxy implements Engine {
   }
 
   #ring(message: Extract<Message, { type: 'ring' }>): void {
-    if (message.slots) this.#slotStates = message.slots;
+    if (message.picture) this.#picture = message.picture;
     if (message.news.length > 0) this.#watch.heard('completions');
     for (const { id, batch, end } of message.news) {
       const stream = this.#completions.get(id);

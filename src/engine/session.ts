@@ -16,6 +16,8 @@ import type {
   NativeLibrary,
   NativeModel,
 } from './addon.js';
+import { countersOf } from './counters.js';
+import { loadDrafter } from './drafter.js';
 import type { CompletionRequest, EngineInfo, EngineOptions, SlotState } from './engine.js';
 import {
   decodeThreads,
@@ -27,6 +29,7 @@ import {
   requestTokens,
   toNews,
 } from './native.js';
+import { openContext } from './open-context.js';
 import { speaksOfMemory } from './out-of-memory.js';
 import { placed } from './placement.js';
 import {
@@ -35,6 +38,7 @@ import {
   type LibraryFiles,
   type LogLine,
   type Message,
+  type Picture,
   type ReplyValue,
   type RestoredState,
   type SavedState,
@@ -43,8 +47,8 @@ import {
 } from './protocol.js';
 import { modelIdentity, readState, stateKey, writeState } from './state-file.js';
 
-/** How often at most a ring carries the slots' picture, ms; an ended completion always brings one. */
-const SLOTS_EVERY_MS = 25;
+/** How often at most a ring carries a picture, ms; an ended completion always brings one. */
+const PICTURE_EVERY_MS = 25;
 
 /** What a session works with. */
 export interface SessionDeps {
@@ -75,6 +79,7 @@ export class Session {
   readonly #deps: SessionDeps;
   readonly #running = new Map<number, Running>();
   #model: NativeModel | null = null;
+  #drafter: NativeModel | null = null;
   #context: NativeContext | null = null;
   #embedder: NativeEmbedder | null = null;
   #contextOptions: NativeContextOptions | null = null;
@@ -95,7 +100,8 @@ export class Session {
   #calls = 0;
   #loading = false;
   #pieces = 0;
-  #slotsSentAt = 0;
+  #pictureSentAt = 0;
+  #counters = countersOf();
 
   constructor(deps: SessionDeps) {
     this.#deps = deps;
@@ -187,7 +193,7 @@ export class Session {
       const info = await this.#prepare(this.#model, identity, options);
       if (this.#closing) throw new HoshikageError('cancelled');
       const rssBytes = this.#deps.rssBytes?.() ?? null;
-      emit({ type: 'ready', info, slots: this.#slots(), rssBytes });
+      emit({ type: 'ready', info, picture: this.#picture(), rssBytes });
     } catch (error) {
       this.#deps.emit({ type: 'failed', error: wireOf(error, 'model_load_failed') });
     } finally {
@@ -206,8 +212,8 @@ export class Session {
     if (tokens < options.contextTokens) {
       this.#log('warn', `N_CTX ${options.contextTokens} is capped at the model's ${tokens} tokens`);
     }
-    const native = nativeContextOptions(options, tokens);
-    this.#contextOptions = native;
+    // For embeddings, which have no slots.
+    this.#contextOptions = nativeContextOptions({ ...options, slots: 1 }, tokens);
     this.#modelPath = options.modelPath;
     this.#tokensPerRequest = tokens;
     const common = { library, model: facts, gpuLayers: layersOnGpus(options, library, facts) };
@@ -215,12 +221,25 @@ export class Session {
       const threads = decodeThreads(options.threads, physicalCores());
       return { ...common, contextTokens: tokens, slots: 0, batchTokens: 0, threads };
     }
-    this.#context = await model.createContext(native, () => this.#ring());
-    const { contextTokensPerSlot, slots, batchTokens, threads } = this.#context.info;
+    const onStart = (cancel: () => void): void => {
+      this.#cancelLoad = cancel;
+      if (this.#closing) cancel();
+    };
+    const drafter = await loadDrafter(this.#deps.addon, options, onStart);
+    this.#drafter = drafter;
+    const { context, native, choice } = await openContext({
+      ...{ model, drafter, library, options, tokens, gpuLayers: common.gpuLayers },
+      ...{ onWake: () => this.#ring(), onStart },
+      isOver: () => this.#closing !== null || this.#deps.addon.crashed() !== null,
+      log: (level, text) => this.#log(level, text),
+    });
+    this.#context = context;
+    const { contextTokensPerSlot, slots, batchTokens, threads } = context.info;
     this.#tokensPerRequest = Math.min(tokens, contextTokensPerSlot);
     const [identity, tokensPerSlot] = [this.#modelIdentity, contextTokensPerSlot];
     this.#stateKey = await stateKey({ model: identity, library, context: native, tokensPerSlot });
-    return { ...common, contextTokens: this.#tokensPerRequest, slots, batchTokens, threads };
+    const numbers = { contextTokens: this.#tokensPerRequest, slots, batchTokens, threads };
+    return { ...common, ...numbers, ...(choice && { slotChoice: choice }) };
   }
 
   async #embed(id: number, inputs: readonly Int32Array[]): Promise<readonly Float32Array[]> {
@@ -318,7 +337,7 @@ export class Session {
       this.#running.set(id, { completion: context.start(native), roomBound });
     } catch (error) {
       const end = { error: toWire(error, 'internal_error') };
-      this.#deps.emit({ type: 'ring', news: [{ id, batch: null, end }], slots: null });
+      this.#deps.emit({ type: 'ring', news: [{ id, batch: null, end }], picture: null });
     }
   }
 
@@ -331,8 +350,8 @@ export class Session {
       news.push(one);
       if (one.end) this.#running.delete(id);
     }
-    const slots = this.#slotsIfDue(news.some((one) => one.end !== null));
-    if (news.length > 0 || slots) this.#deps.emit({ type: 'ring', news, slots });
+    const picture = this.#pictureIfDue(news.some((one) => one.end !== null));
+    if (news.length > 0 || picture) this.#deps.emit({ type: 'ring', news, picture });
   }
 
   #take(id: number, completion: NativeCompletion, roomBound: boolean): CompletionNews | null {
@@ -345,11 +364,18 @@ export class Session {
     }
   }
 
-  #slotsIfDue(now: boolean): readonly SlotState[] | null {
+  #pictureIfDue(now: boolean): Picture | null {
     const at = performance.now();
-    if (!now && at - this.#slotsSentAt < SLOTS_EVERY_MS) return null;
-    this.#slotsSentAt = at;
-    return this.#slots();
+    if (!now && at - this.#pictureSentAt < PICTURE_EVERY_MS) return null;
+    this.#pictureSentAt = at;
+    return this.#picture();
+  }
+
+  #picture(): Picture {
+    const context = this.#closing ? null : this.#context;
+    // One that is closed tells no more; what it has done stays done.
+    if (context) this.#counters = countersOf(context.counters());
+    return { slots: context?.slots() ?? [], counters: this.#counters };
   }
 
   #slots(): readonly SlotState[] {
@@ -388,6 +414,7 @@ export class Session {
       await Promise.allSettled(this.#saves);
       await this.#embedder?.close();
       await this.#model?.close();
+      await this.#drafter?.close();
     } catch (error) {
       this.#log('error', `closing failed: ${error instanceof Error ? error.message : error}`);
     }

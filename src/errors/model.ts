@@ -48,6 +48,11 @@ export const MODEL_ERRORS = {
     ja: 'GGUF として読めません: {path}({reason})',
     en: 'Not a sound GGUF file: {path} ({reason})',
   },
+  draft_model_unusable: {
+    ...down,
+    ja: '先読み用のモデル {draft} を使えません(DRAFT_MODEL、または台帳の draft_model): {reason}',
+    en: 'The draft model {draft} cannot be used (DRAFT_MODEL, or draft_model in the map): {reason}',
+  },
   model_held: {
     ...down,
     ja: '{model} のエンジンが一度も答えを返さずに {crashes} 回落ちたので、読み込みを止めています。ログを見て原因を除き、npx hoshikage load {model} で再開してください',

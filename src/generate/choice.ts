@@ -7,6 +7,7 @@ import {
   type CompletionResult,
   type Engine,
   type EngineCompletion,
+  type Priority,
   type SamplingOptions,
   TOKEN_EOG,
   type TokenBatch,
@@ -26,6 +27,8 @@ export interface ChoicePlan {
   readonly stops: readonly string[];
   /** Tell how likely the prompt's tokens were, and this many of the likeliest in their places. */
   readonly promptLogprobs?: number;
+  /** `interactive` where absent. */
+  readonly priority?: Priority;
   /**
    * Asked after every token, whose text has reached the reader of the events: whether it goes on. Where
    * it is there, every token is told by itself, also where several arrive at once.
@@ -52,6 +55,9 @@ export interface ChoiceEnd {
   readonly completionTokens: number;
   readonly prefillMs: number;
   readonly generationMs: number;
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /**
@@ -77,6 +83,7 @@ export async function* runChoice(
 ): AsyncGenerator<ChoiceNews, void, undefined> {
   const assembler = new TextAssembler(plan.stops);
   let { prompt, maxTokens, sampling, cachePrompt } = plan;
+  const { priority } = plan;
   let before: ChoiceEnd | null = null;
   for (;;) {
     throwIfGone(signal);
@@ -84,6 +91,7 @@ export async function* runChoice(
     const completion = engine.start({
       ...{ prompt, maxTokens, sampling, cachePrompt },
       ...(asked !== undefined && { promptLogprobs: asked }),
+      ...(priority !== undefined && { priority }),
     });
     const leg = yield* runLeg(completion, { plan, assembler, signal });
     const end = sum(before, leg);
@@ -145,7 +153,7 @@ async function* runLeg(
     if (signal.aborted) cancel();
     reading: for await (const batch of completion) {
       if (batch.promptLogprobs) yield { prompt: batch.promptLogprobs };
-      for (const part of steer ? oneByOne(batch) : [batch]) {
+      for (const part of steer && batch.tokens.length > 1 ? oneByOne(batch) : [batch]) {
         const spoken = assembler.push(part);
         isAtEog = isEog(part, spoken.tokens.length);
         // Before the text is handed on, so that the engine does not run ahead meanwhile.
@@ -212,23 +220,22 @@ function endOf(result: CompletionResult, broken: boolean, completionTokens: numb
     throw new HoshikageError('shutting_down');
   }
   const { promptTokens, cachedTokens, prefillMs, generationMs } = result;
+  const { draftedTokens, acceptedTokens } = result;
   const isEnd = result.reason === 'eog';
   return {
     finishReason: broken || isEnd ? 'stop' : 'length',
     ending: isEnd ? 'eog' : 'limit',
     ...{ promptTokens, cachedTokens, completionTokens, prefillMs, generationMs },
+    ...{ draftedTokens, acceptedTokens },
   };
 }
 
 /** A choice so far: the prompt is that of its first leg. */
-function sum(before: ChoiceEnd | null, leg: ChoiceEnd): ChoiceEnd {
-  const { finishReason, ending, promptTokens, cachedTokens } = leg;
+function sum(before: ChoiceEnd | null, leg: Leg): ChoiceEnd {
+  const { finishReason, ending } = leg;
   if (!before) {
-    const { completionTokens, prefillMs, generationMs } = leg;
-    return {
-      ...{ finishReason, ending, promptTokens, cachedTokens },
-      ...{ completionTokens, prefillMs, generationMs },
-    };
+    const { interjection: _, generated: __, ...end } = leg;
+    return end;
   }
   return {
     ...before,
@@ -237,6 +244,8 @@ function sum(before: ChoiceEnd | null, leg: ChoiceEnd): ChoiceEnd {
     completionTokens: before.completionTokens + leg.completionTokens,
     prefillMs: before.prefillMs + leg.prefillMs,
     generationMs: before.generationMs + leg.generationMs,
+    draftedTokens: before.draftedTokens + leg.draftedTokens,
+    acceptedTokens: before.acceptedTokens + leg.acceptedTokens,
   };
 }
 

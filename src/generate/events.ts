@@ -1,5 +1,5 @@
 /**
- * What happens in every generation, whatever is asked of it. Types only.
+ * What happens in every generation, whatever is asked of it. Types, and how the last event is told.
  */
 
 /** Tokens of one request. */
@@ -12,6 +12,9 @@ export interface Usage {
   readonly reasoningTokens: number;
   /** Tokens of turns that were left out to make the prompt fit. */
   readonly truncatedTokens: number;
+  /** Tokens that were guessed ahead, and those of them that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /** Where the time went, in ms. */
@@ -35,3 +38,8 @@ export interface EndEvent {
 
 /** What is common to the events of all generations. */
 export type GenerationEvent = EndEvent | { readonly type: string };
+
+/** Whether it is the last one. */
+export function isEnd<E extends GenerationEvent>(event: E): event is E & EndEvent {
+  return event.type === 'end';
+}

@@ -8,7 +8,7 @@ import { isEngineLoss } from '../resources/engine-loss.js';
 import type { AcquireOptions, Lease } from '../resources/lease.js';
 import type { ModelPool } from '../resources/pool.js';
 import type { ChoiceEnd } from './choice.js';
-import type { EndEvent, GenerationEvent, Timings } from './events.js';
+import { type EndEvent, type GenerationEvent, isEnd, type Timings } from './events.js';
 
 /** What every generation works with. */
 export interface ServeDeps {
@@ -66,10 +66,6 @@ export async function* serve<E extends GenerationEvent>(
   }
 }
 
-function isEnd<E extends GenerationEvent>(event: E): event is E & EndEvent {
-  return event.type === 'end';
-}
-
 function sum(
   timings: Timings,
   { queueMs, loadMs, retriedMs }: Pick<Timings, 'queueMs' | 'loadMs' | 'retriedMs'>,
@@ -96,6 +92,8 @@ export class Tally {
   #completionTokens = 0;
   #prefillMs = 0;
   #generationMs = 0;
+  #draftedTokens = 0;
+  #acceptedTokens = 0;
 
   /** `isShared`: the choice answers a prompt that has been counted. */
   add(end: ChoiceEnd, { isShared = false } = {}): void {
@@ -106,6 +104,8 @@ export class Tally {
     this.#completionTokens += end.completionTokens;
     this.#prefillMs += end.prefillMs;
     this.#generationMs += end.generationMs;
+    this.#draftedTokens += end.draftedTokens;
+    this.#acceptedTokens += end.acceptedTokens;
   }
 
   /** The last event; `recallMs` and the two counts are the caller's to know. */
@@ -122,6 +122,8 @@ export class Tally {
         completionTokens: this.#completionTokens,
         reasoningTokens,
         truncatedTokens,
+        draftedTokens: this.#draftedTokens,
+        acceptedTokens: this.#acceptedTokens,
       },
       timings: {
         queueMs: lease.queuedMs,

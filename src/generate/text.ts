@@ -24,6 +24,9 @@ export function stopList(...more: readonly (readonly string[])[]): readonly stri
   return [...all].filter((stop) => stop !== '' && !LONE_SURROGATE.test(stop));
 }
 
+/** Up to so many letters it is quicker to make them one by one than to call a decoder. */
+const MOST_LETTERS = 24;
+
 /** A stretch of a model's words; `control`: of a control token, which nobody is to see as text. */
 export interface TextRun {
   readonly text: string;
@@ -72,6 +75,9 @@ export class StopMatcher {
   /** Text that is safe to show now; after `stopped` nothing more may be pushed. */
   push(text: string, control: boolean): { readonly runs: TextRun[]; readonly stopped: boolean } {
     if (text === '') return { runs: [], stopped: false };
+    if (this.#held.length === 0 && this.#isHarmless(text)) {
+      return { runs: [{ text, control }], stopped: false };
+    }
     this.#held.push({ text, control });
     const full = this.#held.map((run) => run.text).join('');
     const visible = this.#visible(full.length);
@@ -97,6 +103,14 @@ export class StopMatcher {
       return this.#placeOfVisible(inVisible.start);
     }
     return cut;
+  }
+
+  /** Whether no stop string begins in it. */
+  #isHarmless(text: string): boolean {
+    for (let at = 0; at < text.length; at++) {
+      if (this.#firstUnits.has(text.charAt(at))) return false;
+    }
+    return true;
   }
 
   /** The place in `full` from which text may still become a stop string. */
@@ -172,6 +186,17 @@ function firstComplete(
   return best;
 }
 
+/** The text of bytes that all are ASCII; null where one is not, or where there are many. */
+function asciiOf(bytes: Uint8Array): string | null {
+  if (bytes.length > MOST_LETTERS) return null;
+  let text = '';
+  for (const byte of bytes) {
+    if (byte >= 0x80) return null;
+    text += String.fromCharCode(byte);
+  }
+  return text;
+}
+
 /** Pieces in, text out. Once `stopped`, the rest of what the engine sends must not be pushed. */
 export class TextAssembler {
   readonly #matcher: StopMatcher;
@@ -179,6 +204,8 @@ export class TextAssembler {
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #runs: TextRun[] = [];
   #tokens = 0;
+  /** Whether the decoder holds no part of a character. */
+  #isWhole = true;
   /** UTF-16 units of all that was said, held back or not. */
   #length = 0;
   #stopped = false;
@@ -201,7 +228,8 @@ export class TextAssembler {
   push({ tokens: ids, bytes, ends, flags, logprobs }: TokenBatch): Spoken {
     const tokens: SaidToken[] = [];
     let start = 0;
-    for (const [index, end] of ends.entries()) {
+    for (let index = 0; index < ends.length; index++) {
+      const end = ends[index] ?? start;
       if (this.#stopped) break;
       this.#tokens += 1;
       const control = ((flags[index] ?? 0) & (TOKEN_CONTROL | TOKEN_EOG)) !== 0;
@@ -221,7 +249,7 @@ export class TextAssembler {
 
   /** Takes in text that no token said, and that no stop string ends: the model goes on behind it. */
   interject(text: string): readonly TextRun[] {
-    this.#feed(this.#decoder.decode(), false);
+    this.#feed(this.#rest(), false);
     if (this.#stopped) return this.#released();
     this.#runs.push(...this.#matcher.end(), { text, control: false });
     this.#length += text.length;
@@ -231,19 +259,34 @@ export class TextAssembler {
   /** The rest, when the generation has ended: an unfinished character becomes U+FFFD. */
   end(): readonly TextRun[] {
     if (this.#stopped) return [];
-    this.#feed(this.#decoder.decode(), false);
+    this.#feed(this.#rest(), false);
     if (!this.#stopped) this.#runs.push(...this.#matcher.end());
     return this.#released();
   }
 
   #take(bytes: Uint8Array, control: boolean): void {
     if (!control) {
-      this.#feed(this.#decoder.decode(bytes, { stream: true }), false);
+      this.#feed(this.#decoded(bytes), false);
       return;
     }
     // A character cannot go on behind a control token: what was unfinished before it is settled first.
-    this.#feed(this.#decoder.decode(), false);
+    this.#feed(this.#rest(), false);
     this.#feed(this.#decoder.decode(bytes), true);
+  }
+
+  #decoded(bytes: Uint8Array): string {
+    // Most tokens are plain letters, which need no decoder.
+    const plain = this.#isWhole ? asciiOf(bytes) : null;
+    if (plain !== null) return plain;
+    // Only behind a byte that is a whole character it is certain that none is unfinished.
+    if (bytes.length > 0) this.#isWhole = (bytes.at(-1) ?? 0x80) < 0x80;
+    return this.#decoder.decode(bytes, { stream: true });
+  }
+
+  /** What is left in the decoder. */
+  #rest(): string {
+    this.#isWhole = true;
+    return this.#decoder.decode();
   }
 
   #feed(text: string, control: boolean): void {

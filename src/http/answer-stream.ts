@@ -4,6 +4,7 @@
  * such a reader has not taken yet is joined, bounded by what one answer may say. It must end every
  * stream: by its writer's last line, or by an error event without it.
  */
+import type { Figures } from '../figures.js';
 import type { GenerationEvent } from '../generate/events.js';
 import type { WaitState } from '../resources/lease.js';
 import { errorBody, told } from './error.js';
@@ -34,6 +35,9 @@ export interface AnswerStreamOptions<E extends GenerationEvent> {
   readonly onFailure: (thrown: unknown) => void;
   /** Where its request stands while it waits for its turn or its model, else null. */
   readonly waitOf: () => WaitState | null;
+  /** Told every event as it comes. */
+  readonly onEvent: (event: E) => void;
+  readonly figures: Pick<Figures, 'streams'>;
   /** How long an error may still have its own status, and how often a wait is told; 5 s by default. */
   readonly patienceMs?: number;
   readonly keepAliveMs?: number;
@@ -81,6 +85,7 @@ export class AnswerStream<E extends GenerationEvent> {
         })
         .finally(() => {
           clearInterval(timer);
+          if (this.#sse) this.#options.figures.streams.open -= 1;
           this.#sse?.close();
           this.#settle();
         });
@@ -88,9 +93,14 @@ export class AnswerStream<E extends GenerationEvent> {
   }
 
   async #pump(events: AsyncIterable<E>, speak: () => void): Promise<void> {
+    let isSpeaking = false;
     for await (const event of events) {
+      this.#options.onEvent(event);
       if (isStart(event)) this.#begin(event);
-      else speak();
+      else if (!isSpeaking) {
+        isSpeaking = true;
+        speak();
+      }
       this.#add(event);
       if (this.#sse && !this.#sse.full) this.#sendPending();
     }
@@ -102,10 +112,12 @@ export class AnswerStream<E extends GenerationEvent> {
   /** The stream, its headers on their way from now on. */
   #open(): SseStream {
     if (this.#sse) return this.#sse;
-    const { headersOf, onCancel, keepAliveMs } = this.#options;
+    const { headersOf, onCancel, keepAliveMs, figures } = this.#options;
     this.#headers = headersOf(this.#start);
+    figures.streams.open += 1;
     this.#sse = new SseStream({
       headers: this.#headers,
+      sent: figures.streams,
       onDrain: () => this.#sendPending(),
       onCancel,
       ...(keepAliveMs !== undefined && { keepAliveMs }),
@@ -131,10 +143,9 @@ export class AnswerStream<E extends GenerationEvent> {
   }
 
   #add(event: E): void {
-    const last = this.#pending.at(-1);
-    const both = last && this.#options.writer.join(last, event);
-    if (both) this.#pending[this.#pending.length - 1] = both;
-    else this.#pending.push(event);
+    if (addTo(this.#pending, event, this.#options.writer)) {
+      this.#options.figures.streams.joined += 1;
+    }
   }
 
   #sendPending(): void {
@@ -151,6 +162,26 @@ export class AnswerStream<E extends GenerationEvent> {
     this.#sendPending();
     this.#sse?.send(JSON.stringify(errorBody(told(thrown))));
   }
+}
+
+/** Adds an event, as a part of the last one of its choice where the writer joins them: true. */
+export function addTo<E extends GenerationEvent>(
+  events: E[],
+  event: E,
+  writer: Pick<AnswerWriter<E>, 'join'>,
+): boolean {
+  const choice = choiceOf(event);
+  // What others say in between does not matter: choices that are made side by side take turns.
+  const at = events.findLastIndex((other) => choiceOf(other) === choice);
+  const last = events[at];
+  const both = last === undefined ? null : writer.join(last, event);
+  if (both) events[at] = both;
+  else events.push(event);
+  return both !== null;
+}
+
+function choiceOf(event: GenerationEvent): unknown {
+  return 'choice' in event ? event.choice : null;
 }
 
 function isStart<E extends GenerationEvent>(event: E): event is StartOf<E> {

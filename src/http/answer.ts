@@ -5,8 +5,9 @@
  */
 import type { Context } from 'hono';
 import { HoshikageError } from '../errors.js';
-import type { GenerationEvent } from '../generate/events.js';
-import { AnswerStream, type AnswerWriter, type StartOf } from './answer-stream.js';
+import type { Figures } from '../figures.js';
+import { type GenerationEvent, isEnd } from '../generate/events.js';
+import { AnswerStream, type AnswerWriter, addTo, type StartOf } from './answer-stream.js';
 import { readJson } from './body.js';
 import type { AppDeps, AppEnv } from './deps.js';
 import { failureOf } from './error.js';
@@ -37,7 +38,7 @@ export interface AnswerRequest {
 /** Answers one request. Codes: those of readJson, of `plan` and of its events. */
 export async function answer<E extends GenerationEvent>(
   c: Context<AppEnv>,
-  deps: Pick<AppDeps, 'config' | 'pool'>,
+  deps: Pick<AppDeps, 'config' | 'pool' | 'figures'>,
   plan: (request: AnswerRequest) => AnswerPlan<E>,
 ): Promise<Response> {
   const { signal, headers } = c.req.raw;
@@ -45,19 +46,22 @@ export async function answer<E extends GenerationEvent>(
   const onGone = () => gone.abort();
   signal.addEventListener('abort', onGone, { once: true });
   const forget = () => signal.removeEventListener('abort', onGone);
+  const onEvent = counting(deps.figures);
   let isStreaming = false;
   try {
     const body = await readJson(c.req.raw, deps.config.maxBodyBytes);
     const planned = plan({ body, headers, signal: gone.signal });
     c.set('model', planned.model);
     if (signal.aborted) gone.abort();
-    if (!planned.stream) return await whole(planned);
+    if (!planned.stream) return await whole(planned, onEvent);
     const { writer, headersOf, events } = planned;
     const stream = new AnswerStream({
       writer,
       headersOf,
       waitOf: () => deps.pool.waitOf(gone.signal),
       onCancel: onGone,
+      onEvent,
+      figures: deps.figures,
       onFailure: (thrown) => c.set('failure', failureOf(thrown, gone.signal)),
     });
     c.set('finished', stream.finished.finally(forget));
@@ -70,19 +74,32 @@ export async function answer<E extends GenerationEvent>(
   }
 }
 
-async function whole<E extends GenerationEvent>(plan: AnswerPlan<E>): Promise<Response> {
+/** Tells the figures of one answer, which begins now, event by event. */
+function counting(figures: Figures): (event: GenerationEvent) => void {
+  const begun = performance.now();
+  let isSaid = false;
+  return (event) => {
+    if (event.type === 'start') return;
+    if (!isSaid) figures.firstToken.add(performance.now() - begun);
+    isSaid = true;
+    if (isEnd(event)) figures.finished({ ...event.usage, ...event.timings });
+  };
+}
+
+async function whole<E extends GenerationEvent>(
+  plan: AnswerPlan<E>,
+  onEvent: (event: E) => void,
+): Promise<Response> {
   let start: StartOf<E> | null = null;
   let said: E[] = [];
   for await (const event of plan.events) {
+    onEvent(event);
     if (event.type === 'start') {
       // The one event of this type.
       [start, said] = [event as StartOf<E>, []];
       continue;
     }
-    const last = said.at(-1);
-    const both = last && plan.writer.join(last, event);
-    if (both) said[said.length - 1] = both;
-    else said.push(event);
+    addTo(said, event, plan.writer);
   }
   // A generation begins by `start` and ends by `end`, or by throwing.
   if (!start) throw new HoshikageError('internal_error');

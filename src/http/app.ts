@@ -9,6 +9,7 @@ import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { requestId } from 'hono/request-id';
 import { describe, HoshikageError } from '../errors.js';
+import type { Figures, Outcome } from '../figures.js';
 import type { Log } from '../log.js';
 import type { AppDeps, AppEnv, AppFront } from './deps.js';
 import { errorResponse, failureOf } from './error.js';
@@ -164,13 +165,13 @@ function once<T>(load: () => Promise<T>): () => Promise<T> {
 
 /** The application; what needs the rooms below waits until they are there. */
 export function createApp(front: AppFront, rooms: Promise<AppDeps>): Hono<AppEnv> {
-  const { config, log } = front;
+  const { config, log, figures } = front;
   // Each stream of events listens, and there may be any number of them.
   setMaxListeners(0, front.ending);
   // The path as it was sent: decoded, it would no longer be the one that a name is cut out of.
   const app = new Hono<AppEnv>({ getPath: pathOf });
   app.use(requestId({ generator: newRequestId }));
-  app.use(accessLog(log));
+  app.use(accessLog(log, figures));
   app.use(hostGuard(config), originGuard(config), keyGuard(config));
   app.use('/admin/*', adminGuard(config, front.adminToken));
   const offer = <D>(routes: readonly Route<D>[], deps: D | Promise<D>): void => {
@@ -237,18 +238,32 @@ function newRequestId(): string {
   return `req-${randomUUID()}`;
 }
 
-/** One line per request when it has ended, a stream's when the stream has. */
-function accessLog(log: Log): MiddlewareHandler<AppEnv> {
+/** One line per request when it has ended, a stream's when the stream has; and it is counted. */
+function accessLog(log: Log, figures: Figures): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const begun = performance.now();
+    // Whoever only looks is not counted: a monitor would be most of it.
+    const count = c.req.method === 'POST' ? figures.begin() : () => {};
     await next();
     // Here and not before: an answer that a handler made by itself knows nothing of this context.
     c.res.headers.set('x-request-id', c.get('requestId'));
     const { status } = c.res;
+    const end = (): void => {
+      count(outcomeOf(status, c.get('failure')));
+      logRequest(log, c, { status, begun });
+    };
     const finished = c.get('finished');
-    if (finished) void finished.then(() => logRequest(log, c, { status, begun }));
-    else logRequest(log, c, { status, begun });
+    if (finished) void finished.then(end);
+    else end();
   };
+}
+
+/** `status`: as it was sent, perhaps before the failure. */
+function outcomeOf(status: number, failure: HoshikageError | undefined): Outcome {
+  if (failure?.code === 'cancelled') return 'cancelled';
+  const told = failure ? describe(failure.code).status : status;
+  if (told >= 500) return 'failed';
+  return told >= 400 ? 'refused' : 'done';
 }
 
 function logRequest(

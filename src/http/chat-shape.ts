@@ -143,6 +143,8 @@ function row({ bytes, logprob }: PieceLogprob): object {
 /** Joining copies log-probabilities, so only so many are joined. */
 const MOST_JOINED = 256;
 
+const NONE: readonly string[] = [];
+
 /** How a streamed answer is written. */
 export interface ChunkOptions {
   readonly includeUsage: boolean;
@@ -154,8 +156,10 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
   readonly #answer: ChatAnswer;
   readonly #options: ChunkOptions;
   #head = '';
-  /** The choice whose role has been told. */
-  #choice = -1;
+  /** By choice, what stands before and behind the text in a chunk. */
+  readonly #contents: string[][] = [];
+  /** The choices whose role has been told. */
+  readonly #told = new Set<number>();
   /** Told with what comes behind it: the last one brings the times. */
   #finish: Extract<ChatEvent, { type: 'finish' }> | null = null;
 
@@ -183,14 +187,16 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
   lines(event: ChatEvent): readonly string[] {
     if (event.type === 'start') return this.#begin(event);
     if (event.type === 'end') return [...this.#ended(event), ...this.#usageLine(event), '[DONE]'];
+    // The role first, also of a choice that says nothing.
+    const before =
+      this.#told.has(event.choice) && !this.#finish ? NONE : this.#before(event.choice);
     if (event.type === 'finish') {
-      // The role first, also of a choice that says nothing.
-      const role = this.#role(event.choice);
       this.#finish = event;
-      return role;
+      return before;
     }
     const delta = this.#delta(event);
-    return delta === null ? [] : [...this.#role(event.choice), delta];
+    if (delta === null) return before;
+    return before.length === 0 ? [delta] : [...before, delta];
   }
 
   /** The first chunk goes with the headers, so that a reader knows that it was heard. */
@@ -200,13 +206,15 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
     const common = { id, object, created, model, system_fingerprint: fingerprint };
     const isAgain = this.#head !== '';
     this.#head = JSON.stringify(common).slice(0, -1);
-    return isAgain ? [] : this.#role(0);
+    this.#contents.length = 0;
+    return isAgain ? [] : this.#before(0);
   }
 
-  #role(choice: number): readonly string[] {
-    if (choice === this.#choice) return [];
+  /** What a choice's next words stand behind: the end of another, its own role. */
+  #before(choice: number): readonly string[] {
     const finished = this.#ended(null);
-    this.#choice = choice;
+    if (this.#told.has(choice)) return finished;
+    this.#told.add(choice);
     return [...finished, this.#chunk(choice, '{"role":"assistant","content":"","refusal":null}')];
   }
 
@@ -214,9 +222,8 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
     const { choice } = event;
     switch (event.type) {
       case 'content': {
-        const rows = this.#options.withLogprobs
-          ? JSON.stringify({ content: logprobRows(event.logprobs ?? []), refusal: null })
-          : 'null';
+        if (!this.#options.withLogprobs) return this.#contentChunk(choice, event.text);
+        const rows = JSON.stringify({ content: logprobRows(event.logprobs ?? []), refusal: null });
         const delta = `{"content":${JSON.stringify(event.text)}}`;
         return this.#chunk(choice, delta, { logprobs: rows });
       }
@@ -235,6 +242,14 @@ export class ChatWriter implements AnswerWriter<ChatEvent> {
       case 'called':
         return null;
     }
+  }
+
+  /** What nearly every chunk is: only the text in it is made anew. */
+  #contentChunk(choice: number, text: string): string {
+    const mark = '"\u0000"';
+    this.#contents[choice] ??= this.#chunk(choice, `{"content":${mark}}`).split(mark);
+    const [before = '', after = ''] = this.#contents[choice];
+    return before + JSON.stringify(text) + after;
   }
 
   /** The last chunk of a choice. */

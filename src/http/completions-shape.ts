@@ -78,8 +78,11 @@ export function textCompletion(
   events: readonly TextEvent[],
 ): object {
   const end = events.find((event) => event.type === 'end');
-  const choices = events.flatMap((finish) => {
-    if (finish.type !== 'finish') return [];
+  // Those that were made side by side end in any order.
+  const finishes = events
+    .filter((event) => event.type === 'finish')
+    .sort((one, other) => one.choice - other.choice);
+  const choices = finishes.map((finish) => {
     const said = events.flatMap((event) =>
       event.type === 'text' && event.choice === finish.choice ? [event] : [],
     );

@@ -6,6 +6,7 @@ import type { ChatDeps } from '../chat/complete.js';
 import type { Config } from '../config.js';
 import type { ErrorCode, ErrorDetails, HoshikageError } from '../errors.js';
 import type { EventBus } from '../events.js';
+import type { Figures } from '../figures.js';
 import type { Log } from '../log.js';
 import type { ModelCatalog } from '../models/catalog.js';
 import type { ModelPool } from '../resources/pool.js';
@@ -59,6 +60,7 @@ export interface AppFront {
   readonly version: string;
   /** Epoch time in ms. */
   readonly startedAt: number;
+  readonly figures: Figures;
   /** Aborted when the server has done its last work: streams without an end of their own end. */
   readonly ending: AbortSignal;
 }

@@ -14,6 +14,7 @@ import type { AppDeps, AppEnv } from './deps.js';
 import { ignoredHeader } from './note-headers.js';
 import { parseInfill } from './schema/infill.js';
 import { turnOf } from './schema/turn.js';
+import { draftsOf } from './usage.js';
 
 /** Answers one request. Codes: those of readJson, parseInfill and completeText. */
 export function handleInfill(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
@@ -100,6 +101,7 @@ function timingsOf({ usage, timings }: EndEvent): object {
     predicted_per_second: ratio(written * 1000, generationMs),
     queue_ms: queueMs,
     load_ms: loadMs,
+    ...draftsOf(usage),
   };
 }
 

@@ -64,6 +64,8 @@ export interface SseOptions {
   readonly onCancel: () => void;
   /** Silence after which a comment is sent, in ms; 15 s by default. */
   readonly keepAliveMs?: number;
+  /** What is sent is added to it. */
+  readonly sent?: { bytes: number };
 }
 
 /** One event stream. */
@@ -71,15 +73,17 @@ export class SseStream {
   readonly response: Response;
   /** Settles when no more will be written: after close() or when the reader has gone. */
   readonly finished: Promise<void>;
-  readonly #encoder = new TextEncoder();
   readonly #keepAlive: NodeJS.Timeout;
+  readonly #sent: { bytes: number };
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   #settle: () => void = () => {};
   #buffer = '';
   #isScheduled = false;
   #closed = false;
 
-  constructor({ headers, onDrain, onCancel, keepAliveMs = KEEP_ALIVE_MS }: SseOptions) {
+  constructor(options: SseOptions) {
+    const { headers, onDrain, onCancel, keepAliveMs = KEEP_ALIVE_MS } = options;
+    this.#sent = options.sent ?? { bytes: 0 };
     this.finished = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -137,8 +141,10 @@ export class SseStream {
   #flush(): void {
     this.#isScheduled = false;
     if (this.#closed || this.#buffer === '') return;
-    const bytes = this.#encoder.encode(this.#buffer);
+    // Small ones lie in a pool of Node's, where an encoder would make a buffer for each.
+    const bytes = Buffer.from(this.#buffer);
     this.#buffer = '';
+    this.#sent.bytes += bytes.length;
     this.#controller?.enqueue(bytes);
     this.#keepAlive.refresh();
   }

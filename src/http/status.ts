@@ -4,6 +4,7 @@
  */
 import { freemem, totalmem } from 'node:os';
 import type { HoshikageError } from '../errors.js';
+import type { Figures, Times } from '../figures.js';
 import type { PoolStatus, ResidentStatus } from '../resources/pool-status.js';
 import type { AppDeps, LibraryReport } from './deps.js';
 import { bilingual } from './error.js';
@@ -26,12 +27,33 @@ export function statusOf(deps: AppDeps): object {
     states: deps.states ? wireData(deps.states.status()) : null,
     models: deps.catalog.list().length,
     problem: deps.catalog.problem && problemOf(deps.catalog.problem),
+    figures: figuresOf(deps.figures),
     memory: {
       rss: process.memoryUsage.rss(),
       free: freemem(),
       total: totalmem(),
     },
   };
+}
+
+/** What has been counted since the start. */
+function figuresOf(figures: Figures): object {
+  const { requests, running, streams, tokens, loopDelay } = figures;
+  return {
+    requests: { running, ...requests },
+    streams,
+    tokens,
+    queue_wait: timesOf(figures.queueWait),
+    load_wait: timesOf(figures.loadWait),
+    first_token: timesOf(figures.firstToken),
+    per_token: timesOf(figures.perToken),
+    event_loop_delay: { ...timesOf(loopDelay), p99_ms: exact(loopDelay.within(0.99)) },
+  };
+}
+
+/** Times as a histogram: up to each of `le_ms` from the one before, and in the end above them all. */
+function timesOf({ count, sumMs, maxMs, bounds, counts }: Times): object {
+  return { count, sum_ms: exact(sumMs), max_ms: exact(maxMs), le_ms: bounds, counts };
 }
 
 /** The library as an answer shows it. */
@@ -83,6 +105,7 @@ export function residentOf(resident: ResidentStatus): object {
     library: info?.library.path ?? null,
     size: info?.model.sizeBytes ?? null,
     context_length: info?.contextTokens ?? null,
+    slot_choice: info?.slotChoice?.how ?? null,
     slots: slots.map((slot) => ({
       id: slot.id,
       state: slot.state,
@@ -90,6 +113,7 @@ export function residentOf(resident: ResidentStatus): object {
       prompt_tokens: slot.promptTokens,
       generated_tokens: slot.generatedTokens,
     })),
+    counters: resident.counters && wireData(resident.counters),
   };
 }
 
@@ -112,6 +136,11 @@ export function queueOf({ length, limit, oldestWaitMs, waiting }: PoolStatus['qu
 /** Models that are held back, as an answer shows them. */
 export function heldOf(held: PoolStatus['held']): object {
   return held.map(({ model, crashes }) => ({ model, crashes }));
+}
+
+/** To the microsecond. */
+function exact(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
 }
 
 function rounded(ms: number | null): number | null {

@@ -31,7 +31,14 @@ export function timingsOf(timings: Timings, usage: Usage): object {
     retried_ms: rounded(retriedMs),
     prefill_tokens_per_second: perSecond(usage.promptTokens - usage.cachedTokens, prefillMs),
     generation_tokens_per_second: perSecond(usage.completionTokens, generationMs),
+    ...draftsOf(usage),
   };
+}
+
+/** Tokens guessed ahead, by the names of llama.cpp's server; nothing where there were none. */
+export function draftsOf({ draftedTokens, acceptedTokens }: Usage): object {
+  if (draftedTokens === 0) return {};
+  return { draft_n: draftedTokens, draft_n_accepted: acceptedTokens };
 }
 
 function rounded(value: number): number {

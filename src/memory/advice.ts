@@ -2,11 +2,11 @@
  * What would help where a model does not fit, each with the figure that was computed for it. Pure
  * functions. It must only advise what does help: every sentence was tried against the same room.
  */
-import type { CacheType, EngineOptions } from '../engine/engine.js';
+import type { CacheType, EngineOptions, SizedOptions } from '../engine/engine.js';
 import type { GgufFacts } from '../models/gguf.js';
 import { sizeText } from '../models/size-text.js';
 import { estimateMemory } from './estimate.js';
-import { type Room, type Shortage, shortageOf } from './room.js';
+import { type EngineFiles, type Room, type Shortage, shortageOf } from './room.js';
 
 /** Sentences in both languages. */
 export interface Advice {
@@ -22,14 +22,16 @@ const sum = (values: readonly number[]): number =>
 
 /** What would help, best first; something general where nothing does. */
 export function adviceFor(
-  parts: readonly GgufFacts[],
-  options: EngineOptions,
+  files: EngineFiles,
+  options: SizedOptions,
   room: Room,
   shortage: Shortage,
 ): Advice {
-  const fits = (changes: Partial<EngineOptions>): boolean =>
-    shortageOf(parts, { ...options, ...changes }, room) === null;
+  const parts = files.model;
+  const fits = (changes: Partial<SizedOptions>): boolean =>
+    shortageOf(files, { ...options, ...changes }, room) === null;
   const enough = [
+    withoutDraft(files, options, room),
     shorterContext(parts, options, fits),
     fewerSlots(options, fits),
     otherLayers(parts, options, shortage, fits),
@@ -47,7 +49,7 @@ export function adviceFor(
   };
 }
 
-type Fits = (changes: Partial<EngineOptions>) => boolean;
+type Fits = (changes: Partial<SizedOptions>) => boolean;
 
 /** The largest number from 1 to `most` that fits, where every smaller one does too; 0 = none. */
 function largest(most: number, fits: (value: number) => boolean): number {
@@ -58,6 +60,14 @@ function largest(most: number, fits: (value: number) => boolean): number {
     else high = middle - 1;
   }
   return low;
+}
+
+function withoutDraft(files: EngineFiles, options: SizedOptions, room: Room): Advice | null {
+  if (!files.draft || shortageOf({ ...files, draft: null }, options, room) !== null) return null;
+  return {
+    ja: 'DRAFT_MODEL(モデルごとなら draft_model)を空にすると入ります',
+    en: 'an empty DRAFT_MODEL (draft_model of the model) fits',
+  };
 }
 
 function shorterContext(
@@ -78,7 +88,7 @@ function shorterContext(
 
 function smallerCache(
   parts: readonly GgufFacts[],
-  options: EngineOptions,
+  options: SizedOptions,
   fits: Fits,
 ): (Advice & { readonly isEnough: boolean; readonly saved: number }) | null {
   const isWide = (type: CacheType): boolean => /^b?f\d/.test(type);
@@ -87,7 +97,7 @@ function smallerCache(
     // Values in blocks need flash attention.
     ...(isWide(options.cacheTypeV) && options.flashAttention !== 'off' && { cacheTypeV: 'q8_0' }),
   };
-  const cache = (changed: Partial<EngineOptions>): number =>
+  const cache = (changed: Partial<SizedOptions>): number =>
     sum(estimateMemory(parts, { ...options, ...changed }).kvBytesPerLayer);
   const saved = cache({}) - cache(changes);
   if (saved <= 0) return null;
@@ -104,7 +114,7 @@ function smallerCache(
   };
 }
 
-function fewerSlots({ slots }: EngineOptions, fits: Fits): Advice | null {
+function fewerSlots({ slots }: SizedOptions, fits: Fits): Advice | null {
   const fewer = largest(slots - 1, (value) => fits({ slots: value }));
   if (fewer === 0) return null;
   return {
@@ -170,7 +180,7 @@ function moreExpertsAside(
 /** Nothing that can be set is enough: the weights themselves are too large, or others hold the memory. */
 function smallerWeights(
   parts: readonly GgufFacts[],
-  options: EngineOptions,
+  options: SizedOptions,
   { needed, free }: Shortage,
 ): Advice {
   const estimate = estimateMemory(parts, options);

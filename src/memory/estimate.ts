@@ -4,7 +4,8 @@
  * libllama reports (test/memory/estimate.test.ts holds them against it); where a file does
  * not say enough, the estimate is too small rather than too large, since a refusal depends on it.
  */
-import type { CacheType, EngineOptions, MemoryNeed } from '../engine/engine.js';
+import type { CacheType, EngineOptions } from '../engine/engine.js';
+import type { MemoryNeed } from '../engine/memory-need.js';
 import type { GgufFacts } from '../models/gguf.js';
 import { atLayer, type LayerWeights, type MemoryKeys } from '../models/gguf-shape.js';
 import { TENSOR_TYPES } from '../models/gguf-types.js';
@@ -12,17 +13,11 @@ import { TENSOR_TYPES } from '../models/gguf-types.js';
 /** The options that decide how much memory an engine takes. */
 export type SizingOptions = Pick<
   EngineOptions,
-  | 'contextTokens'
-  | 'slots'
-  | 'batchTokens'
-  | 'flashAttention'
-  | 'cacheTypeK'
-  | 'cacheTypeV'
-  | 'purpose'
->;
+  'contextTokens' | 'batchTokens' | 'flashAttention' | 'cacheTypeK' | 'cacheTypeV' | 'purpose'
+> & { readonly slots: number };
 
 /** What a model takes wherever it is placed. */
-export interface Estimate extends Omit<MemoryNeed, 'privateBytes' | 'deviceBytes'> {
+export interface Estimate extends Omit<MemoryNeed, 'privateBytes' | 'deviceBytes' | 'draft'> {
   /** Of `computeBytes`, what every longer prompt really touches; the rest is only reserved. */
   readonly touchedBytes: number;
   /** Per layer, the weights that lie in main memory as the file has them, so that it can be mapped. */
@@ -66,6 +61,12 @@ export function estimateMemory(parts: readonly GgufFacts[], options: SizingOptio
     touchedBytes: scratch.touched,
     hostBytes: PROCESS_BYTES + vocabulary * (TOKEN_BYTES + FLOAT * options.slots),
   };
+}
+
+/** The same of a model in another's process, whose own memory it shares. */
+export function estimateDraft(parts: readonly GgufFacts[], options: SizingOptions): Estimate {
+  const estimate = estimateMemory(parts, options);
+  return { ...estimate, hostBytes: estimate.hostBytes - PROCESS_BYTES };
 }
 
 const total = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);

@@ -4,16 +4,16 @@
  * must never refuse on a guess: where it cannot look, it lets the engine try.
  */
 import { stat, statfs } from 'node:fs/promises';
-import type { Device, EngineOptions, MemoryNeed } from '../engine/engine.js';
+import type { Device, EngineOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
 import { type GgufFacts, readGguf, splitParts } from '../models/gguf.js';
 import type { ModelEntry } from '../models/registry.js';
 import { sizeText } from '../models/size-text.js';
 import { adviceFor } from './advice.js';
-import { estimateMemory } from './estimate.js';
 import { type MachineMemory, machineMemory } from './machine.js';
-import { placementOf, type Room, shortageOf } from './room.js';
+import { type EngineFiles, needOf, type Room, shortageOf } from './room.js';
+import { moreSlots } from './slots.js';
 import type { MemoryUse } from './use.js';
 
 /** What the guard works with. */
@@ -52,17 +52,18 @@ export class MemoryGuard {
    * Codes: memory_short, model_file_missing, model_file_invalid.
    */
   async plan(entry: ModelEntry, options: EngineOptions, freed: MemoryUse): Promise<EngineOptions> {
-    const parts = await this.#headersOf(options.modelPath);
+    const files = await this.#filesOf(options);
     const room = await this.#room(options, freed);
-    const { floatBytes: _, touchedBytes: __, ...estimate } = estimateMemory(parts, options);
-    const { privateBytes, deviceBytes } = placementOf(
-      estimateMemory(parts, options),
-      options,
-      room,
-    );
-    const memory: MemoryNeed = { ...estimate, privateBytes, deviceBytes };
-    const shortage = shortageOf(parts, options, room);
-    const planned = { ...options, memory, memoryChecked: this.#deps.refuses };
+    // With `auto` one slot decides whether a model is loaded; there are more where they fit.
+    const { slots } = options;
+    const sized = { ...options, slots: slots === 'auto' ? 1 : slots };
+    const planned: EngineOptions = {
+      ...options,
+      memory: needOf(files, sized, room),
+      ...(slots === 'auto' && { moreSlots: moreSlots(files, options, room) }),
+      memoryChecked: this.#deps.refuses,
+    };
+    const shortage = shortageOf(files, sized, room);
     if (shortage === null) return planned;
     const { needed, free } = shortage;
     if (!this.#deps.refuses) {
@@ -70,7 +71,7 @@ export class MemoryGuard {
       this.#deps.log.warn('a model may not fit into memory', { model: entry.id, ...figures });
       return planned;
     }
-    const advice = adviceFor(parts, options, room, shortage);
+    const advice = adviceFor(files, sized, room, shortage);
     throw new HoshikageError('memory_short', {
       model: entry.id,
       needed: sizeText(needed),
@@ -100,6 +101,14 @@ export class MemoryGuard {
     const { stage } = this.#deps;
     const found = await statfs(stage ? await stage(path) : path).catch(() => null);
     return found?.type === TMPFS;
+  }
+
+  async #filesOf({ modelPath, speculation }: EngineOptions): Promise<EngineFiles> {
+    const draft = speculation?.draftModelPath ?? null;
+    return {
+      model: await this.#headersOf(modelPath),
+      draft: draft === null ? null : await this.#headersOf(draft),
+    };
   }
 
   /** The headers of all of a model's files, read once per state of the first. */

@@ -3,9 +3,17 @@
  * known (which device libllama chooses, what is free on it, what a driver takes) counts in the model's
  * favour: whoever is refused here could not have been served.
  */
-import type { Device, EngineOptions } from '../engine/engine.js';
+import type { Device, EngineOptions, SizedOptions } from '../engine/engine.js';
+import type { MemoryNeed } from '../engine/memory-need.js';
 import type { GgufFacts } from '../models/gguf.js';
-import { type Estimate, estimateMemory } from './estimate.js';
+import { type Estimate, estimateDraft, estimateMemory } from './estimate.js';
+
+/** The headers of all files that one engine loads. */
+export interface EngineFiles {
+  readonly model: readonly GgufFacts[];
+  /** Of the model that guesses ahead; null = none. */
+  readonly draft: readonly GgufFacts[] | null;
+}
 
 /** What there is for one engine. */
 export interface Room {
@@ -38,12 +46,8 @@ const sum = (values: readonly number[]): number =>
   values.reduce((total, value) => total + value, 0);
 
 /** Why these options cannot work with this room; null where they may. */
-export function shortageOf(
-  parts: readonly GgufFacts[],
-  options: EngineOptions,
-  room: Room,
-): Shortage | null {
-  const { mainBytes, deviceBytes } = placementOf(estimateMemory(parts, options), options, room);
+export function shortageOf(files: EngineFiles, options: SizedOptions, room: Room): Shortage | null {
+  const { mainBytes, deviceBytes } = placementOfAll(files, options, room);
   if (mainBytes > room.mainBytes) {
     return { where: 'main', needed: Math.ceil(mainBytes), free: Math.floor(room.mainBytes) };
   }
@@ -52,6 +56,58 @@ export function shortageOf(
     return { where: 'device', needed: Math.ceil(deviceBytes), free: deviceRoom };
   }
   return null;
+}
+
+/** What of main memory an engine needs at least. */
+export function mainBytesOf(files: EngineFiles, options: SizedOptions, room: Room): number {
+  return placementOfAll(files, options, room).mainBytes;
+}
+
+/** What an engine takes, and where. */
+export function needOf(files: EngineFiles, options: SizedOptions, room: Room): MemoryNeed {
+  const { floatBytes: _, touchedBytes: __, ...estimate } = estimateMemory(files.model, options);
+  const { privateBytes, deviceBytes } = placementOfAll(files, options, room);
+  const draft = files.draft && draftOf(files.draft, options, room);
+  if (!draft) return { ...estimate, privateBytes, deviceBytes };
+  const { layerBytes, outputBytes, inputBytes, kvBytesPerLayer } = draft.estimate;
+  return {
+    ...estimate,
+    privateBytes,
+    deviceBytes,
+    draft: {
+      weightsBytes: sum(layerBytes) + outputBytes + inputBytes,
+      kvBytes: sum(kvBytesPerLayer),
+      computeBytes: draft.estimate.computeBytes + draft.estimate.hostBytes,
+      deviceBytes: draft.placement.deviceBytes,
+    },
+  };
+}
+
+/** Where all that one engine loads would lie. */
+function placementOfAll(
+  { model, draft }: EngineFiles,
+  options: SizedOptions,
+  room: Room,
+): Placement {
+  const own = placementOf(estimateMemory(model, options), options, room);
+  if (!draft) return own;
+  const { placement } = draftOf(draft, options, room);
+  return {
+    mainBytes: own.mainBytes + placement.mainBytes,
+    privateBytes: own.privateBytes + placement.privateBytes,
+    deviceBytes: own.deviceBytes + placement.deviceBytes,
+  };
+}
+
+/** A draft model goes to the devices whole, or not at all. */
+function draftOf(
+  parts: readonly GgufFacts[],
+  { cpuExpertLayers: _, ...options }: SizedOptions,
+  room: Room,
+): { readonly estimate: Estimate; readonly placement: Placement } {
+  const estimate = estimateDraft(parts, options);
+  const gpuLayers = options.gpuLayers === 0 ? 0 : -1;
+  return { estimate, placement: placementOf(estimate, { ...options, gpuLayers }, room) };
 }
 
 /** Everything the devices have; null where that cannot be said. */

@@ -25,12 +25,20 @@ const sum = (values: readonly number[]): number => values.reduce((total, n) => t
 /** What an engine of these options takes; nothing is known without `options.memory`. */
 export function memoryUse({ memory }: EngineOptions): MemoryUse {
   if (!memory) return NO_MEMORY;
+  const { draft } = memory;
   return {
-    weightsBytes: sum(memory.layerBytes) + memory.outputBytes + memory.inputBytes,
-    kvBytes: sum(memory.kvBytesPerLayer),
-    computeBytes: memory.computeBytes + memory.hostBytes,
+    weightsBytes:
+      sum(memory.layerBytes) + memory.outputBytes + memory.inputBytes + (draft?.weightsBytes ?? 0),
+    kvBytes: sum(memory.kvBytesPerLayer) + (draft?.kvBytes ?? 0),
+    computeBytes: memory.computeBytes + memory.hostBytes + (draft?.computeBytes ?? 0),
     freedBytes: memory.privateBytes,
   };
+}
+
+/** The options of an engine that was started with them and has so many slots. */
+export function withSlots(options: EngineOptions, slots: number): EngineOptions {
+  const found = options.moreSlots?.find((need) => need.slots === slots);
+  return found ? { ...options, memory: found.memory } : options;
 }
 
 /** Both together. */

@@ -11,6 +11,12 @@ export interface ModelSettings {
   readonly nCtx?: number;
   /** -1 = all layers; `auto` = what fits. */
   readonly nGpuLayers?: number | 'auto';
+  /** `auto` = measured. */
+  readonly nSlots?: number | 'auto';
+  readonly speculation?: 'off' | 'lookup';
+  /** A model by its name or its file's path; '' = none. */
+  readonly draftModel?: string;
+  readonly nDraft?: number;
   /** Jinja source that takes the place of the file's own template. */
   readonly chatTemplate?: string;
   readonly temperature?: number;
@@ -38,6 +44,12 @@ export const MODEL_SETTING_SHAPES = {
   n_gpu_layers: z.union([z.literal('auto'), z.int().min(-1).max(100_000)], {
     error: 'auto, or a whole number from -1 to 100000',
   }),
+  n_slots: z.union([z.literal('auto'), z.int().min(1).max(64)], {
+    error: 'auto, or a whole number from 1 to 64',
+  }),
+  speculation: z.enum(['off', 'lookup']),
+  draft_model: z.string().max(4096),
+  n_draft: z.int().min(1).max(64),
   chat_template: z.string().min(1),
   temperature: z.number().min(0).max(2),
   top_p: z.number().min(0).max(1),
@@ -56,6 +68,10 @@ export const MODEL_SETTING_SHAPES = {
 const SETTING_KEYS = {
   n_ctx: 'nCtx',
   n_gpu_layers: 'nGpuLayers',
+  n_slots: 'nSlots',
+  speculation: 'speculation',
+  draft_model: 'draftModel',
+  n_draft: 'nDraft',
   chat_template: 'chatTemplate',
   temperature: 'temperature',
   top_p: 'topP',

@@ -51,7 +51,7 @@ export interface CandidateInput {
   readonly key: string;
   readonly entry: ModelEntry;
   readonly options: EngineOptions;
-  readonly deps: Pick<PoolDeps, 'locate' | 'purposeOf' | 'plan'>;
+  readonly deps: Pick<PoolDeps, 'locate' | 'checkDraft' | 'purposeOf' | 'plan'>;
   /** Called when something has been found out. */
   readonly onKnown: () => void;
   /** Called at most once: it cannot be loaded. */
@@ -90,8 +90,11 @@ export class Candidate {
       const { deps, entry } = this.#input;
       this.#source = await deps.locate(entry);
       const purpose = await deps.purposeOf(entry);
-      const embeds = purpose === 'embed' && { purpose };
-      this.#options = { ...this.#options, modelPath: this.#source, ...embeds };
+      const { speculation, ...plain } = this.#options;
+      const draft = speculation?.draftModelPath;
+      if (purpose === 'generate' && draft) await deps.checkDraft(draft);
+      const use = purpose === 'embed' ? { purpose } : { ...(speculation && { speculation }) };
+      this.#options = { ...plain, modelPath: this.#source, ...use };
       this.purpose = purpose;
     });
   }

@@ -2,7 +2,7 @@
  * A lease from its begin to its end, and what both do to the resident it is of. Server's main thread.
  */
 import type { ModelEntry } from '../models/registry.js';
-import type { Lease } from './lease.js';
+import type { ExtraSlot, Lease } from './lease.js';
 import type { PoolSettings } from './pool-deps.js';
 import type { Resident } from './resident.js';
 import type { Waiter } from './waiter.js';
@@ -18,11 +18,19 @@ export function keepAliveOf(
   return askedMs ?? settings.keepAliveMs ?? usual;
 }
 
-/** A lease of a resident that has one to give. `onReleased` is called once, when it is over. */
+/** What a lease tells the pool, and asks of it. */
+export interface Grantor {
+  readonly keepAliveMs: number;
+  /** A slot is free, or a lease is over. */
+  readonly onReleased: () => void;
+  /** Whether somebody waits for a turn. */
+  readonly isAwaited: () => boolean;
+}
+
+/** A lease of a resident that has one to give. */
 export function grant(
   { waiter, resident, engine }: { waiter: Waiter; resident: Resident; engine: WatchedEngine },
-  keepAliveMs: number,
-  onReleased: () => void,
+  { keepAliveMs, onReleased, isAwaited }: Grantor,
 ): Lease {
   const now = performance.now();
   const takesSlot = waiter.need === 'slot';
@@ -34,14 +42,35 @@ export function grant(
   return {
     engine,
     entry: waiter.entry,
+    priority: waiter.priority,
     queuedMs: Math.max(0, now - waiter.since - loadMs),
     loadMs,
     recall: async (prompt, signal) => (held && takesSlot ? resident.recall(prompt, signal) : 0),
+    more: (most) => {
+      const isOffered = held && takesSlot && resident.stays && !engine.ending && !isAwaited();
+      const free = isOffered ? engine.info.slots - resident.slotLeases : 0;
+      const count = Math.max(0, Math.min(most, free));
+      return Array.from({ length: count }, () => extraSlot(resident, onReleased));
+    },
     release: () => {
       if (!held) return;
       held = false;
       resident.keepAliveMs = keepAliveMs;
       resident.finish(takesSlot);
+      onReleased();
+    },
+  };
+}
+
+/** A slot beside that of a lease; the lease keeps the model where it is. */
+function extraSlot(resident: Resident, onReleased: () => void): ExtraSlot {
+  resident.slotLeases += 1;
+  let held = true;
+  return {
+    release: () => {
+      if (!held) return;
+      held = false;
+      resident.slotLeases -= 1;
       onReleased();
     },
   };

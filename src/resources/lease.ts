@@ -1,11 +1,10 @@
 /**
  * What a request asks of the pool, and what it gets. Types only; server's main thread.
  */
-import type { Engine } from '../engine/engine.js';
+import type { Engine, Priority } from '../engine/engine.js';
 import type { ModelEntry } from '../models/registry.js';
 
-/** Who goes first: everything interactive before anything else. */
-export type Priority = 'interactive' | 'batch';
+export type { Priority };
 
 /** How a request wants its model. */
 export interface AcquireOptions {
@@ -34,6 +33,8 @@ export interface AcquireOptions {
 export interface Lease {
   readonly engine: Engine;
   readonly entry: ModelEntry;
+  /** As it was asked for; the engine is to know as well. */
+  readonly priority: Priority;
   /** Waited for others, without the load. */
   readonly queuedMs: number;
   /** Waited for the model to be loaded; 0 where it was resident. */
@@ -43,6 +44,17 @@ export interface Lease {
    * the tokens it brought back, 0 = none. Never rejects.
    */
   recall(prompt: Int32Array, signal: AbortSignal): Promise<number>;
+  /**
+   * Takes further slots of the model, `most` at most, as far as they are free at once and nobody waits.
+   * Each has to be given back before the lease is.
+   */
+  more(most: number): readonly ExtraSlot[];
+  /** Idempotent. */
+  release(): void;
+}
+
+/** The right to one slot more than a lease has. */
+export interface ExtraSlot {
   /** Idempotent. */
   release(): void;
 }

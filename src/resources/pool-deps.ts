@@ -9,7 +9,7 @@ import type { Log } from '../log.js';
 import type { PlanEngine } from '../memory/use.js';
 import type { ModelEntry } from '../models/registry.js';
 import type { StateKeeper } from '../states/saved-model.js';
-import type { EngineSettings } from './options.js';
+import type { EngineSettings, FindModel } from './options.js';
 import type { Purpose } from './pool-status.js';
 
 /** The settings of the pool; a Config has them all. */
@@ -36,6 +36,10 @@ export interface PoolDeps {
   readonly locate: (entry: ModelEntry) => Promise<string>;
   /** The file to load `source` from: itself, or a verified copy. It must not fail where the source is sound. */
   readonly stage: (source: string) => Promise<string>;
+  /** The models there are, for draft models that are named. */
+  readonly find: FindModel;
+  /** Looks at a draft model's file. Code: draft_model_unusable. */
+  readonly checkDraft: (path: string) => Promise<void>;
   /** What the file says it is for. Codes: model_file_missing, model_file_invalid. */
   readonly purposeOf: (entry: ModelEntry) => Promise<Purpose>;
   /** Null: nobody looks at memory; a model then goes wholly before the next one loads. */

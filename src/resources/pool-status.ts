@@ -1,6 +1,7 @@
 /**
  * What the pool shows of itself. Types only; times in ms, memory in bytes.
  */
+import type { EngineCounters } from '../engine/counters.js';
 import type { EngineInfo, SlotState } from '../engine/engine.js';
 import type { MemoryUse } from '../memory/use.js';
 import type { Priority, WaitState } from './lease.js';
@@ -17,6 +18,8 @@ export interface ResidentStatus {
   readonly progress: number | null;
   readonly info: EngineInfo | null;
   readonly slots: readonly SlotState[];
+  /** What its engine has done; null while there is none. */
+  readonly counters: EngineCounters | null;
   /** Requests that use it now. */
   readonly active: number;
   readonly idleMs: number | null;

@@ -4,6 +4,7 @@
  * turns, which does everything that can be done now. It must never hold a native object, and never let
  * a waiter outlive its signal or its time.
  */
+import type { EngineOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { ModelEntry } from '../models/registry.js';
 import { grant, keepAliveOf } from './granting.js';
@@ -45,13 +46,13 @@ export class ModelPool {
   /**
    * Waits for the model, and for a slot unless only the model is needed. Codes: queue_full,
    * queue_timeout, model_load_failed, model_file_missing, model_file_invalid, model_not_generative,
-   * model_held, memory_short, library_not_found, library_incompatible, addon_missing, engine_crashed,
+   * draft_model_unusable, model_held, memory_short, library_not_found, library_incompatible, addon_missing, engine_crashed,
    * engine_hung, engine_out_of_memory, shutting_down, cancelled.
    */
   acquire(entry: ModelEntry, asked: AcquireOptions): Promise<Lease> {
     if (this.#stopping) return Promise.reject(new HoshikageError('shutting_down'));
     if (asked.signal.aborted) return Promise.reject(new HoshikageError('cancelled'));
-    const options = engineOptionsOf(this.#deps.settings, entry);
+    const options = this.#optionsOf(entry);
     const waiter = new Waiter({
       entry,
       options,
@@ -209,7 +210,9 @@ export class ModelPool {
     if (waiter.need === 'slot' && resident.slotLeases >= engine.info.slots) return false;
     this.#countSkips(waiter, resident.purpose);
     const keepAliveMs = keepAliveOf(this.#deps.settings, waiter.entry, waiter.keepAliveMs);
-    waiter.settle(grant({ waiter, resident, engine }, keepAliveMs, () => this.#pump()));
+    const onReleased = (): void => this.#pump();
+    const isAwaited = (): boolean => this.#stopping || this.#waiters.length > 0;
+    waiter.settle(grant({ waiter, resident, engine }, { keepAliveMs, onReleased, isAwaited }));
     return false;
   }
 
@@ -276,7 +279,11 @@ export class ModelPool {
     return this.#arrivals;
   }
 
+  #optionsOf(entry: ModelEntry): EngineOptions {
+    return engineOptionsOf(this.#deps.settings, entry, this.#deps.find);
+  }
+
   #keyOf(entry: ModelEntry): string {
-    return JSON.stringify(engineOptionsOf(this.#deps.settings, entry));
+    return JSON.stringify(this.#optionsOf(entry));
   }
 }

@@ -20,6 +20,7 @@ export function residentStatus(resident: Resident, now: number): ResidentStatus 
     progress: state === 'loading' ? resident.progress : null,
     info: engine?.info ?? null,
     slots: engine?.slotStates ?? [],
+    counters: engine?.counters ?? null,
     active: leases,
     idleMs,
     unloadInMs: goes ? Math.max(0, keepAliveMs - idleMs) : null,

@@ -281,7 +281,9 @@ export class Residency {
     const model = resident.entry.id;
     if (resident.state === 'ready') {
       const loadMs = Math.round((loadEndedAt ?? 0) - (loadStartedAt ?? 0));
-      log.info('model loaded', { model, loadMs, pid: resident.pid });
+      const info = resident.engine?.info;
+      const auto = info?.slotChoice && { slots: info.slots, slotsAre: info.slotChoice.how };
+      log.info('model loaded', { model, loadMs, pid: resident.pid, ...auto });
     } else {
       this.#residents = this.#residents.filter((other) => other !== resident);
       if (failure) {

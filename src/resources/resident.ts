@@ -6,7 +6,7 @@
 import type { EngineExit, EngineOptions, ResidentEngine } from '../engine/engine.js';
 import { HoshikageError, toHoshikageError } from '../errors.js';
 import type { UnloadReason } from '../events.js';
-import { NO_MEMORY } from '../memory/use.js';
+import { NO_MEMORY, withSlots } from '../memory/use.js';
 import type { ModelEntry } from '../models/registry.js';
 import type { SavedModel } from '../states/saved-model.js';
 import { unlessGone } from './gone.js';
@@ -113,6 +113,7 @@ export class Resident {
     try {
       const engine = await this.#start();
       this.engine = new WatchedEngine(engine, () => this.#input.onFinished(this));
+      this.options = withSlots(this.options, engine.info.slots);
       this.loadEndedAt = performance.now();
       if (this.#giveUp.signal.aborted) await engine.close();
     } catch (error) {
@@ -314,7 +315,7 @@ export class Resident {
 /** A load's error in words that name the model; codes that say more than `model_load_failed` stay. */
 export function loadFailure(thrown: unknown, model: string): HoshikageError {
   const error = toHoshikageError(thrown, 'model_load_failed', { model });
-  const telling = ['library_', 'model_file_', 'engine_'].some((start) =>
+  const telling = ['library_', 'model_file_', 'draft_model_', 'engine_'].some((start) =>
     error.code.startsWith(start),
   );
   if (telling || error.code === 'addon_missing') return error;

@@ -55,6 +55,7 @@ export class Turn {
     if (need === 'model') return true;
     const placed = (this.#placed.get(key) ?? 0) + 1;
     this.#placed.set(key, placed);
-    return placed <= options.slots;
+    // How many there will be is measured then; one is certain.
+    return placed <= (options.slots === 'auto' ? 1 : options.slots);
   }
 }

@@ -47,6 +47,10 @@ export class WatchedEngine implements ResidentEngine {
     return this.#engine.slotStates;
   }
 
+  get counters() {
+    return this.#engine.counters;
+  }
+
   get memoryBytes() {
     return this.#engine.memoryBytes;
   }
@@ -128,7 +132,7 @@ export class WatchedEngine implements ResidentEngine {
 class WatchedCompletion implements EngineCompletion {
   readonly result: Promise<CompletionResult>;
   readonly #completion: EngineCompletion;
-  readonly #seen: Int32Array[] = [];
+  readonly #seen = new TokenList();
   #keep = Number.POSITIVE_INFINITY;
 
   constructor(completion: EngineCompletion) {
@@ -141,16 +145,46 @@ class WatchedCompletion implements EngineCompletion {
     this.#completion.cancel(keepTokens);
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<TokenBatch, void, undefined> {
-    for await (const batch of this.#completion) {
-      this.#seen.push(batch.tokens);
-      yield batch;
-    }
+  [Symbol.asyncIterator](): AsyncIterator<TokenBatch, void, undefined> {
+    const batches = this.#completion[Symbol.asyncIterator]();
+    const noted = (step: IteratorResult<TokenBatch, void>): IteratorResult<TokenBatch, void> => {
+      if (!step.done) this.#seen.add(step.value.tokens);
+      return step;
+    };
+    return {
+      next: () => batches.next().then(noted),
+      return: async () => {
+        await batches.return?.();
+        return { done: true, value: undefined };
+      },
+    };
   }
 
   /** Generated tokens that are still in the cache, the newest perhaps left out. */
   keptTokens(): Int32Array {
-    return join(...this.#seen).subarray(0, this.#keep);
+    return this.#seen.first(this.#keep);
+  }
+}
+
+/** Tokens one after the other, four bytes each. */
+class TokenList {
+  #tokens = new Int32Array(64);
+  #length = 0;
+
+  add(tokens: Int32Array): void {
+    const length = this.#length + tokens.length;
+    if (length > this.#tokens.length) {
+      const larger = new Int32Array(Math.max(length, 2 * this.#tokens.length));
+      larger.set(this.#tokens);
+      this.#tokens = larger;
+    }
+    this.#tokens.set(tokens, this.#length);
+    this.#length = length;
+  }
+
+  /** The first `most` of them. */
+  first(most: number): Int32Array {
+    return this.#tokens.subarray(0, Math.min(this.#length, most));
   }
 }
 

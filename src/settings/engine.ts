@@ -2,7 +2,16 @@
  * Rows of the table of settings: what an engine is made of. Data only, in the order of
  * `.env.example`.
  */
-import { boolean, choice, either, integer, number, optional, shares } from '../setting-kinds.js';
+import {
+  boolean,
+  choice,
+  either,
+  integer,
+  modelReference,
+  number,
+  optional,
+  shares,
+} from '../setting-kinds.js';
 import type { Setting } from './row.js';
 
 const cacheType = () =>
@@ -28,10 +37,10 @@ export const ENGINE = [
   {
     key: 'N_SLOTS',
     property: 'nSlots',
-    kind: integer(1, 64),
+    kind: either(choice('auto'), integer(1, 64)),
     default: '1',
-    ja: '同時に生成するリクエストの数',
-    en: 'Requests that generate at the same time',
+    ja: '同時に生成するリクエストの数(auto = 合わせて一番速い数を測って決める)',
+    en: 'Requests that generate at the same time (auto = measured: what is fastest in total)',
   },
   {
     key: 'N_THREADS',
@@ -56,6 +65,38 @@ export const ENGINE = [
     default: '512',
     ja: '一度に処理するプロンプトのトークン数',
     en: 'Prompt tokens per step',
+  },
+  {
+    key: 'MAX_STALL_MS',
+    property: 'maxStallMs',
+    kind: integer(10, 10_000),
+    default: '100',
+    ja: 'ほかの人のプロンプトを処理するあいだ、生成中の答えを止めてよい時間(ミリ秒)',
+    en: 'How long an answer may stand still while the prompt of another is processed (ms)',
+  },
+  {
+    key: 'SPECULATION',
+    property: 'speculation',
+    kind: choice('off', 'lookup'),
+    default: 'off',
+    ja: '続きの先読み: off, lookup(それまでの文章から)',
+    en: 'Guessing tokens ahead: off, lookup (from the text so far)',
+  },
+  {
+    key: 'DRAFT_MODEL',
+    property: 'draftModel',
+    kind: optional(modelReference()),
+    default: '',
+    ja: '続きを先読みする小さなモデルの名前か絶対パス。空 = 使わない',
+    en: 'Small model that guesses tokens ahead: its name or an absolute path; empty = none',
+  },
+  {
+    key: 'N_DRAFT',
+    property: 'nDraft',
+    kind: integer(1, 64),
+    default: '8',
+    ja: '一度に先読みするトークン数の上限',
+    en: 'Tokens guessed ahead at once, at most',
   },
   {
     key: 'FLASH_ATTN',

@@ -14,6 +14,7 @@ import {
   samplingOf,
 } from '../generate/sampling.js';
 import { recall, type ServeDeps, type ServeRun, serve, Tally } from '../generate/serve.js';
+import { sideBySide, type Work } from '../generate/side-by-side.js';
 import { stopList } from '../generate/text.js';
 import { throwIfGone } from '../resources/gone.js';
 import type { Lease } from '../resources/lease.js';
@@ -98,8 +99,8 @@ interface WriterOptions extends Turn {
 
 /** One answer that was held back, to be compared with others. */
 interface Draft {
-  readonly events: readonly ChoiceEvent[];
-  readonly likelihood: number;
+  readonly events: ChoiceEvent[];
+  likelihood: number;
 }
 
 /** Answers one prompt. */
@@ -124,30 +125,42 @@ class Writer {
   async *answers(first: number): ChoiceEvents {
     const { choices, bestOf } = this.#request;
     if (bestOf <= choices) {
-      for (let index = 0; index < choices; index++) yield* this.#answer(first + index, index);
+      const work = (index: number) => (gone: AbortSignal) =>
+        this.#answer(first + index, index, gone);
+      yield* this.#together(choices, work);
       return;
     }
-    const drafts: Draft[] = [];
-    for (let index = 0; index < bestOf; index++) drafts.push(await this.#draft(index));
-    // Stable: of two that are equally likely, the one that was made first.
+    // Stable: of two that are equally likely, the one that comes first.
+    const drafts = await this.#drafts(bestOf);
     const best = drafts.sort((one, other) => other.likelihood - one.likelihood).slice(0, choices);
     for (const [index, { events }] of best.entries()) {
       for (const event of events) yield { ...event, choice: first + index };
     }
   }
 
-  async #draft(index: number): Promise<Draft> {
-    const events: ChoiceEvent[] = [];
-    const answer = this.#answer(index, index);
-    for (;;) {
-      const { done, value } = await answer.next();
-      if (done) return { events, likelihood: value };
-      events.push(value);
-    }
+  async #drafts(count: number): Promise<Draft[]> {
+    const drafts = Array.from({ length: count }, (): Draft => ({ events: [], likelihood: 0 }));
+    const work = (index: number) => (gone: AbortSignal) => this.#draft(drafts, index, gone);
+    for await (const event of this.#together(count, work)) drafts[event.choice]?.events.push(event);
+    return drafts;
+  }
+
+  async *#draft(drafts: readonly Draft[], index: number, gone: AbortSignal): ChoiceEvents {
+    const likelihood = yield* this.#answer(index, index, gone);
+    const draft = drafts[index];
+    if (draft) draft.likelihood = likelihood;
+  }
+
+  /** Side by side, unless what the first of them finds out is told with the others. */
+  #together(count: number, work: (index: number) => Work<ChoiceEvent>): ChoiceEvents {
+    const { lease, signal } = this.#options;
+    const isAlone = this.#asksPrompt || this.#request.maxTokens === 0;
+    const works = Array.from({ length: count }, (_, index) => work(index));
+    return sideBySide(works, isAlone ? { more: () => [] } : lease, signal);
   }
 
   /** One answer; gives the mean log-probability of its tokens, as far as it is known. */
-  async *#answer(choice: number, index: number): ChoiceEvents<number> {
+  async *#answer(choice: number, index: number, gone: AbortSignal): ChoiceEvents<number> {
     const { tally, lease } = this.#options;
     const isShared = index > 0;
     let isFirst = true;
@@ -159,7 +172,7 @@ class Writer {
       return 0;
     }
     const reader = new PlacedReader({ isWhole: tellsPrompts(this.#request) });
-    for await (const news of runChoice(lease.engine, ...this.#plan(index))) {
+    for await (const news of runChoice(lease.engine, this.#plan(index), gone)) {
       if ('prompt' in news) {
         this.#keep(news.prompt);
         continue;
@@ -198,31 +211,32 @@ class Writer {
     yield { type: 'finish', choice, ending };
   }
 
-  #plan(index: number, maxTokens = this.#request.maxTokens): [ChoicePlan, AbortSignal] {
+  #plan(index: number, maxTokens = this.#request.maxTokens): ChoicePlan {
     const { config } = this.#deps;
-    const { lease, prompt, sampling, signal } = this.#options;
+    const { lease, prompt, sampling } = this.#options;
     const { topLogprobs } = this.#request;
-    const plan = {
+    return {
       prompt: prompt.tokens,
       maxTokens: maxTokensOf(config, lease.entry, maxTokens),
       sampling: { ...sampling, seed: (sampling.seed + index) % 2 ** 32 },
       // Answers to one prompt share it, whatever the request says of others' prompts.
       cachePrompt: this.#request.cachePrompt || index > 0,
       stops: stopList(lease.entry.stop, this.#request.stop),
+      priority: lease.priority,
       ...(this.#asksPrompt && index === 0 && { promptLogprobs: topLogprobs ?? 0 }),
     };
-    return [plan, signal];
   }
 
   /** What it costs to answer nothing: a token that nobody sees where the prompt is to be computed. */
   async #compute(isShared: boolean): Promise<ChoiceEnd> {
-    const { prompt, lease } = this.#options;
+    const { prompt, lease, signal } = this.#options;
     const none: ChoiceEnd = {
       ...{ finishReason: 'length', ending: 'limit', promptTokens: prompt.tokens.length },
       ...{ cachedTokens: 0, completionTokens: 0, prefillMs: 0, generationMs: 0 },
+      ...{ draftedTokens: 0, acceptedTokens: 0 },
     };
     if (!(this.#request.warms || this.#asksPrompt) || isShared) return none;
-    for await (const news of runChoice(lease.engine, ...this.#plan(0, 1))) {
+    for await (const news of runChoice(lease.engine, this.#plan(0, 1), signal)) {
       if ('prompt' in news) this.#keep(news.prompt);
       if ('end' in news) return { ...news.end, completionTokens: 0, generationMs: 0 };
     }

@@ -34,7 +34,10 @@ const STATUS = {
       memory: GIB,
       slots: [],
     },
-    { id: 'kept', state: 'ready', idle_ms: 0, unload_in_ms: null, pid: 4324, slots: [IDLE] },
+    {
+      ...{ id: 'kept', state: 'ready', idle_ms: 0, unload_in_ms: null, pid: 4324 },
+      ...{ slots: [IDLE], slot_choice: 'measured' },
+    },
     { id: 'next', state: 'loading', progress: 0.429, pid: 4323, memory: null, slots: [] },
   ],
   queue: {
@@ -82,11 +85,11 @@ describe('hoshikage ps', { concurrency: 2 }, () => {
     assert.match(picture ?? '', /^\[#{9}={6}\.{15}\] {2}Hoshikage 5\.1 GiB \(#\), free 8\.0 GiB/);
     assert.equal(gap, '');
     assert.deepEqual(lines.slice(0, 5), [
-      'MODEL    STATE               MEMORY   SLOTS   IDLE  LEAVES IN   PID',
-      '星/影    busy                4.0 GiB  ●○ 1/2  -     -           4321',
-      'vectors  ready (embeddings)  1.0 GiB  -       20 s  4 min 40 s  4322',
-      'kept     ready               -        ○ 0/1   0 s   stays       4324',
-      'next     loading 42 %        -        -       -     -           4323',
+      'MODEL    STATE               MEMORY   SLOTS       IDLE  LEAVES IN   PID',
+      '星/影    busy                4.0 GiB  ●○ 1/2      -     -           4321',
+      'vectors  ready (embeddings)  1.0 GiB  -           20 s  4 min 40 s  4322',
+      'kept     ready               -        ○ 0/1 auto  0 s   stays       4324',
+      'next     loading 42 %        -        -           -     -           4323',
     ]);
     assert.deepEqual(lines.slice(5, 10), [
       '',

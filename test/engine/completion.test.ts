@@ -12,6 +12,8 @@ const result: CompletionResult = {
   prefillMs: 1,
   generationMs: 1,
   slot: 0,
+  draftedTokens: 0,
+  acceptedTokens: 0,
 };
 
 function batch(...tokens: number[]): TokenBatch {

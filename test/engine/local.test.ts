@@ -152,6 +152,16 @@ test('the slots are seen at work and idle again after the end', async () => {
   await engine.close();
 });
 
+test('what the engine has done is known with the end of a completion, and after its own', async () => {
+  const { engine } = await open();
+  assert.equal(engine.counters.steps, 0);
+  await engine.start(request('abc')).result;
+  const { steps } = engine.counters;
+  assert.ok(steps > 3, `${steps} steps`);
+  await engine.close();
+  assert.equal(engine.counters.steps, steps);
+});
+
 test('log-probabilities arrive when asked for', async () => {
   const { engine } = await open();
   const completion = engine.start(request('ab', { sampling: { ...GREEDY, logprobs: 2 } }));

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
-import { SAMPLERS, type SamplingOptions } from '../../src/engine/engine.js';
+import { countersOf, ENGINE_COUNTERS } from '../../src/engine/counters.js';
+import { SAMPLERS, type SamplingOptions, type SizedOptions } from '../../src/engine/engine.js';
 import {
   decodeThreads,
+  longStepThreads,
   nativeContextOptions,
   nativeModelOptions,
   nativeRequest,
@@ -22,10 +24,33 @@ test('automatic threads leave one core free, use at least one and at most sixtee
   assert.ok(physicalCores() >= 1);
 });
 
+test('steps that take long may use all cores, and no more than were asked for', () => {
+  assert.deepEqual(
+    [1, 2, 8, 64].map((cores) => longStepThreads(0, cores)),
+    [1, 2, 8, 16],
+  );
+  assert.equal(longStepThreads(5, 8), 5);
+  const native = nativeContextOptions(engineOptions({ threads: 3 }), 64);
+  assert.deepEqual([native.threads, native.longStepThreads], [3, 3]);
+});
+
 test('the context holds the tokens of all slots', () => {
   const native = nativeContextOptions(engineOptions({ slots: 4 }), 100);
   assert.equal(native.contextTokens, 400);
   assert.equal(native.slots, 4);
+});
+
+test('the longest stall and the guessing go over; what is absent is left to the engine', () => {
+  const of = (changes: Partial<SizedOptions>) => {
+    const { maxStallMs, draftTokens, draftLookup } = nativeContextOptions(
+      engineOptions(changes),
+      64,
+    );
+    return [maxStallMs, draftTokens, draftLookup];
+  };
+  assert.deepEqual(of({}), [undefined, undefined, undefined]);
+  const speculation = { lookup: true, draftModelPath: null, mostTokens: 6 };
+  assert.deepEqual(of({ maxStallMs: 40, speculation }), [40, 6, true]);
 });
 
 test('a request may use what is wanted, capped at what the model was trained for', () => {
@@ -35,7 +60,7 @@ test('a request may use what is wanted, capped at what the model was trained for
 });
 
 test('a quantised V cache turns flash attention from auto to on, and leaves a word alone', () => {
-  const flash = (changes: Parameters<typeof engineOptions>[0]) =>
+  const flash = (changes: Partial<SizedOptions>) =>
     nativeContextOptions(engineOptions(changes), 64).flashAttention;
   assert.equal(flash({}), -1);
   assert.equal(flash({ cacheTypeK: 'q8_0' }), -1);
@@ -100,6 +125,8 @@ const done = {
   promptTokens: 1,
   cachedTokens: 0,
   generatedTokens: 2,
+  draftedTokens: 0,
+  acceptedTokens: 0,
   prefillMs: 1,
   generationMs: 1,
   slot: 0,
@@ -125,6 +152,15 @@ test('reaching the room left is reported as context, reaching maxTokens as lengt
   };
   assert.equal(reason(true), 'context');
   assert.equal(reason(false), 'length');
+});
+
+test('guessed tokens are counted where the addon tells of them', () => {
+  const counts = (more: object) => {
+    const { end } = toNews(1, { ...batch, done: { ...done, ...more } }, false);
+    return end && 'result' in end ? [end.result.draftedTokens, end.result.acceptedTokens] : null;
+  };
+  assert.deepEqual(counts({}), [0, 0]);
+  assert.deepEqual(counts({ draftedTokens: 7, acceptedTokens: 4 }), [7, 4]);
 });
 
 test('a failure keeps its code and its reason; an unknown code becomes decode_failed', () => {
@@ -182,6 +218,21 @@ test('those of a prompt are news also before anything is generated', () => {
   assert.equal(toNews(1, { ...none, ...empty }, false).batch, null);
   assert.equal(nativeRequest(request('ab', { promptLogprobs: 3 }), 1).promptLogprobs, 3);
   assert.equal(nativeRequest(request('ab'), 1).promptLogprobs, -1);
+});
+
+test('only a request of the priority batch is one for the background', () => {
+  const background = (changes: Parameters<typeof request>[1]) =>
+    nativeRequest(request('a', changes), 1).background;
+  assert.deepEqual(
+    [{}, { priority: 'interactive' } as const, { priority: 'batch' } as const].map(background),
+    [false, false, true],
+  );
+});
+
+test('what an addon does not count is zero, and what nobody knows is left out', () => {
+  const counted = countersOf({ steps: 3, ...{ unheardOf: 1 } });
+  assert.deepEqual(Object.keys(counted), ENGINE_COUNTERS);
+  assert.deepEqual([counted.steps, counted.draftedTokens], [3, 0]);
 });
 
 test('with zero alternatives only the chosen token has a value', () => {

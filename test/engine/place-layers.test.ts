@@ -1,7 +1,8 @@
 /** Where a model's layers go, with made-up devices. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Device, MemoryNeed } from '../../src/engine/engine.js';
+import type { Device } from '../../src/engine/engine.js';
+import type { MemoryNeed } from '../../src/engine/memory-need.js';
 import { placeLayers } from '../../src/engine/place-layers.js';
 import { placed } from '../../src/engine/placement.js';
 import { HoshikageError, words } from '../../src/errors.js';

@@ -1,6 +1,7 @@
 /** How long a proxy waits for its engine: by what was asked of it. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { countersOf } from '../../src/engine/counters.js';
 import type { CompletionResult, EngineInfo } from '../../src/engine/engine.js';
 import { HangWatch } from '../../src/engine/hang.js';
 import type { Command } from '../../src/engine/protocol.js';
@@ -17,6 +18,8 @@ const finished: CompletionResult = {
   prefillMs: 1,
   generationMs: 1,
   slot: 0,
+  draftedTokens: 0,
+  acceptedTokens: 0,
 };
 
 /** A proxy over an engine that answers nothing by itself; ten seconds are the limit of its silence. */
@@ -35,7 +38,7 @@ function silent() {
       },
       watch: new HangWatch({ limitMs: 10_000, onHang: (what) => hung.push(what) }),
     },
-    { info, slots: [], rssBytes: 4 },
+    { info, picture: { slots: [], counters: countersOf() }, rssBytes: 4 },
   );
   return { proxy, posted, hung, abandoned: () => abandoned };
 }
@@ -93,10 +96,10 @@ test('tokens are progress, and an engine without work may be silent', (t) => {
   const { proxy, hung } = silent();
   proxy.start(request('a'));
   pass(t, 9);
-  proxy.receive({ type: 'ring', news: [{ id: 1, batch: null, end: null }], slots: null });
+  proxy.receive({ type: 'ring', news: [{ id: 1, batch: null, end: null }], picture: null });
   pass(t, 9);
   const end = { result: finished };
-  proxy.receive({ type: 'ring', news: [{ id: 1, batch: null, end }], slots: null });
+  proxy.receive({ type: 'ring', news: [{ id: 1, batch: null, end }], picture: null });
   pass(t, 1000);
   assert.deepEqual(hung, []);
 });
@@ -174,7 +177,7 @@ test('a crashed engine settles nothing before its end, takes nothing more and is
     { id: 1, batch: null, end: { result: finished } },
     { id: 2, batch: null, end: { error } },
   ];
-  proxy.receive({ type: 'ring', news, slots: null });
+  proxy.receive({ type: 'ring', news, picture: null });
   proxy.receive({ type: 'refusal', id: 3, error });
   const crashed = (thrown: unknown): boolean =>
     thrown instanceof HoshikageError &&

@@ -6,9 +6,12 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
 import type { CompletionResult, Engine, EngineOptions } from '../../src/engine/engine.js';
+import { SLOT_COUNTS } from '../../src/engine/slot-count.js';
+import { writeGguf } from '../../src/models/gguf-write.js';
 import { writeScripted } from '../../src/models/scripted.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
 import { RANK, writeEncoder } from '../helpers/encoder-model.js';
+import { stateContent } from '../helpers/other-models.js';
 
 const SAY = 'これは普段の答えです。いくつかの文からできていて、最後まで同じように話します。';
 
@@ -70,7 +73,7 @@ describe('an engine on the real library', { skip: whyNoLibrary() }, () => {
       assert.deepEqual(restored?.tokens, saved);
       const [text, result] = await say(engine);
       assert.ok(text.startsWith(SAY), text);
-      assert.equal(result.slot, restored?.slot);
+      assert.notEqual(result.slot, restored?.slot, 'the state keeps what came after the prompt');
       assert.equal(result.cachedTokens, result.promptTokens - 1);
     });
   });
@@ -90,6 +93,24 @@ describe('an engine on the real library', { skip: whyNoLibrary() }, () => {
       await withEngine(model, options, async (engine) => {
         assert.equal(await engine.restoreState(path), null);
         assert.ok((await say(engine))[0].startsWith(SAY));
+      });
+    }
+  });
+
+  it('finds out with how many slots it is fastest, also where a state takes the place of a cache', async () => {
+    const recurrent = join(folder, 'recurrent.gguf');
+    await writeGguf(recurrent, stateContent());
+    for (const path of [model, recurrent]) {
+      await withEngine(path, { slots: 'auto', contextTokens: 256 }, async (engine) => {
+        const { slots, slotChoice } = engine.info;
+        assert.equal(slotChoice?.how, 'measured', path);
+        assert.equal(slotChoice.known?.best, slots);
+        assert.ok(SLOT_COUNTS.includes(slots));
+        assert.equal((await engine.slots()).length, slots);
+        const prompt = Int32Array.of(1, 2, 3);
+        const asked = { prompt, maxTokens: 4, sampling: GREEDY, cachePrompt: true };
+        const { generatedTokens } = await engine.start(asked).result;
+        assert.ok(generatedTokens > 0);
       });
     }
   });

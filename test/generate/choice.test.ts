@@ -51,7 +51,7 @@ describe('A choice', () => {
         cachedTokens: 1,
         completionTokens: 3,
       },
-      ...{ prefillMs: 10, generationMs: 20 },
+      ...{ prefillMs: 10, generationMs: 20, draftedTokens: 0, acceptedTokens: 0 },
     });
   });
 

@@ -155,6 +155,7 @@ export class CanaryEngine extends FakeEngine {
     stream.finish({
       ...{ reason: 'length', promptTokens: request.prompt.length, cachedTokens: 0, slot: 0 },
       ...{ generatedTokens: count, prefillMs: 1, generationMs: 1 },
+      ...{ draftedTokens: 0, acceptedTokens: 0 },
     });
     return stream;
   }

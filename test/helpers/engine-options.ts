@@ -1,7 +1,9 @@
 /** EngineOptions and CompletionRequests with everything at its plainest, for tests. */
 import { GREEDY } from '../../src/canary/canary-text.js';
-import type { CompletionRequest, EngineOptions } from '../../src/engine/engine.js';
+import type { CompletionRequest, EngineOptions, SizedOptions } from '../../src/engine/engine.js';
 
+export function engineOptions(changes?: Partial<SizedOptions>): SizedOptions;
+export function engineOptions(changes: Partial<EngineOptions>): EngineOptions;
 export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptions {
   return {
     modelPath: '/models/a.gguf',

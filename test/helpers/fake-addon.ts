@@ -69,9 +69,11 @@ export interface FakeBehaviour {
   /** Called in loadModel; may wait, throw, or end the process. */
   readonly onLoad?: (options: NativeModelOptions, cancelled: Promise<void>) => Promise<void> | void;
   /** Called in createContext. */
-  readonly onContext?: () => void;
+  readonly onContext?: (options: NativeContextOptions) => void;
   /** What the counters say; all zero by default. */
   readonly progress?: () => NativeProgress;
+  /** What measureSteps answers; may throw. All sizes take 1 ms by default. */
+  readonly onMeasure?: (cancelled: Promise<void>) => Promise<readonly (number | null)[]>;
   /** Called in embed; may wait or throw. */
   readonly onEmbed?: () => Promise<void> | void;
   /** Called before each step; may throw an error with a code, or end the process. */
@@ -149,6 +151,7 @@ class FakeCompletion implements NativeCompletion {
       promptTokens: this.request.prompt.length,
       cachedTokens: 0,
       generatedTokens: this.generated,
+      ...{ draftedTokens: 0, acceptedTokens: 0 },
       prefillMs: 1,
       generationMs: 1,
       slot: 0,
@@ -221,8 +224,8 @@ class FakeContext implements NativeContext {
 
   counters(): ReturnType<NativeContext['counters']> {
     return {
-      ...{ steps: this.#steps, rings: this.#steps, promptTokens: 0, reusedTokens: 0 },
-      ...{ sharedTokens: 0, generatedTokens: 0, longestStepMs: 0 },
+      ...{ steps: this.#steps, rings: this.#steps, promptTokens: 0, cachedTokens: 0 },
+      ...{ sharedTokens: 0, storedTokens: 0, generatedTokens: 0, longestStepMs: 0 },
     };
   }
 
@@ -308,7 +311,7 @@ class FakeModel implements NativeModel {
   async createContext(options: NativeContextOptions, onWake: () => void): Promise<NativeContext> {
     if (this.#closed) throw coded('closed', 'the model is closed');
     this.#fake.contextOptions.push(options);
-    this.#behaviour.onContext?.();
+    this.#behaviour.onContext?.(options);
     return new FakeContext(this.#fake, this.#behaviour, options, onWake);
   }
 
@@ -335,6 +338,18 @@ class FakeModel implements NativeModel {
         closed = true;
       },
     };
+  }
+
+  measureSteps(_: NativeContextOptions, counts: readonly number[]) {
+    if (this.#closed) throw coded('closed', 'the model is closed');
+    this.#fake.calls.push('measureSteps');
+    let cancel = (): void => {};
+    const cancelled = new Promise<void>((resolve) => {
+      cancel = resolve;
+    });
+    const measure = async (): Promise<readonly (number | null)[]> =>
+      this.#behaviour.onMeasure?.(cancelled) ?? counts.map(() => 1);
+    return { promise: measure(), cancel };
   }
 
   async close(): Promise<void> {

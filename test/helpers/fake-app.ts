@@ -9,6 +9,7 @@ import { TemplateRenderer } from '../../src/chat/template.js';
 import { loadConfig } from '../../src/config.js';
 import { HoshikageError } from '../../src/errors.js';
 import { EventBus } from '../../src/events.js';
+import { Figures } from '../../src/figures.js';
 import { type AppDeps, createApp } from '../../src/http/app.js';
 import type { LibraryReport } from '../../src/http/deps.js';
 import type { ErrorBody } from '../../src/http/error.js';
@@ -61,6 +62,7 @@ export function fakeApp(options: FakeAppOptions = {}) {
     adminToken: ADMIN_TOKEN,
     version: '1.2.3',
     startedAt: Date.now(),
+    figures: new Figures(),
     ending: ending.signal,
   };
   const rooms = { ...front, catalog, pool, library, events, ...options.reports, renderer };
@@ -81,7 +83,8 @@ export function fakeApp(options: FakeAppOptions = {}) {
       ...more,
     });
   const { engine } = pool;
-  return { app, ask, post, chat, pool, catalog, library, events, ending, lines, engine };
+  const { figures } = front;
+  return { app, ask, post, chat, pool, catalog, library, events, ending, lines, engine, figures };
 }
 
 /** A library of which one other is installed and proved. */

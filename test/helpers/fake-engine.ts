@@ -82,6 +82,8 @@ export interface FakeEngineOptions {
   readonly model?: Partial<ModelFacts>;
   readonly contextTokens?: number;
   readonly cachedTokens?: number;
+  /** Of every completion: tokens guessed ahead, and the right ones. */
+  readonly drafts?: readonly [drafted: number, accepted: number];
 }
 
 /** What was asked of the engine, for a test to look at. */
@@ -100,6 +102,7 @@ export class FakeEngine implements Engine {
   readonly tokenized: { segments: readonly TextSegment[]; addSpecial: boolean }[] = [];
   script: readonly Step[];
   readonly #cachedTokens: number;
+  readonly #drafts: readonly [number, number];
 
   constructor(options: FakeEngineOptions = {}) {
     this.script = options.script ?? [
@@ -108,6 +111,7 @@ export class FakeEngine implements Engine {
       { text: '<|im_end|>', control: true, eog: true },
     ];
     this.#cachedTokens = options.cachedTokens ?? 0;
+    this.#drafts = options.drafts ?? [0, 0];
     this.info = {
       library: {
         path: '/lib/libllama.so',
@@ -163,7 +167,9 @@ export class FakeEngine implements Engine {
   start(request: CompletionRequest): EngineCompletion {
     const record: FakeCompletion = { request, cancelled: false, keepTokens: undefined };
     this.started.push(record);
-    return new ScriptedCompletion(record, this.script, this.#cachedTokens);
+    const [draftedTokens, acceptedTokens] = this.#drafts;
+    const counts = { cachedTokens: this.#cachedTokens, draftedTokens, acceptedTokens };
+    return new ScriptedCompletion(record, this.script, counts);
   }
 
   async slots(): Promise<readonly SlotState[]> {
@@ -190,21 +196,23 @@ export class FakeEngine implements Engine {
   async close(): Promise<void> {}
 }
 
+type Counts = Pick<CompletionResult, 'cachedTokens' | 'draftedTokens' | 'acceptedTokens'>;
+
 /** Plays a script, one token a batch, until it ends, fails or is cancelled. */
 class ScriptedCompletion implements EngineCompletion {
   readonly result: Promise<CompletionResult>;
   readonly #record: FakeCompletion;
   readonly #script: readonly Step[];
-  readonly #cachedTokens: number;
+  readonly #counts: Counts;
   readonly #wake = new AbortController();
   #settle: (result: CompletionResult) => void = () => {};
   #reject: (error: Error) => void = () => {};
   #generated = 0;
 
-  constructor(record: FakeCompletion, script: readonly Step[], cachedTokens: number) {
+  constructor(record: FakeCompletion, script: readonly Step[], counts: Counts) {
     this.#record = record;
     this.#script = script;
-    this.#cachedTokens = cachedTokens;
+    this.#counts = counts;
     this.result = new Promise((resolve, reject) => {
       this.#settle = resolve;
       this.#reject = reject;
@@ -257,7 +265,7 @@ class ScriptedCompletion implements EngineCompletion {
     this.#settle({
       reason,
       promptTokens: this.#record.request.prompt.length,
-      cachedTokens: this.#cachedTokens,
+      ...this.#counts,
       generatedTokens: this.#generated,
       prefillMs: 10,
       generationMs: 20,

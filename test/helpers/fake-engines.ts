@@ -1,6 +1,8 @@
 /**
  * Engines for pool tests: each start is recorded and waits until the test lets it succeed or fail.
  */
+
+import { countersOf } from '../../src/engine/counters.js';
 import type {
   CompletionRequest,
   EngineCompletion,
@@ -13,6 +15,10 @@ import type {
 } from '../../src/engine/engine.js';
 import { HoshikageError } from '../../src/errors.js';
 import { fakeFacts } from './fake-addon.js';
+
+/** What an engine would measure. */
+export const AUTO_SLOTS = 2;
+const slotsOf = ({ slots }: EngineOptions): number => (slots === 'auto' ? AUTO_SLOTS : slots);
 
 export class FakeEngine implements ResidentEngine {
   readonly info: EngineInfo;
@@ -42,7 +48,7 @@ export class FakeEngine implements ResidentEngine {
       },
       model: fakeFacts,
       contextTokens: options.contextTokens,
-      slots: options.purpose === 'embed' ? 0 : options.slots,
+      slots: options.purpose === 'embed' ? 0 : slotsOf(options),
       batchTokens: options.batchTokens,
       threads: 1,
       gpuLayers: 0,
@@ -57,6 +63,8 @@ export class FakeEngine implements ResidentEngine {
   get slotStates(): readonly SlotState[] {
     return [{ id: 0, state: 'idle', cachedTokens: 0, promptTokens: 0, generatedTokens: 0 }];
   }
+
+  readonly counters = countersOf();
 
   async slots() {
     return this.slotStates;

@@ -2,9 +2,10 @@
  * A pool and a catalogue over one FakeEngine, for tests of what stands above them. The pool gives
  * leases at once, or when the test says so; it counts what was given and what came back.
  */
+import { countersOf } from '../../src/engine/counters.js';
 import { HoshikageError } from '../../src/errors.js';
 import type { ModelEntry, NewModel } from '../../src/models/registry.js';
-import type { AcquireOptions, Lease, WaitState } from '../../src/resources/lease.js';
+import type { AcquireOptions, ExtraSlot, Lease, WaitState } from '../../src/resources/lease.js';
 import type { PoolStatus, ResidentStatus } from '../../src/resources/pool-status.js';
 import { FakeEngine } from './fake-engine.js';
 
@@ -26,6 +27,9 @@ export class FakePool {
   residents: ResidentStatus[] = [];
   /** What waitOf() gives. */
   wait: WaitState | null = null;
+  /** How many slots more() has to give, and how many of them are taken. */
+  spareSlots = 0;
+  takenSlots = 0;
   /** What recall() gives. */
   recalledTokens = 0;
   /** Prompts that recall() was asked for. */
@@ -54,7 +58,21 @@ export class FakePool {
       this.recalled.push(prompt);
       return this.recalledTokens;
     };
-    return { engine: this.engine, entry, queuedMs: 1, loadMs: 2, recall, release };
+    const { priority = 'interactive' } = options;
+    const more = (most: number) =>
+      Array.from({ length: Math.min(most, this.spareSlots - this.takenSlots) }, () => this.#slot());
+    return { engine: this.engine, entry, priority, queuedMs: 1, loadMs: 2, recall, more, release };
+  }
+
+  #slot(): ExtraSlot {
+    this.takenSlots += 1;
+    let isHeld = true;
+    return {
+      release: () => {
+        this.takenSlots -= isHeld ? 1 : 0;
+        isHeld = false;
+      },
+    };
   }
 
   async load(entry: ModelEntry, options: { signal: AbortSignal }): Promise<void> {
@@ -67,6 +85,7 @@ export class FakePool {
       progress: null,
       info: this.engine.info,
       slots: await this.engine.slots(),
+      counters: countersOf({ steps: 12, generatedTokens: 9, longestStepMs: 7.4 }),
       active: 0,
       idleMs: 5,
       unloadInMs: 1000,

@@ -18,7 +18,10 @@ export interface HarnessOptions {
   /** False: the test lets each start succeed or fail. */
   readonly automatic?: boolean;
   readonly deps?: Partial<
-    Pick<PoolDeps, 'locate' | 'stage' | 'purposeOf' | 'plan' | 'states' | 'onActivity'>
+    Pick<
+      PoolDeps,
+      'locate' | 'find' | 'checkDraft' | 'stage' | 'purposeOf' | 'plan' | 'states' | 'onActivity'
+    >
   >;
 }
 
@@ -34,6 +37,8 @@ export function poolHarness({ settings, automatic = true, deps }: HarnessOptions
     log,
     startEngine: engines.start,
     locate: async (model) => model.path,
+    find: () => undefined,
+    checkDraft: async () => {},
     stage: async (source) => source,
     purposeOf: async (model) => (model.id.startsWith('embed') ? 'embed' : 'generate'),
     plan: null,

@@ -50,7 +50,7 @@ export class SayingEngine extends FakeEngine {
     const finish = (reason: FinishReason): void => {
       stream.finish({
         ...{ reason, promptTokens: prompt.length, cachedTokens: 0, generatedTokens: said.length },
-        ...{ prefillMs: 10, generationMs: 20, slot: 0 },
+        ...{ prefillMs: 10, generationMs: 20, slot: 0, draftedTokens: 0, acceptedTokens: 0 },
       });
     };
     const stream = new CompletionStream((keepTokens) => {

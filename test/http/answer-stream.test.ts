@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoshikageError } from '../../src/errors.js';
+import { Figures } from '../../src/figures.js';
 import type { EndEvent } from '../../src/generate/events.js';
 import {
   AnswerStream,
@@ -20,7 +21,7 @@ const END: Event = {
   type: 'end',
   usage: {
     ...{ promptTokens: 1, cachedTokens: 0, completionTokens: 1 },
-    ...{ reasoningTokens: 0, truncatedTokens: 0 },
+    ...{ reasoningTokens: 0, truncatedTokens: 0, draftedTokens: 0, acceptedTokens: 0 },
   },
   timings: { queueMs: 0, loadMs: 0, recallMs: 0, prefillMs: 1, generationMs: 1, retriedMs: 0 },
 };
@@ -45,7 +46,8 @@ class Words implements AnswerWriter<Event> {
 }
 
 function streamOf(more: Partial<AnswerStreamOptions<Event>> = {}) {
-  const seen = { cancelled: false, failure: null as unknown };
+  const seen = { cancelled: false, failure: null as unknown, events: 0 };
+  const { streams } = new Figures();
   const stream = new AnswerStream<Event>({
     writer: new Words(),
     headersOf: (start) => ({ 'x-ignored': 'a', ...(start?.note && { 'x-note': start.note }) }),
@@ -56,9 +58,13 @@ function streamOf(more: Partial<AnswerStreamOptions<Event>> = {}) {
     onFailure: (thrown) => {
       seen.failure = thrown;
     },
+    onEvent: () => {
+      seen.events += 1;
+    },
+    figures: { streams },
     ...more,
   });
-  return { stream, seen };
+  return { stream, seen, streams };
 }
 
 /** Events with pauses (ms) and errors in between. */
@@ -103,9 +109,10 @@ describe('answer stream: when the headers go', () => {
 
   it('before that an error has its own status; after it, it is the last event', async () => {
     const error = new HoshikageError('queue_timeout', { seconds: 1 });
-    const early = streamOf().stream;
-    await assert.rejects(early.run(play(START, error)), { code: 'queue_timeout' });
-    await early.finished;
+    const early = streamOf();
+    await assert.rejects(early.stream.run(play(START, error)), { code: 'queue_timeout' });
+    await early.stream.finished;
+    assert.equal(early.streams.open, 0);
     const late = streamOf();
     const wire = await (await late.stream.run(play(START, text('a'), error))).text();
     const [open, said, last, ...rest] = dataOf(wire);
@@ -137,21 +144,28 @@ describe('answer stream: when the headers go', () => {
 describe('answer stream: its reader', () => {
   it('gets what it did not take in time joined, and loses nothing', async () => {
     const parts = Array.from({ length: 20_000 }, (_, index) => text(`<${index}>`));
-    const { stream } = streamOf();
+    const { stream, seen, streams } = streamOf();
     // Nothing is read before the generation has ended.
     const response = await stream.run(play(START, ...parts, END));
     await stream.finished;
-    const data = dataOf(await response.text());
+    const wire = await response.text();
+    const data = dataOf(wire);
     assert.equal(data.slice(1, -1).join(''), parts.map((_, index) => `<${index}>`).join(''));
     assert.ok(data.length < parts.length / 2, `${data.length} lines`);
     assert.equal(data.at(-1), '[END]');
+    // Every event is a line, or was joined to one.
+    assert.equal(data.length + streams.joined, seen.events);
+    assert.equal(streams.bytes, Buffer.byteLength(wire));
   });
 
   it('gets each event by itself when it keeps up', async () => {
     const parts = Array.from({ length: 20 }, (_, index) => text(`${index},`));
-    const { stream } = streamOf();
+    const { stream, streams } = streamOf();
     const response = await stream.run(play(START, ...parts.flatMap((part) => [part, 1]), END));
+    assert.equal(streams.open, 1);
     assert.equal(dataOf(await response.text()).length, 22);
+    await stream.finished;
+    assert.deepEqual([streams.open, streams.joined], [0, 0]);
   });
 
   it('that has gone is told of', async () => {

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ChatEvent } from '../../src/chat/complete.js';
 import { HoshikageError } from '../../src/errors.js';
+import { addTo } from '../../src/http/answer-stream.js';
+import { ChatWriter } from '../../src/http/chat-shape.js';
 import { errorOf, eventsOf, fakeApp, renderer } from '../helpers/fake-app.js';
 import { FakeEngine, type Step } from '../helpers/fake-engine.js';
 
 after(() => renderer.close());
 
+const EOG: Step = { text: '<|im_end|>', control: true, eog: true };
 const engineWith = (...script: readonly Step[]) => new FakeEngine({ script });
 
 /** Waits for what must come true soon. */
@@ -23,6 +27,7 @@ interface Chunk {
   readonly created: number;
   readonly model: string;
   readonly choices: readonly {
+    index: number;
     delta: { role?: string; content?: string };
     finish_reason: string;
   }[];
@@ -158,22 +163,44 @@ describe('chat: a JSON answer', () => {
   });
 });
 
+describe('chat: tokens guessed ahead', () => {
+  const timingsOf = async (drafts: readonly [number, number]) => {
+    const { chat } = fakeApp({ engine: new FakeEngine({ drafts }) });
+    // Each test says what must be in it.
+    return ((await (await chat({ n: 2 })).json()) as { timings: Record<string, number> }).timings;
+  };
+
+  it('are told with the times, of all choices together', async () => {
+    const { draft_n: drafted, draft_n_accepted: accepted } = await timingsOf([5, 3]);
+    assert.deepEqual([drafted, accepted], [10, 6]);
+  });
+
+  it('are not spoken of where there were none', async () => {
+    const timings = await timingsOf([0, 0]);
+    assert.deepEqual(
+      Object.keys(timings).filter((name) => name.startsWith('draft')),
+      [],
+    );
+  });
+});
+
 describe('chat: a turn', () => {
   const turnsOf = async (body: object, headers: Record<string, string> = {}) => {
-    const { post, pool } = fakeApp();
+    const { post, pool, engine } = fakeApp();
     const messages = [{ role: 'user', content: 'a' }];
     const response = await post('/v1/chat/completions', { model: 'm', messages, ...body }, headers);
     assert.equal(response.headers.get('x-hoshikage-ignored'), null);
     const [asked] = pool.asked;
     const error = response.status === 200 ? null : await errorOf(response);
-    return { asked, status: response.status, error };
+    return { asked, status: response.status, error, told: engine.started[0]?.request.priority };
   };
 
   it('has a priority by its header, and keep_alive by its body', async () => {
     const batch = await turnsOf({ keep_alive: '1h30m' }, { 'x-hoshikage-priority': 'batch' });
     assert.deepEqual([batch.asked?.priority, batch.asked?.keepAliveMs], ['batch', 5_400_000]);
+    assert.equal(batch.told, 'batch', 'the engine is told as well');
     const stays = await turnsOf({ keep_alive: -1 }, { 'x-hoshikage-priority': 'Interactive' });
-    assert.equal(stays.asked?.priority, 'interactive');
+    assert.deepEqual([stays.asked?.priority, stays.told], ['interactive', 'interactive']);
     assert.equal(stays.asked?.keepAliveMs, Number.POSITIVE_INFINITY);
     assert.equal((await turnsOf({ keep_alive: 0 })).asked?.keepAliveMs, 0);
   });
@@ -349,5 +376,84 @@ describe('chat: a client that goes before the answer', () => {
     going.abort();
     assert.equal((await answer).status, 499);
     assert.equal(pool.given, 0);
+  });
+});
+
+describe('chat: choices side by side', () => {
+  const set = () => {
+    const app = fakeApp({ engine: engineWith('a', 'b', 'c', EOG) });
+    app.pool.spareSlots = 1;
+    return app;
+  };
+
+  it('are told apart in a stream: a role first, an end each, the times with the last', async () => {
+    const { chat, pool } = set();
+    const events = await eventsOf(await chat({ stream: true, n: 3 }));
+    const chunks = events.slice(0, -1) as Chunk[]; // all but [DONE]
+    const said = chunks.map(({ choices: [choice] }) => {
+      const { role, content = '' } = choice?.delta ?? {};
+      return [choice?.index, role ? 'role' : (choice?.finish_reason ?? content)] as const;
+    });
+    for (const index of [0, 1, 2]) {
+      const own = said.filter(([of]) => of === index).map(([, what]) => what);
+      assert.deepEqual(own, ['role', 'a', 'b', 'c', 'stop']);
+    }
+    const first = said.findIndex(([index]) => index === 1);
+    const end = said.findIndex(([index, what]) => index === 0 && what === 'stop');
+    assert.ok(first < end, 'the second begins before the first has ended');
+    assert.deepEqual(
+      chunks.map((chunk) => 'timings' in chunk),
+      chunks.map((_, at) => at === chunks.length - 1),
+    );
+    assert.deepEqual([pool.takenSlots, pool.given, pool.released], [0, 1, 1]);
+  });
+
+  it('count their prompt once, and have their seeds', async () => {
+    const { chat, engine } = set();
+    const body = (await (await chat({ n: 2, seed: 7 })).json()) as {
+      readonly choices: readonly { readonly index: number }[];
+      readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number };
+    };
+    const [first] = engine.started;
+    assert.deepEqual(
+      body.choices.map(({ index }) => index),
+      [0, 1],
+    );
+    assert.equal(body.usage.prompt_tokens, first?.request.prompt.length);
+    assert.equal(body.usage.completion_tokens, 8);
+    assert.deepEqual(
+      engine.started.map(({ request }) => request.sampling.seed),
+      [7, 8],
+    );
+  });
+
+  it('are joined choice by choice for a reader that is behind', () => {
+    const writer = new ChatWriter(
+      { id: 'x', created: 1, model: 'm' },
+      { includeUsage: false, withLogprobs: false },
+    );
+    const pending: ChatEvent[] = [];
+    for (const text of ['a', 'b', 'c']) {
+      for (const choice of [0, 1]) {
+        addTo(pending, { type: 'content', choice, text, logprobs: null }, writer);
+      }
+    }
+    assert.deepEqual(
+      pending.map((event) => ('text' in event ? event.text : '')),
+      ['abc', 'abc'],
+    );
+  });
+
+  it('all end when the client goes', async () => {
+    const engine = engineWith('a', { waitMs: 60_000 }, 'b');
+    const { chat, pool } = fakeApp({ engine });
+    pool.spareSlots = 3;
+    const response = await chat({ stream: true, n: 4 });
+    await response.body?.cancel();
+    await until('the lease is back', () => pool.released === 1);
+    assert.deepEqual(
+      [engine.started.map(({ cancelled }) => cancelled), pool.takenSlots],
+      [[true, true, true, true], 0],
+    );
   });
 });

@@ -181,10 +181,11 @@ describe('completions: a JSON answer', () => {
   });
 
   it('has a turn as the request wants it', async () => {
-    const { ask, pool } = completions();
+    const { ask, pool, engine } = completions();
     await ask({ keep_alive: '5m' }, { 'x-hoshikage-priority': 'batch' });
     const [asked] = pool.asked;
     assert.deepEqual([asked?.priority, asked?.keepAliveMs], ['batch', 300_000]);
+    assert.equal(engine.started[0]?.request.priority, 'batch', 'the engine is told as well');
   });
 });
 
@@ -409,5 +410,40 @@ describe('completions: what is refused and what is not used', () => {
     const response = await completions().ask(Object.fromEntries(nulls.map((name) => [name, null])));
     assert.equal(response.status, 200);
     assert.equal(response.headers.get('x-hoshikage-ignored'), null);
+  });
+});
+
+describe('completions: choices side by side', () => {
+  /** The shorter an answer, the earlier it ends. */
+  const uneven = () => {
+    const answers = [letters('long'), letters('mid'), letters('s')].map((said) => [...said, EOG]);
+    const set = completions({ engine: new SayingEngine(answers) });
+    set.pool.spareSlots = 2;
+    return set;
+  };
+
+  it('are given in the order of their numbers, whichever ended first', async () => {
+    const set = uneven();
+    const { choices } = await set.answer({ n: 3 });
+    assert.deepEqual(
+      choices.map(({ index, text, finish_reason: finish }) => [index, text, finish]),
+      [
+        [0, 'long', 'stop'],
+        [1, 'mid', 'stop'],
+        [2, 's', 'stop'],
+      ],
+    );
+    assert.equal(set.pool.takenSlots, 0);
+  });
+
+  it('are compared as they are where the best is asked for', async () => {
+    const answers = [letters('a', -3), letters('b', -1), letters('c', -2)];
+    const set = completions({ engine: new SayingEngine(answers.map((said) => [...said, EOG])) });
+    set.pool.spareSlots = 2;
+    const { choices } = await set.answer({ n: 2, best_of: 3 });
+    assert.deepEqual(
+      choices.map(({ text }) => text),
+      ['b', 'c'],
+    );
   });
 });

@@ -52,6 +52,12 @@ describe('infill', () => {
     assert.deepEqual(prompts(), [[310, 97, 311, 98, 312]]);
   });
 
+  it('tells how many tokens were guessed ahead, where any were', async () => {
+    const { timings } = await infill({ drafts: [4, 1] }).answer();
+    const { draft_n: drafted, draft_n_accepted: accepted } = timings as Record<string, number>;
+    assert.deepEqual([drafted, accepted], [4, 1]);
+  });
+
   it('puts the prompt behind the prefix, and other texts before it', async () => {
     const { answer, prompts } = infill();
     await answer({ prompt: 'c', input_extra: [{ filename: 'f', text: 'x' }, { text: 'y' }] });

@@ -4,6 +4,7 @@ import { HoshikageError } from '../../src/errors.js';
 import { fakeApp, renderer } from '../helpers/fake-app.js';
 import { FakeEngine } from '../helpers/fake-engine.js';
 import { entryNamed } from '../helpers/fake-pool.js';
+import { until } from '../helpers/waiting.js';
 
 after(() => renderer.close());
 
@@ -20,12 +21,34 @@ interface Status {
   readonly states: unknown;
   readonly problem: { code: string } | null;
   readonly memory: { rss: number };
+  readonly figures: {
+    readonly requests: Record<string, number>;
+    readonly streams: Record<string, number>;
+    readonly tokens: Record<string, number>;
+    readonly queue_wait: Counted;
+    readonly first_token: Counted;
+    readonly per_token: Counted;
+  };
+}
+
+interface Counted {
+  readonly count: number;
+  readonly sum_ms: number;
+  readonly max_ms: number;
+  readonly le_ms: readonly number[];
+  readonly counts: readonly number[];
 }
 
 async function statusOf(app: ReturnType<typeof fakeApp>): Promise<Status> {
   const response = await app.ask('/v1/status');
   assert.equal(response.status, 200);
   return (await response.json()) as Status; // each test says what must be in it
+}
+
+/** Running, with an open stream, cancelled. */
+async function requestsOf(app: ReturnType<typeof fakeApp>): Promise<number[]> {
+  const { requests, streams } = (await statusOf(app)).figures;
+  return [requests.running ?? 0, streams.open ?? 0, requests.cancelled ?? 0];
 }
 
 describe('status', () => {
@@ -61,7 +84,12 @@ describe('status', () => {
       library: new FakeEngine().info.library.path,
       size: 1000,
       context_length: 4096,
+      slot_choice: null,
       slots: [{ id: 0, state: 'idle', cached_tokens: 0, prompt_tokens: 0, generated_tokens: 0 }],
+      counters: {
+        ...{ steps: 12, prompt_tokens: 0, cached_tokens: 0, shared_tokens: 0, generated_tokens: 9 },
+        ...{ stored_tokens: 0, drafted_tokens: 0, accepted_tokens: 0, rings: 0, longest_step_ms: 7 },
+      },
     });
   });
 
@@ -146,6 +174,38 @@ describe('status', () => {
     const { library } = await statusOf(app);
     assert.equal(library.state, 'refused');
     assert.match(JSON.stringify(library.error), /library_incompatible.*too old/);
+  });
+
+  it('counts requests by how they ended, and what the finished ones took', async () => {
+    const app = fakeApp();
+    assert.equal((await app.chat()).status, 200);
+    assert.equal((await app.chat({ temperature: 'hot' })).status, 400);
+    const stream = await app.chat({ stream: true });
+    const text = await stream.text();
+    app.pool.refusal = new HoshikageError('engine_crashed', { detail: 'x' });
+    assert.equal((await app.chat()).status, 503);
+    const { figures } = await statusOf(app);
+    const { requests, streams, tokens, per_token: perToken, first_token: firstToken } = figures;
+    assert.deepEqual(requests, { running: 0, done: 2, refused: 1, failed: 1, cancelled: 0 });
+    assert.deepEqual(streams, { open: 0, bytes: Buffer.byteLength(text), joined: 0 });
+    assert.deepEqual([tokens.completion, tokens.cached], [6, 0]);
+    // 20 ms for three tokens, as the engine says.
+    assert.deepEqual([perToken.count, perToken.sum_ms, perToken.max_ms], [2, 13.333, 6.667]);
+    assert.deepEqual(
+      [firstToken.count, firstToken.counts.length],
+      [2, firstToken.le_ms.length + 1],
+    );
+    assert.equal(figures.queue_wait.sum_ms, 2);
+  });
+
+  it('counts a client that left as one, and nobody who only looks', async () => {
+    const engine = new FakeEngine({ script: ['a', { waitMs: 60_000 }] });
+    const app = fakeApp({ engine });
+    const stream = await app.chat({ stream: true });
+    assert.deepEqual(await requestsOf(app), [1, 1, 0]);
+    await stream.body?.cancel();
+    await until('end of the request', async () => (await requestsOf(app))[0] === 0);
+    assert.deepEqual(await requestsOf(app), [0, 0, 1]);
   });
 
   it('shows that the model map is broken', async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { loadAddon } from '../../src/engine/addon.js';
-import type { EngineOptions } from '../../src/engine/engine.js';
+import type { SizedOptions } from '../../src/engine/engine.js';
 import { elementBytes, estimateMemory } from '../../src/memory/estimate.js';
 import { readGguf } from '../../src/models/gguf.js';
 import { type GgufContent, writeGguf } from '../../src/models/gguf-write.js';
@@ -31,7 +31,7 @@ async function modelOf(name: string, content: GgufContent): Promise<string> {
   return path;
 }
 
-async function estimateOf(path: string, changes: Partial<EngineOptions> = {}) {
+async function estimateOf(path: string, changes: Partial<SizedOptions> = {}) {
   return estimateMemory([await readGguf(path)], engineOptions({ contextTokens: 4096, ...changes }));
 }
 
@@ -40,7 +40,7 @@ describe('an estimate', () => {
 
   test('has a cache for all slots, up to the length the model was trained for', async () => {
     const path = await modelOf('small', randomContent(small));
-    const kv = async (changes: Partial<EngineOptions>): Promise<number> =>
+    const kv = async (changes: Partial<SizedOptions>): Promise<number> =>
       total((await estimateOf(path, changes)).kvBytesPerLayer);
     // 2 layers, keys and values, 2 heads of 64 in f16.
     assert.equal(await kv({ contextTokens: 1024 }), 2 * 2 * 128 * 2 * 1024);
@@ -152,7 +152,7 @@ describe('libllama takes what was estimated', { skip: whyNoLibrary() }, () => {
     experts: expertContent,
     'a state instead of a cache': stateContent,
   };
-  const settings: readonly Partial<EngineOptions>[] = [
+  const settings: readonly Partial<SizedOptions>[] = [
     { contextTokens: 8192 },
     { contextTokens: 2048, slots: 3 },
     { contextTokens: 8192, flashAttention: 'off' },

@@ -194,6 +194,63 @@ describe('a file in main memory', () => {
   });
 });
 
+describe('slots that are left open', () => {
+  test('never cost a model its place; beside one they share half of what is free then', async () => {
+    // One slot of 4 GiB more or less fits, two do not.
+    const tight = guardOf({ availableGiB: 12 });
+    await tight.refusal({ contextTokens: 32_768, slots: 2 });
+    const one = await tight.plan({ contextTokens: 32_768, slots: 1 });
+    const open = await tight.plan({ contextTokens: 32_768, slots: 'auto' });
+    assert.deepEqual([open.memory, open.moreSlots, open.slots], [one.memory, [], 'auto']);
+    // 0.5 GiB each, and 4.5 free beside the first: 2 and 4 take less than half of it, 8 more.
+    const { moreSlots } = await guardOf({ availableGiB: 12.5 }).plan({ slots: 'auto' });
+    assert.deepEqual(
+      moreSlots?.map(({ slots }) => slots),
+      [2, 4],
+    );
+    const four = await guardOf({ availableGiB: 12.5 }).plan({ slots: 4 });
+    assert.deepEqual(moreSlots?.[1]?.memory, four.memory);
+  });
+
+  test('are refused as one slot would be', async () => {
+    const world = guardOf({ availableGiB: 6 });
+    const { details } = await world.refusal({ slots: 'auto' });
+    assert.deepEqual(details, (await world.refusal({ slots: 1 })).details);
+  });
+});
+
+describe('a draft model', () => {
+  let speculation: NonNullable<EngineOptions['speculation']>;
+  before(async () => {
+    const draftModelPath = join(directory, 'draft.gguf');
+    await writeHollowLlama(draftModelPath, { ...EIGHT_B, layers: 8 });
+    speculation = { lookup: false, draftModelPath, mostTokens: 8 };
+  });
+
+  test('counts with its weights and its cache, wherever they lie', async () => {
+    const world = guardOf({ availableGiB: 20 });
+    const [alone, both] = [await world.plan(), await world.plan({ speculation })];
+    const use = memoryUse(both);
+    // A quarter of the layers, and as long a context.
+    assert.equal(use.kvBytes, 1.25 * memoryUse(alone).kvBytes);
+    const draft = both.memory?.draft ?? assert.fail('nothing is said of it');
+    assert.ok(draft.weightsBytes > 1.7 * GIB && draft.weightsBytes < 2.5 * GIB);
+    assert.equal(draft.deviceBytes, 0);
+    assert.ok(use.freedBytes - memoryUse(alone).freedBytes > draft.weightsBytes / 2);
+    const held = guardOf({ availableGiB: 20, devices: [gpu(12)] });
+    const partly = await held.plan({ speculation, gpuLayers: 4 });
+    assert.ok((partly.memory?.draft?.deviceBytes ?? 0) > 1.7 * GIB);
+    assert.equal((await held.plan({ speculation, gpuLayers: 0 })).memory?.draft?.deviceBytes, 0);
+  });
+
+  test('that is too much beside the model is refused with the advice to do without', async () => {
+    const world = guardOf({ availableGiB: 9 });
+    const { details } = await world.refusal({ speculation });
+    assert.match(String(details.advice), /empty DRAFT_MODEL .* fits/);
+    await world.plan();
+  });
+});
+
 // No GPU is at hand: what libllama does with these is known from its sources only.
 describe('devices', () => {
   test('take the weights and the cache of their layers off main memory', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { EngineOptions, MemoryNeed } from '../../src/engine/engine.js';
+import type { EngineOptions } from '../../src/engine/engine.js';
+import type { MemoryNeed } from '../../src/engine/memory-need.js';
 import { HoshikageError } from '../../src/errors.js';
 import { EventBus } from '../../src/events.js';
 import type { PlanEngine } from '../../src/memory/use.js';
@@ -32,6 +33,8 @@ function poolWith(plan: PlanEngine) {
     log: recordingLog(),
     startEngine: engines.start,
     locate: async ({ path }) => path,
+    find: () => undefined,
+    checkDraft: async () => {},
     stage: async (source) => source,
     purposeOf: async () => 'generate',
     plan,

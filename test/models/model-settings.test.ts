@@ -12,6 +12,21 @@ describe('settings of a model', () => {
     assert.throws(() => readModelSettings({ n_ctx: null }), { code: 'invalid_value' });
   });
 
+  test('of slots and guessing are bounded as the server’s own are', () => {
+    const settings = { n_slots: 'auto', speculation: 'lookup', draft_model: '', n_draft: 4 };
+    const read = readModelSettings(settings);
+    assert.deepEqual(read, { nSlots: 'auto', speculation: 'lookup', draftModel: '', nDraft: 4 });
+    assert.deepEqual(writeModelSettings(read), settings);
+    for (const bad of [
+      { n_slots: 0 },
+      { n_slots: 'some' },
+      { speculation: 'on' },
+      { n_draft: 65 },
+    ]) {
+      assert.throws(() => readModelSettings(bad), { code: 'invalid_value' }, JSON.stringify(bad));
+    }
+  });
+
   test('are written as they are read', () => {
     const settings = { n_ctx: 512, repeat_last_n: -1, keep_alive: 90 };
     assert.deepEqual(writeModelSettings(readModelSettings(settings)), settings);

@@ -106,7 +106,9 @@ describe('cancel and close', { skip: skipReason }, () => {
     it('over fewer slots all end with their own text', () =>
       rig.with({ slots: 4, contextTokens: 4096, batchTokens: 64 }, async (context) => {
         const starts = [...'abcdefghijklmnopqrstuvwxy'];
+        rig.control.set('holdDecode', 1);
         const runs = starts.map((letter) => context.start(`${letter.repeat(90)}`));
+        rig.control.set('holdDecode', 0);
         const dones = await Promise.all(runs.map((run) => run.done));
         for (const [index, run] of runs.entries()) {
           const from = (starts[index] ?? '').charCodeAt(0) + 1;

@@ -17,6 +17,7 @@ import type {
   NativeRequest,
 } from '../../src/engine/addon.js';
 import { loadAddon } from '../../src/engine/addon.js';
+import { countersOf, type EngineCounters } from '../../src/engine/counters.js';
 import { SAMPLERS } from '../../src/engine/engine.js';
 import { abi, buildFake, FakeControl, root, within } from './fake.js';
 
@@ -55,6 +56,7 @@ export function request(prompt: string, over: Partial<NativeRequest> = {}): Nati
     prompt: Int32Array.from(Buffer.from(prompt, 'latin1')),
     maxTokens: -1,
     cachePrompt: true,
+    background: false,
     biasTokens: new Int32Array(0),
     biasValues: new Float32Array(0),
     grammar: null,
@@ -102,6 +104,11 @@ export class RigContext {
       ...{ completion, done: within(done, `the end of ${prompt}`), tokens, prefilled },
       ...{ promptLogprobs, promptTopTokens, text },
     };
+  }
+
+  /** What has been counted so far. */
+  counters(): EngineCounters {
+    return countersOf(this.native.counters());
   }
 
   /** The whole text of a completion that is expected to go well. */

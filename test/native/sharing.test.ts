@@ -192,19 +192,20 @@ describe('slots that share the beginnings of prompts', { skip: skipReason }, () 
         rig.control.set('tokenSleepUs', 1000);
         const stream = context.start('0');
         await until('tokens', () => stream.tokens.length > 3);
-        const before = stream.tokens.length;
-        const steps = context.native.counters().steps;
+        const before = context.native.counters();
         rig.control.set('largestBatch', 0);
         const long = context.start(`${'q'.repeat(1500)}w`);
         await long.done;
-        const [tokens, pieces] = [stream.tokens.length, context.native.counters().steps];
+        const after = context.native.counters();
+        const pieces = after.steps - before.steps;
+        const tokens = after.generatedTokens - before.generatedTokens;
         stream.completion.cancel(-1);
         await stream.done;
         assert.equal(long.text(), 'xyz</s>');
         // A token takes at least 1 ms here, so 50 of them fill the budget; the stream gets one a step.
         assert.ok(rig.control.get('largestBatch') <= 51, `${rig.control.get('largestBatch')}`);
-        assert.ok(pieces - steps >= 30, `${pieces - steps} steps`);
-        assert.ok(tokens - before >= pieces - steps - 4, `${tokens - before} of ${pieces - steps}`);
+        assert.ok(pieces >= 30, `${pieces} steps`);
+        assert.ok(tokens >= pieces, `${tokens} tokens in ${pieces} steps`);
       }));
 
     it('let short prompts pass it', () =>
@@ -244,6 +245,7 @@ describe('slots that share the beginnings of prompts', { skip: skipReason }, () 
       rig.with({ slots: 1, contextTokens: 8192 }, async (context) => {
         await context.say(`${'q'.repeat(3000)}w`);
         const saving = context.native.saveState(0, 1_000_000);
+        await rig.control.until('inState', 1);
         const run = context.start('hello w');
         assert.equal((await saving)?.tokens.length, 3004);
         assert.equal((await run.done).reason, 'eog');

@@ -3,9 +3,11 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { HoshikageError, words } from '../../src/errors.js';
 import { DEMO_ID, demoModelPath } from '../../src/models/demo.js';
 import { Headers } from '../../src/models/headers.js';
-import { locateModel } from '../../src/resources/locate.js';
+import { checkDraftModel, locateModel } from '../../src/resources/locate.js';
+import { writeEncoder } from '../helpers/encoder-model.js';
 import { ggufBytes, smallGguf } from '../helpers/gguf-bytes.js';
 import { entry } from '../helpers/pool-settings.js';
 
@@ -39,4 +41,29 @@ test('the built-in model is made on first use', async () => {
     path,
   );
   assert.ok(existsSync(path));
+});
+
+test('a draft model is refused by its name where it is unknown, gone, broken or cannot generate', async () => {
+  const check = (path: string) => checkDraftModel(path, new Headers());
+  const sound = join(root, 'draft.gguf');
+  writeFileSync(sound, ggufBytes(smallGguf()).file);
+  await check(sound);
+  const encoder = join(root, 'encoder.gguf');
+  await writeEncoder(encoder);
+  const broken = join(root, 'broken.gguf');
+  writeFileSync(broken, 'GGUF');
+  for (const [path, reason] of [
+    ['a-name', /no model has this name/],
+    [join(root, 'gone.gguf'), /does not exist/],
+    [broken, /Not a sound GGUF file/],
+    [encoder, /only makes embeddings/],
+  ] as const) {
+    await assert.rejects(check(path), (error: unknown) => {
+      assert.ok(error instanceof HoshikageError && error.code === 'draft_model_unusable');
+      assert.ok(error.message.includes(path), error.message);
+      assert.match(error.message, reason);
+      assert.match(words(error.code, 'ja', error.details), /[ぁ-ん]/);
+      return true;
+    });
+  }
 });

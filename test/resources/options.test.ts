@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
+import type { ModelSettings } from '../../src/models/model-settings.js';
 import { engineOptionsOf } from '../../src/resources/options.js';
 import { engineSettings, entry } from '../helpers/pool-settings.js';
 
@@ -34,4 +35,43 @@ test('sampling defaults of an entry change no engine', () => {
     engineOptionsOf(engineSettings, entry('a', { temperature: 1, maxTokens: 5 })),
     engineOptionsOf(engineSettings, entry('a')),
   );
+});
+
+test('an entry may say its own number of slots, which may be left open', () => {
+  const slots = (nSlots: number | 'auto', own?: number | 'auto') => {
+    const settings = own === undefined ? {} : { nSlots: own };
+    return engineOptionsOf({ ...engineSettings, nSlots }, entry('a', settings)).slots;
+  };
+  assert.deepEqual([slots('auto'), slots(2, 'auto'), slots('auto', 3)], ['auto', 'auto', 3]);
+});
+
+describe('guessing ahead', () => {
+  const draft = entry('small');
+  const find = (name: string) => (name === 'small' ? draft : undefined);
+  const of = (settings: object, own: ModelSettings = {}) =>
+    engineOptionsOf({ ...engineSettings, ...settings }, entry('a', own), find).speculation;
+
+  test('is absent where nothing asks for it', () => {
+    assert.equal(of({}), undefined);
+    assert.equal(of({ draftModel: 'small' }, { draftModel: '' }), undefined);
+    assert.equal(of({ speculation: 'lookup' }, { speculation: 'off' }), undefined);
+  });
+
+  test('finds a draft model by its name or its path, the entry’s before the server’s', () => {
+    const path = (settings: object, own?: ModelSettings) => of(settings, own)?.draftModelPath;
+    assert.equal(path({ draftModel: 'small' }), draft.path);
+    assert.equal(path({ draftModel: '/models/x.gguf' }), '/models/x.gguf');
+    assert.equal(path({ draftModel: 'small' }, { draftModel: '/models/y.gguf' }), '/models/y.gguf');
+    // Whoever loads it says that there is none.
+    assert.equal(path({ draftModel: 'unknown' }), 'unknown');
+  });
+
+  test('is not asked of the model itself', () => {
+    assert.equal(of({ draftModel: '/models/a.gguf' }), undefined);
+    assert.deepEqual(of({ draftModel: '/models/a.gguf', speculation: 'lookup', nDraft: 3 }), {
+      lookup: true,
+      draftModelPath: null,
+      mostTokens: 3,
+    });
+  });
 });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { MemoryNeed } from '../../src/engine/memory-need.js';
 import { HoshikageError } from '../../src/errors.js';
+import { AUTO_SLOTS } from '../helpers/fake-engines.js';
 import { patient, poolHarness, settle, watch } from '../helpers/pool-harness.js';
 import { entry } from '../helpers/pool-settings.js';
 
@@ -121,4 +123,77 @@ test('an engine that came up after it was given up is closed', async () => {
   const stopping = pool.stop(0);
   await stopping;
   assert.equal(engines.last.engine.closed, true);
+});
+
+test('a draft model that cannot be used is told before anything is started for it', async () => {
+  const checked: string[] = [];
+  const { pool, engines } = poolHarness({
+    settings: { draftModel: 'small' },
+    deps: {
+      find: (name) => (name === 'small' ? entry('small') : undefined),
+      checkDraft: async (path) => {
+        checked.push(path);
+        if (checked.length > 1) throw new HoshikageError('draft_model_unusable', { draft: path });
+      },
+    },
+  });
+  (await pool.acquire(a, patient())).release();
+  assert.equal(engines.last.options.speculation?.draftModelPath, '/models/small.gguf');
+  await assert.rejects(pool.acquire(b, patient()), { code: 'draft_model_unusable' });
+  // The one that works stays; the draft model itself, and one for embeddings, have none.
+  assert.equal(pool.status().residents[0]?.id, 'a');
+  for (const id of ['small', 'embed-x']) {
+    (await pool.acquire(entry(id), patient({ need: 'model' }))).release();
+    assert.equal(engines.last.options.speculation, undefined, id);
+  }
+  assert.equal(checked.length, 2);
+  await pool.stop(0);
+});
+
+test('a model whose draft model has become another one is another model', async () => {
+  let path = '/models/one.gguf';
+  const { pool, engines } = poolHarness({
+    settings: { draftModel: 'small' },
+    deps: { find: () => ({ ...entry('small'), path }) },
+  });
+  (await pool.acquire(a, patient())).release();
+  path = '/models/two.gguf';
+  pool.refresh(() => a);
+  (await pool.acquire(a, patient())).release();
+  assert.equal(engines.starts.length, 2);
+  assert.equal(engines.last.options.speculation?.draftModelPath, path);
+  await pool.stop(0);
+});
+
+test('with slots left open there are as many leases as the engine turned out to have slots', async () => {
+  const memory = (bytes: number): MemoryNeed => ({
+    ...{ layerBytes: [], expertBytes: [], outputBytes: 0, outputCopyBytes: 0, inputBytes: 0 },
+    ...{ kvBytesPerLayer: [bytes], computeBytes: 0, hostBytes: 0, deviceBytes: 0 },
+    privateBytes: bytes,
+  });
+  const { pool, engines } = poolHarness({
+    settings: { nSlots: 'auto' },
+    automatic: false,
+    deps: {
+      plan: async (_, options) => ({
+        ...options,
+        memory: memory(1),
+        moreSlots: [{ slots: AUTO_SLOTS, memory: memory(AUTO_SLOTS) }],
+      }),
+    },
+  });
+  const crowd = Array.from({ length: 4 }, () => watch(pool.acquire(a, patient())));
+  await settle();
+  // While it loads, one slot is certain.
+  assert.equal(pool.status().queue.length, 3);
+  assert.equal(pool.status().residents[0]?.estimate?.kvBytes, 1);
+  engines.last.succeed();
+  await settle();
+  assert.equal(crowd.filter((one) => one.lease() !== null).length, AUTO_SLOTS);
+  assert.equal(pool.status().residents[0]?.estimate?.kvBytes, AUTO_SLOTS);
+  for (const one of crowd) one.release();
+  await settle();
+  for (const one of crowd) one.release();
+  await pool.stop(0);
+  assert.equal(engines.starts.length, 1);
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { EngineOptions, MemoryNeed } from '../../src/engine/engine.js';
+import type { EngineOptions } from '../../src/engine/engine.js';
+import type { MemoryNeed } from '../../src/engine/memory-need.js';
 import { HoshikageError } from '../../src/errors.js';
 import type { PlanEngine } from '../../src/memory/use.js';
 import type { PoolSettings } from '../../src/resources/pool-deps.js';

@@ -117,6 +117,7 @@ test('interactive requests go before batch ones, also for another model', async 
   const order: string[] = [];
   const ask = async (model: typeof a, priority: 'interactive' | 'batch', name: string) => {
     const lease = await pool.acquire(model, patient({ priority }));
+    assert.equal(lease.priority, priority);
     order.push(name);
     lease.release();
   };

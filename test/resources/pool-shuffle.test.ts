@@ -133,7 +133,7 @@ class Shuffle {
     for (const { lease } of onSlot) {
       perEngine.set(lease?.engine, (perEngine.get(lease?.engine) ?? 0) + 1);
     }
-    assert.ok(Math.max(0, ...perEngine.values()) <= nSlots, 'leases of an engine');
+    assert.ok(Math.max(0, ...perEngine.values()) <= Number(nSlots), 'leases of an engine');
     // Who was let in is not thrown out again because an engine is lost.
     if (!this.disturbed) assert.ok(queue.length <= queueSize, 'queue');
     const waiting = this.requests.filter(({ settled }) => settled === 0).length;

@@ -152,3 +152,52 @@ test('whether a model is used is told when that changes, also by the loss of its
   assert.deepEqual(told, ['a true', 'a false', 'a true', 'a false']);
   await pool.stop(0);
 });
+
+test('a lease gets further slots as far as they are free, and they are free again afterwards', async () => {
+  const { pool } = poolHarness({ settings: { nSlots: 4 } });
+  const lease = await pool.acquire(a, patient());
+  const other = await pool.acquire(a, patient());
+  const extra = lease.more(7);
+  assert.equal(extra.length, 2);
+  assert.equal(other.more(1).length, 0);
+  assert.equal(pool.status().residents[0]?.active, 2, 'requests, not slots');
+  const third = watch(pool.acquire(a, patient()));
+  await settle();
+  assert.equal(third.lease(), null);
+  extra[0]?.release();
+  extra[0]?.release();
+  await settle();
+  assert.notEqual(third.lease(), null);
+  const fourth = watch(pool.acquire(a, patient()));
+  await settle();
+  assert.equal(fourth.lease(), null, 'released twice, it is free once');
+  for (const one of [...extra, lease, other]) one.release();
+  await settle();
+  for (const one of [third, fourth]) one.release();
+  const next = await pool.acquire(a, patient());
+  assert.equal(next.more(7).length, 3);
+  await pool.stop(0);
+});
+
+test('a lease gets no further slot while somebody waits, for whatever', async () => {
+  const { pool } = poolHarness({ settings: { nSlots: 2, maxLoadedModels: 1 } });
+  const lease = await pool.acquire(a, patient());
+  const waiting = watch(pool.acquire(entry('b'), patient()));
+  await settle();
+  assert.deepEqual([lease.more(1).length, waiting.lease()], [0, null]);
+  lease.release();
+  await settle();
+  waiting.release();
+  await pool.stop(0);
+});
+
+test('nor does one that has no slot itself, or is over', async () => {
+  const { pool } = poolHarness({ settings: { nSlots: 2 } });
+  const reader = await pool.acquire(a, patient({ need: 'model' }));
+  assert.equal(reader.more(1).length, 0);
+  reader.release();
+  const lease = await pool.acquire(a, patient());
+  lease.release();
+  assert.equal(lease.more(1).length, 0);
+  await pool.stop(0);
+});

@@ -71,6 +71,8 @@ const result = (more: Partial<CompletionResult> = {}): CompletionResult => ({
   prefillMs: 6,
   generationMs: 1,
   slot: 1,
+  draftedTokens: 0,
+  acceptedTokens: 0,
   ...more,
 });
 

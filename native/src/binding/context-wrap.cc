@@ -116,8 +116,9 @@ Napi::Value ContextWrap::Counters(const Napi::CallbackInfo& info) {
     Napi::Object object = Napi::Object::New(env);
     object.Set("steps", static_cast<double>(counters.steps));
     object.Set("promptTokens", static_cast<double>(counters.prompt_tokens));
-    object.Set("reusedTokens", static_cast<double>(counters.reused_tokens));
+    object.Set("cachedTokens", static_cast<double>(counters.reused_tokens));
     object.Set("sharedTokens", static_cast<double>(counters.shared_tokens));
+    object.Set("storedTokens", static_cast<double>(counters.stored_tokens));
     object.Set("generatedTokens", static_cast<double>(counters.generated_tokens));
     object.Set("draftedTokens", static_cast<double>(counters.drafted_tokens));
     object.Set("acceptedTokens", static_cast<double>(counters.accepted_tokens));

@@ -8,6 +8,8 @@
 namespace hoshikage {
 namespace {
 
+constexpr int32_t kMostSequences = 64;  // of a context
+
 template <class Array, class Value>
 Array FromVector(Napi::Env env, const std::vector<Value>& values) {
   Array array = Array::New(env, values.size());
@@ -128,6 +130,19 @@ std::vector<Token> ArgTokens(const Napi::CallbackInfo& info, size_t index, const
   return ToTokens(info[index], name);
 }
 
+std::vector<uint32_t> ArgCounts(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  const Napi::Array array = ToArray(info[index], name);
+  std::vector<uint32_t> counts;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const double least = counts.empty() ? 1 : counts.back() + 1.0;
+    const double count = ToNumber(array.Get(i), name, least, kMostSequences);
+    if (count != std::floor(count)) Refuse(name, "whole numbers");
+    counts.push_back(static_cast<uint32_t>(count));
+  }
+  if (counts.empty()) Refuse(name, "at least one number");
+  return counts;
+}
+
 std::vector<TextSegment> ToSegments(const Napi::Value& value) {
   const Napi::Array array = ToArray(value, "segments");
   std::vector<TextSegment> segments;
@@ -162,16 +177,25 @@ ModelOptions ToModelOptions(const Napi::Object& object) {
 ContextOptions ToContextOptions(const Napi::Object& object) {
   ContextOptions options;
   options.context_tokens = static_cast<uint32_t>(GetInt(object, "contextTokens", 1, kInt32Max));
-  options.sequences = static_cast<uint32_t>(GetInt(object, "slots", 1, 64));
+  options.sequences = static_cast<uint32_t>(GetInt(object, "slots", 1, kMostSequences));
   options.batch_tokens = static_cast<uint32_t>(GetInt(object, "batchTokens", 1, 1 << 20));
   options.threads = OptionalInt(object, "threads", 1, 512);
+  options.long_step_threads = OptionalInt(object, "longStepThreads", 1, 512);
   options.flash_attention = OptionalInt(object, "flashAttention", -1, 1);
   options.type_k = OptionalInt(object, "typeK", 0, 1024);
   options.type_v = OptionalInt(object, "typeV", 0, 1024);
   options.rope_scaling = OptionalInt(object, "ropeScaling", -1, 3);
   options.rope_freq_base = OptionalFloat(object, "ropeFreqBase");
   options.rope_freq_scale = OptionalFloat(object, "ropeFreqScale");
+  return options;
+}
+
+WorkerOptions ToWorkerOptions(const Napi::Object& object) {
+  WorkerOptions options;
   options.most_stall_ms = OptionalInt(object, "maxStallMs", 1, 1 << 20).value_or(100);
+  if (!IsAbsent(object.Get("storeBytes"))) {
+    options.store_bytes = static_cast<size_t>(GetInt(object, "storeBytes", 0, 1LL << 50));
+  }
   return options;
 }
 
@@ -180,7 +204,7 @@ SpeculationOptions ToSpeculationOptions(const Napi::Object& object) {
   const int32_t most = OptionalInt(object, "draftTokens", 0, kMostRows).value_or(0);
   options.most_tokens = static_cast<uint32_t>(most);
   options.lookup = OptionalBool(object, "draftLookup").value_or(false);
-  options.most_stall_ms = ToContextOptions(object).most_stall_ms;
+  options.most_stall_ms = ToWorkerOptions(object).most_stall_ms;
   return options;
 }
 
@@ -262,6 +286,14 @@ Napi::Value FromVectors(Napi::Env env, const std::vector<std::vector<float>>& ve
   Napi::Array list = Napi::Array::New(env, vectors.size());
   for (uint32_t i = 0; i < vectors.size(); i++) {
     list.Set(i, FromVector<Napi::Float32Array>(env, vectors[i]));
+  }
+  return list;
+}
+
+Napi::Value FromTimes(Napi::Env env, const std::vector<std::optional<double>>& times) {
+  Napi::Array list = Napi::Array::New(env, times.size());
+  for (uint32_t i = 0; i < times.size(); i++) {
+    list.Set(i, times[i] ? Napi::Value(Napi::Number::New(env, *times[i])) : env.Null());
   }
   return list;
 }

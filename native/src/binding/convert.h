@@ -10,6 +10,7 @@
 
 #include "../decode/completion.h"
 #include "../decode/speculation.h"
+#include "../decode/worker.h"
 #include "../llama/abi.h"
 #include "../llama/context.h"
 #include "../llama/error.h"
@@ -42,10 +43,14 @@ int32_t ArgInt(const Napi::CallbackInfo& info, size_t index, const char* name);
 bool ArgBool(const Napi::CallbackInfo& info, size_t index, const char* name);
 std::vector<Token> ArgTokens(const Napi::CallbackInfo& info, size_t index, const char* name);
 
+// Ascending whole numbers from 1 on.
+std::vector<uint32_t> ArgCounts(const Napi::CallbackInfo& info, size_t index, const char* name);
+
 std::vector<TextSegment> ToSegments(const Napi::Value& value);
 LibraryOptions ToLibraryOptions(const Napi::Object& object);
 ModelOptions ToModelOptions(const Napi::Object& object);
 ContextOptions ToContextOptions(const Napi::Object& object);
+WorkerOptions ToWorkerOptions(const Napi::Object& object);
 // What createContext is told of drafts, the draft model apart.
 SpeculationOptions ToSpeculationOptions(const Napi::Object& object);
 // Every number checked against the vocabulary and the context. Throws grammar_invalid too.
@@ -56,6 +61,8 @@ Napi::Object FromLibrary(Napi::Env env, const Library& library);
 Napi::Object FromModel(Napi::Env env, const Model& model);
 Napi::Object FromMail(Napi::Env env, const Mail& mail, const CompletionRequest& request);
 Napi::Value FromVectors(Napi::Env env, const std::vector<std::vector<float>>& vectors);
+// Milliseconds; null where there are none.
+Napi::Value FromTimes(Napi::Env env, const std::vector<std::optional<double>>& times);
 Napi::Value FromTokens(Napi::Env env, const std::vector<Token>& tokens);
 
 }  // namespace hoshikage

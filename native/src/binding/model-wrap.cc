@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "../decode/throughput.h"
 #include "addon-data.h"
 #include "completion-wrap.h"
 #include "context-wrap.h"
@@ -50,14 +51,14 @@ ContextOptions DrafterOptions(const ContextOptions& target) {
   return options;
 }
 
-// Throws model_load_failed, draft_model_unsuitable.
+// Throws model_load_failed, draft_model_unusable.
 DraftingContext MakeContext(const std::shared_ptr<Model>& model, const ContextOptions& options,
                             const SpeculationOptions& drafting,
                             const std::shared_ptr<Model>& draft_model) {
   std::unique_ptr<Context> drafter;
   if (draft_model) {
     const std::string why = WhyNotDraft(*draft_model, *model);
-    if (!why.empty()) throw Error("draft_model_unsuitable", why);
+    if (!why.empty()) throw Error("draft_model_unusable", why);
   }
   auto context = std::make_unique<Context>(model, options);
   model->pieces();  // here, where nobody waits for a step
@@ -87,6 +88,7 @@ void ModelWrap::Define(Napi::Env env) {
        InstanceMethod<&ModelWrap::Detokenize>("detokenize"),
        InstanceMethod<&ModelWrap::CreateContext>("createContext"),
        InstanceMethod<&ModelWrap::CreateEmbedder>("createEmbedder"),
+       InstanceMethod<&ModelWrap::MeasureSteps>("measureSteps"),
        InstanceMethod<&ModelWrap::Close>("close")}));
 }
 
@@ -189,6 +191,7 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
     const std::shared_ptr<Model> model = OpenModel();
     const Napi::Object object = ArgObject(info, 0, "options");
     const ContextOptions options = ToContextOptions(object);
+    const WorkerOptions worker_options = ToWorkerOptions(object);
     const SpeculationOptions drafting = ToSpeculationOptions(object);
     ModelWrap* drafter = Given(object.Get("draftModel"));
     const std::shared_ptr<Model> draft_model = drafter ? drafter->OpenModel() : nullptr;
@@ -201,9 +204,9 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
         [model, options, drafting, draft_model] {
           return MakeContext(model, options, drafting, draft_model);
         },
-        [model, bell, workers, drafter_workers, most_stall_ms = options.most_stall_ms](
+        [model, bell, workers, drafter_workers, worker_options](
             Napi::Env e, DraftingContext& made) -> Napi::Value {
-          auto worker = std::make_shared<Worker>(std::move(made.context), model, most_stall_ms,
+          auto worker = std::make_shared<Worker>(std::move(made.context), model, worker_options,
                                                  [bell] { bell->bell->Ring(); },
                                                  std::move(made.speculation));
           workers->push_back(worker);
@@ -224,6 +227,27 @@ Napi::Value ModelWrap::CreateEmbedder(const Napi::CallbackInfo& info) {
     embedders_.push_back(embedder);
     data.AddEmbedder(embedder);
     return EmbedderWrap::Make(env, embedder);
+  });
+}
+
+Napi::Value ModelWrap::MeasureSteps(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return Bound(env, [&]() -> Napi::Value {
+    const std::shared_ptr<Model> model = OpenModel();
+    const ContextOptions options = ToContextOptions(ArgObject(info, 0, "options"));
+    const std::vector<uint32_t> counts = ArgCounts(info, 1, "counts");
+    const int32_t limit_ms = ArgInt(info, 2, "limitMs");
+    const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+    const auto closing = AddonData::Of(env).closing;
+    using Times = std::vector<std::optional<double>>;
+    Napi::Promise promise = Task<Times>::Start(
+        env, "hoshikage:measure",
+        [model, options, counts, limit_ms, cancelled, closing] {
+          return hoshikage::MeasureSteps(model, options, counts, limit_ms,
+                                         [&] { return !cancelled->load() && !closing->load(); });
+        },
+        [](Napi::Env e, Times& times) -> Napi::Value { return FromTimes(e, times); });
+    return Cancellable(env, promise, cancelled);
   });
 }
 

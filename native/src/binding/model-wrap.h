@@ -28,6 +28,7 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value Detokenize(const Napi::CallbackInfo& info);
   Napi::Value CreateContext(const Napi::CallbackInfo& info);
   Napi::Value CreateEmbedder(const Napi::CallbackInfo& info);
+  Napi::Value MeasureSteps(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
   const std::shared_ptr<Model>& OpenModel() const;
   // The wrap of a model that is handed over in JavaScript; null where none is. Throws

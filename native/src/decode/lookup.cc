@@ -5,8 +5,8 @@
 namespace hoshikage {
 namespace {
 
-// Entries: 16 KB to 1 MB.
-constexpr size_t kFewestPlaces = size_t{1} << 12;
+// Entries: 64 KB to 1 MB.
+constexpr size_t kFewestPlaces = size_t{1} << 14;
 constexpr size_t kMostPlaces = size_t{1} << 18;
 
 size_t PlacesFor(size_t expected) {

@@ -19,6 +19,8 @@ class Pace {
   size_t Alone() const;
   // What a step of one token per generation takes; 0 = not known yet.
   double generation_ms() const { return generation_ms_; }
+  // What a prompt token takes; 0 = not known yet.
+  double prompt_token_ms() const { return prompt_token_ms_; }
 
  private:
   size_t Fitting(double ms) const;

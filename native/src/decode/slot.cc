@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "../llama/error.h"
+#include "prefix-store.h"
 
 namespace hoshikage {
 namespace {
@@ -19,11 +20,7 @@ double Milliseconds(Clock::duration duration) {
 }  // namespace
 
 size_t Slot::CommonPrefix(const std::vector<Token>& prompt) const {
-  const size_t limit = std::min(prompt.size(), cached_.size());
-  return static_cast<size_t>(
-      std::mismatch(prompt.begin(), prompt.begin() + static_cast<ptrdiff_t>(limit), cached_.begin())
-          .first -
-      prompt.begin());
+  return CommonPrefixOf(cached_, prompt);
 }
 
 size_t Slot::ReusablePrefix(const CompletionRequest& request) const {

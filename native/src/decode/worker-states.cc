@@ -1,5 +1,6 @@
 // The worker's part that saves the caches of idle slots and fills slots with saved ones: asked for
-// on other threads, done on the worker's, one part between two steps.
+// on other threads, or where a slot changes conversations; done on the worker's, one part between
+// two steps.
 #include <algorithm>
 
 #include "../llama/error.h"
@@ -14,6 +15,8 @@ constexpr size_t kFirstPart = 128;
 constexpr size_t kLeastPart = 16;
 // Taken for how fast states are read, before one was; slower than most memories.
 constexpr double kFirstBytesPerMs = 1e6;
+// A conversation whose loss is less than this is not worth a move.
+constexpr size_t kLeastMoved = 32;
 
 }  // namespace
 
@@ -68,7 +71,11 @@ std::optional<SavedState> Worker::SaveState(int32_t slot, size_t most_bytes) {
       const size_t end = PartEnd(begin, saved.tokens.size());
       std::optional<Bytes> part = ReadPart(source, begin, end, most_bytes - bytes);
       whole = part.has_value();
-      if (!whole) return;
+      if (!whole) {
+        LogLine(kLogWarn, "a state of " + std::to_string(source.cached_tokens()) +
+                              " tokens is not saved: the library cannot, or it is too large");
+        return;
+      }
       bytes += part->size;
       saved.parts.push_back({end, std::move(*part)});
       begin = end;
@@ -142,14 +149,108 @@ std::optional<Bytes> Worker::ReadPart(const Slot& slot, size_t begin, size_t end
   std::optional<Bytes> bytes = context_->ReadState(slot.id(), static_cast<int32_t>(begin),
                                                    static_cast<int32_t>(end), allowed);
   const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
-  if (!bytes) {
-    LogLine(kLogWarn, "a state of " + std::to_string(slot.cached_tokens()) +
-                          " tokens is not saved: the library cannot, or it is too large");
-    return std::nullopt;
-  }
+  if (!bytes) return std::nullopt;
   state_bytes_per_ms_ = static_cast<double>(bytes->size) / std::max(ms, 0.01);
   state_bytes_per_token_ = static_cast<double>(bytes->size) / static_cast<double>(end - begin);
   return bytes;
+}
+
+// Whether the slot has to change conversations first; then that has begun.
+bool Worker::StartMove(Slot* slot, const std::shared_ptr<Completion>& completion) {
+  if (store_.limit() == 0) return false;
+  const CompletionRequest& request = completion->request();
+  auto move = std::make_unique<Move>();
+  const size_t lost = slot->cached_tokens() - slot->ReusablePrefix(request);
+  move->leaves = lost >= kLeastMoved && !store_.Covers(slot->cached());
+  move->coming = Stored(*slot, request, &move->wanted);
+  if (!move->leaves && !move->coming) return false;
+  move->completion = completion;
+  if (move->leaves) move->leaving.tokens = slot->cached();
+  slot->Hold(true);
+  moves_[static_cast<size_t>(slot->id())] = std::move(move);
+  return true;
+}
+
+// What the store has of a prompt, where bringing it back is quicker than computing what no slot
+// holds of it; null else.
+std::shared_ptr<const SavedState> Worker::Stored(const Slot& slot,
+                                                 const CompletionRequest& request,
+                                                 size_t* wanted) {
+  if (!request.cache_prompt || request.prompt_logprobs >= 0) return nullptr;
+  std::shared_ptr<const SavedState> found = store_.Find(request.prompt);
+  if (!found) return nullptr;
+  const size_t common =
+      std::min(CommonPrefixOf(found->tokens, request.prompt), request.prompt.size() - 1);
+  // A memory that cannot take anything back needs all of it.
+  if (context_->has_tail_state() && common < found->tokens.size()) return nullptr;
+  size_t held = slot.ReusablePrefix(request);
+  if (context_->shares() && !context_->has_tail_state()) {
+    for (const Slot& other : slots_) held = std::max(held, other.CommonPrefix(request.prompt));
+  }
+  if (common < held + kLeastMoved) return nullptr;
+  const double share = static_cast<double>(common) / static_cast<double>(found->tokens.size());
+  const double ms = share * static_cast<double>(found->bytes()) /
+                    (state_bytes_per_ms_ > 0.0 ? state_bytes_per_ms_ : kFirstBytesPerMs);
+  const double computing = static_cast<double>(common - held) * pace_.prompt_token_ms();
+  if (computing > 0.0 && ms > computing) return nullptr;
+  *wanted = common;
+  return found;
+}
+
+// One part of one move, so that no stream stalls for it.
+void Worker::MovePart() {
+  for (Slot& slot : slots_) {
+    std::unique_ptr<Move>& move = moves_[static_cast<size_t>(slot.id())];
+    if (!move) continue;
+    if (move->leaves) return MoveOut(slot, move.get());
+    if (move->coming) return MoveIn(&slot, move.get());
+    const std::shared_ptr<Completion> completion = std::move(move->completion);
+    move.reset();
+    slot.Hold(false);
+    Begin(&slot, completion);
+  }
+}
+
+void Worker::MoveOut(const Slot& slot, Move* move) {
+  SavedState& leaving = move->leaving;
+  const size_t total = leaving.tokens.size();
+  const size_t begin = leaving.parts.empty() ? 0 : leaving.parts.back().end;
+  const size_t gathered = leaving.bytes();
+  const size_t rest =
+      static_cast<size_t>(static_cast<double>(total - begin) * state_bytes_per_token_);
+  std::optional<Bytes> part;
+  try {
+    const size_t end = PartEnd(begin, total);
+    if (store_.MakeRoom(rest, gathered)) {
+      part = ReadPart(slot, begin, end, store_.limit() - store_.bytes() - gathered);
+    }
+    if (part) leaving.parts.push_back({end, std::move(*part)});
+    if (part && end < total) return;
+    if (part) store_.Put(std::move(leaving));
+  } catch (const Error& e) {
+    LogLine(kLogWarn, std::string("a conversation is not kept: ") + e.what());
+  }
+  move->leaves = false;
+  move->leaving = {};
+}
+
+void Worker::MoveIn(Slot* slot, Move* move) {
+  const SavedState& coming = *move->coming;
+  const size_t begin = move->parts == 0 ? 0 : coming.parts[move->parts - 1].end;
+  bool goes_on = false;
+  try {
+    if (move->parts == 0) slot->ForgetCache();
+    const SavedState::Part& part = coming.parts[move->parts];
+    goes_on = slot->Restore(coming.tokens.data() + begin, part.end - begin, part.bytes.data.get(),
+                            part.bytes.size) &&
+              part.end < move->wanted;
+    local_.stored_tokens += slot->cached_tokens() - std::min(slot->cached_tokens(), begin);
+  } catch (const Error& e) {
+    // Then it is computed.
+    LogLine(kLogWarn, std::string("a conversation could not be brought back: ") + e.what());
+  }
+  move->parts++;
+  if (!goes_on || move->parts == coming.parts.size()) move->coming = nullptr;
 }
 
 }  // namespace hoshikage

@@ -10,6 +10,8 @@ namespace {
 
 // Prompt tokens of one step whose logits the library keeps: 40 MB with a large vocabulary.
 constexpr size_t kMostPromptLogits = 64;
+// Prompt tokens from which on a step is long.
+constexpr size_t kLongStep = 16;
 
 // What fails here is one completion's own, such as the tables of its grammar: no other ends for it.
 template <class Function>
@@ -32,7 +34,7 @@ double MsSince(Clock::time_point begun) {
 }  // namespace
 
 Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
-               double most_stall_ms, std::function<void()> ring,
+               WorkerOptions options, std::function<void()> ring,
                std::unique_ptr<Speculation> speculation)
     : model_(std::move(model)),
       context_(std::move(context)),
@@ -47,8 +49,10 @@ Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
       turns_(sequences_),
       shared_(sequences_, std::vector<size_t>(sequences_)),
       batch_(context_->batch_tokens()),
-      pace_(most_stall_ms),
-      most_stall_ms_(most_stall_ms) {
+      pace_(options.most_stall_ms),
+      most_stall_ms_(options.most_stall_ms),
+      store_(options.store_bytes),
+      moves_(sequences_) {
   for (uint32_t i = 0; i < sequences_; i++) {
     slots_.emplace_back(static_cast<int32_t>(i), context_.get());
   }
@@ -121,7 +125,8 @@ void Worker::Run() {
       std::unique_lock<std::mutex> lock(mutex_);
       // Who waits can begin where a slot is free; one that is held is given back by an errand.
       const bool busy = std::any_of(slots_.begin(), slots_.end(), [&](const Slot& s) {
-        return !s.idle() || (!waiting_.empty() && !s.held());
+        return !s.idle() || (!waiting_.empty() && !s.held()) ||
+               moves_[static_cast<size_t>(s.id())];
       });
       if (!busy) {
         wake_.wait(lock,
@@ -137,6 +142,7 @@ void Worker::Run() {
     try {
       EndCancelled();
       Admit();
+      MovePart();
       Step();
     } catch (const Error& e) {
       FailBatch(e.code(), e.what());
@@ -160,6 +166,9 @@ void Worker::Run() {
     inbox_.clear();
     refused.swap(errands_);
   }
+  for (const std::unique_ptr<Move>& move : moves_) {
+    if (move) waiting_.push_back(move->completion);
+  }
   for (const auto& errand : refused) errand->Refuse("closed", "the context is closed");
   for (const auto& completion : waiting_) {
     FinishUnstarted(completion, DoneReason::kCancelled, "", "");
@@ -172,6 +181,12 @@ void Worker::Run() {
 void Worker::EndCancelled() {
   for (Slot& slot : slots_) {
     if (!slot.idle() && slot.completion()->cancelled()) slot.End(DoneReason::kCancelled);
+  }
+  for (std::unique_ptr<Move>& move : moves_) {
+    if (!move || !move->completion->cancelled()) continue;
+    FinishUnstarted(move->completion, DoneReason::kCancelled, "", "");
+    slots_[static_cast<size_t>(&move - moves_.data())].Hold(false);
+    move.reset();
   }
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     if ((*it)->cancelled()) {
@@ -189,22 +204,26 @@ void Worker::Admit() {
     if (!slot) return;
     std::shared_ptr<Completion> completion = std::move(waiting_.front());
     waiting_.pop_front();
-    OrEnd(slot, [&] {
-      slot->Begin(completion, model_);
-      if (speculation_) speculation_->Began(*slot);
-      local_.reused_tokens += slot->reused_tokens();
-      turns_[static_cast<size_t>(slot->id())] = {admitted_++, local_.prompt_tokens};
-      NoteShared(*slot);
-      if (!slot->borrows()) return;
-      const Slot* best = nullptr;
-      size_t longest = slot->cached_tokens();
-      for (const Slot& other : slots_) {
-        const size_t prefix = other.CommonPrefix(slot->completion()->request().prompt);
-        if (&other != slot && prefix > longest) best = &other, longest = prefix;
-      }
-      if (best) local_.shared_tokens += slot->Borrow(*best);
-    });
+    if (!StartMove(slot, completion)) Begin(slot, completion);
   }
+}
+
+void Worker::Begin(Slot* slot, const std::shared_ptr<Completion>& completion) {
+  OrEnd(slot, [&] {
+    slot->Begin(completion, model_);
+    if (speculation_) speculation_->Began(*slot);
+    local_.reused_tokens += slot->reused_tokens();
+    turns_[static_cast<size_t>(slot->id())] = {admitted_++, local_.prompt_tokens};
+    NoteShared(*slot);
+    if (!slot->borrows()) return;
+    const Slot* best = nullptr;
+    size_t longest = slot->cached_tokens();
+    for (const Slot& other : slots_) {
+      const size_t prefix = other.CommonPrefix(slot->completion()->request().prompt);
+      if (&other != slot && prefix > longest) best = &other, longest = prefix;
+    }
+    if (best) local_.shared_tokens += slot->Borrow(*best);
+  });
 }
 
 // Where a slot can take from others what they hold, an idle one whose own cache is no loss: it goes
@@ -232,12 +251,9 @@ void Worker::NoteShared(const Slot& slot) {
   const std::vector<Token>& prompt = slot.completion()->request().prompt;
   const size_t id = static_cast<size_t>(slot.id());
   for (const Slot& other : slots_) {
-    size_t common = 0;
-    if (&other != &slot && !other.idle()) {
-      const std::vector<Token>& theirs = other.completion()->request().prompt;
-      const size_t limit = std::min(prompt.size(), theirs.size());
-      while (common < limit && prompt[common] == theirs[common]) common++;
-    }
+    const bool runs = &other != &slot && !other.idle();
+    const size_t common =
+        runs ? CommonPrefixOf(prompt, other.completion()->request().prompt) : 0;
     const size_t their_id = static_cast<size_t>(other.id());
     shared_[id][their_id] = shared_[their_id][id] = common;
   }
@@ -325,13 +341,14 @@ void Worker::FillBatch() {
 
 bool Worker::DecodeBatch() {
   std::string reason;
-  DecodeStatus status = context_->Decode(&batch_, &reason);
+  const bool is_long = batch_prompt_ >= kLongStep;
+  DecodeStatus status = context_->Decode(&batch_, &reason, is_long);
   if (status == DecodeStatus::kNoRoom) {
     // Caches of idle slots are only memories: give them up and try once more.
     for (Slot& slot : slots_) {
       if (slot.idle() && !slot.held()) slot.ForgetCache();
     }
-    status = context_->Decode(&batch_, &reason);
+    status = context_->Decode(&batch_, &reason, is_long);
   }
   local_.steps++;
   switch (status) {
@@ -403,11 +420,13 @@ void Worker::Publish() {
   counters_ = local_;
   status_.clear();
   for (const Slot& slot : slots_) {
-    const SlotPhase phase = slot.idle()         ? SlotPhase::kIdle
+    const Move* move = moves_[static_cast<size_t>(slot.id())].get();
+    const Completion* completion = move ? move->completion.get() : slot.completion().get();
+    const SlotPhase phase = !completion         ? SlotPhase::kIdle
                             : slot.generating() ? SlotPhase::kGeneration
                                                 : SlotPhase::kPrefill;
     status_.push_back({slot.id(), phase, slot.cached_tokens(),
-                       slot.idle() ? 0 : slot.completion()->request().prompt.size(),
+                       completion ? completion->request().prompt.size() : 0,
                        slot.generated_tokens()});
   }
 }

@@ -18,6 +18,7 @@
 #include "errand.h"
 #include "pace.h"
 #include "plan.h"
+#include "prefix-store.h"
 #include "slot.h"
 #include "speculation.h"
 
@@ -39,6 +40,7 @@ struct Counters {
   uint64_t prompt_tokens = 0;  // computed
   uint64_t reused_tokens = 0;  // of prompts, found in the cache of the slot that took them
   uint64_t shared_tokens = 0;  // of prompts, taken from the cache of another slot
+  uint64_t stored_tokens = 0;  // brought back from the store
   uint64_t generated_tokens = 0;
   uint64_t drafted_tokens = 0;   // tried ahead
   uint64_t accepted_tokens = 0;  // of those, the ones that were right
@@ -46,27 +48,23 @@ struct Counters {
   double longest_step_ms = 0.0;  // of those in which somebody generated
 };
 
-// An idle slot's cache, as it can be given back later: in parts, each of the tokens from the end of
-// the one before.
-struct SavedState {
-  struct Part {
-    size_t end;  // tokens
-    Bytes bytes;
-  };
-  std::vector<Token> tokens;
-  std::vector<Part> parts;
-};
+// A part of a state that is given back, in memory of whoever gives it.
 struct StatePart {
   size_t end;
   const uint8_t* data;
   size_t size;
 };
 
+struct WorkerOptions {
+  double most_stall_ms = 100.0;  // how long a step may take while anybody generates
+  size_t store_bytes = 0;        // for conversations that lost their slot; 0 = they are forgotten
+};
+
 class Worker {
  public:
   // `ring` is called on the worker's thread when some completion has news; it must not block.
   // `speculation`: of this context; null = every token by itself.
-  Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model, double most_stall_ms,
+  Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model, WorkerOptions options,
          std::function<void()> ring, std::unique_ptr<Speculation> speculation = nullptr);
   ~Worker();
   Worker(const Worker&) = delete;
@@ -105,6 +103,7 @@ class Worker {
   void Await(std::function<void()> work);
   void Run();
   void Admit();
+  void Begin(Slot* slot, const std::shared_ptr<Completion>& completion);
   Slot* ChooseSlot(const Completion& completion);
   void NoteShared(const Slot& slot);
   void Lend();
@@ -119,6 +118,22 @@ class Worker {
   void FinishUnstarted(const std::shared_ptr<Completion>& completion, DoneReason reason,
                        const char* code, const std::string& message);
   class Holding;
+  // A slot that changes conversations: what it holds goes to the store, what the prompt begins with
+  // comes from there, part by part; then its completion begins.
+  struct Move {
+    std::shared_ptr<Completion> completion;
+    bool leaves = false;
+    SavedState leaving;
+    std::shared_ptr<const SavedState> coming;
+    size_t wanted = 0;  // tokens of it
+    size_t parts = 0;   // of it that are there
+  };
+  bool StartMove(Slot* slot, const std::shared_ptr<Completion>& completion);
+  std::shared_ptr<const SavedState> Stored(const Slot& slot, const CompletionRequest& request,
+                                           size_t* wanted);
+  void MovePart();
+  void MoveOut(const Slot& slot, Move* move);
+  void MoveIn(Slot* slot, Move* move);
   Slot* OldestIdle();
   size_t PartEnd(size_t begin, size_t tokens) const;
   std::optional<Bytes> ReadPart(const Slot& slot, size_t begin, size_t end, size_t most);
@@ -166,6 +181,8 @@ class Worker {
   size_t batch_generated_ = 0;  // tokens of the batch by what they are
   size_t batch_prompt_ = 0;
   const double most_stall_ms_;
+  PrefixStore store_;
+  std::vector<std::unique_ptr<Move>> moves_;  // by slot
   double state_bytes_per_ms_ = 0.0;  // 0 = not known yet
   double state_bytes_per_token_ = 0.0;
   Counters local_;

@@ -145,6 +145,7 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
     SetThreads(library, options, context_);
     Verify(written, micro_batch);
     sequences_ = options.sequences;
+    long_step_threads_ = options.long_step_threads.value_or(threads_);
     tokens_per_sequence_ =
         std::min(tokens_per_sequence_, options.context_tokens / options.sequences);
   } catch (...) {
@@ -203,7 +204,7 @@ void Context::Free() {
   }
 }
 
-DecodeStatus Context::Decode(Batch* batch, std::string* reason) {
+DecodeStatus Context::Decode(Batch* batch, std::string* reason, bool is_long) {
   int32_t code;
   std::optional<LongCall> first;
   if (!decoded_) first.emplace(Lane::kSteps);
@@ -211,6 +212,11 @@ DecodeStatus Context::Decode(Batch* batch, std::string* reason) {
   try {
     code = Guard("decode_failed", "llama_decode", [&] {
       const Api& api = model_->library()->api();
+      if (is_long != long_step_) {
+        const int32_t threads = is_long ? long_step_threads_ : threads_;
+        api.llama_set_n_threads(context_, threads, threads);
+        long_step_ = is_long;
+      }
       const int32_t answer = api.llama_decode(context_, batch->View());
       // Devices may still be computing: who measures a step must not measure how fast it is asked.
       if (answer == 0 && api.llama_synchronize) api.llama_synchronize(context_);

@@ -15,13 +15,13 @@ struct ContextOptions {
   uint32_t sequences = 1;
   uint32_t batch_tokens = 512;
   std::optional<int32_t> threads;
+  std::optional<int32_t> long_step_threads;  // of steps that take long; as the others where absent
   std::optional<int32_t> flash_attention;  // -1 auto, 0 off, 1 on
   std::optional<int32_t> type_k;           // ggml type numbers
   std::optional<int32_t> type_v;
   std::optional<int32_t> rope_scaling;
   std::optional<float> rope_freq_base;
   std::optional<float> rope_freq_scale;
-  double most_stall_ms = 100.0;  // how long a step may take while anybody generates
 };
 
 // What our options say of a cache and of how to compute, written where the layout has it: threads,
@@ -82,7 +82,8 @@ class Context {
   // nothing can be taken off its end, and the state itself is kept instead (checkpoints).
   bool has_tail_state() const { return tail_state_; }
 
-  DecodeStatus Decode(Batch* batch, std::string* reason);
+  // `is_long`: with the threads for steps that take long.
+  DecodeStatus Decode(Batch* batch, std::string* reason, bool is_long = false);
   // Logits of a batch index, one per vocabulary entry, ours to change until the next Decode.
   float* Logits(int32_t index);
   // Removes [from, end) of a sequence; false where the memory cannot do that, or no longer holds
@@ -126,6 +127,8 @@ class Context {
   uint32_t sequences_ = 0;
   uint32_t batch_tokens_ = 0;
   int32_t threads_ = 0;
+  int32_t long_step_threads_ = 0;
+  bool long_step_ = false;  // how the library's threads are set
   bool unified_ = false;
   bool tail_state_ = false;
   int32_t spare_ = -1;    // a sequence of ours, empty but while a part of another is read or written

@@ -42,16 +42,23 @@ const usage = object({
   ]),
   completion_tokens_details: object({ reasoning_tokens: count }),
 });
-const timings = object({
-  queue_ms: number,
-  load_ms: number,
-  recall_ms: number,
-  prefill_ms: number,
-  generation_ms: number,
-  retried_ms: number,
-  prefill_tokens_per_second: orNull(number),
-  generation_tokens_per_second: orNull(number),
-});
+const drafts = { draft_n: count, draft_n_accepted: count };
+const timings = object(
+  {
+    queue_ms: number,
+    load_ms: number,
+    recall_ms: number,
+    prefill_ms: number,
+    generation_ms: number,
+    retried_ms: number,
+    prefill_tokens_per_second: orNull(number),
+    generation_tokens_per_second: orNull(number),
+    ...drafts,
+  },
+  Object.keys(drafts),
+);
+/** A histogram: `counts` has one more than `le_ms`, for what is above all of them. */
+const times = { count, sum_ms: number, max_ms: number, le_ms: list(number), counts: list(count) };
 const finishReason = { enum: ['stop', 'length', 'tool_calls'] };
 const head = { id: text, created: count, model: text };
 const textFinish = { enum: ['stop', 'length'] };
@@ -195,18 +202,22 @@ export const ANSWERS = {
     tokens_cached: count,
     truncated: { const: false },
     stop_type: { enum: ['eos', 'word', 'limit'] },
-    timings: object({
-      prompt_n: count,
-      prompt_ms: number,
-      prompt_per_token_ms: number,
-      prompt_per_second: number,
-      predicted_n: count,
-      predicted_ms: number,
-      predicted_per_token_ms: number,
-      predicted_per_second: number,
-      queue_ms: number,
-      load_ms: number,
-    }),
+    timings: object(
+      {
+        prompt_n: count,
+        prompt_ms: number,
+        prompt_per_token_ms: number,
+        prompt_per_second: number,
+        predicted_n: count,
+        predicted_ms: number,
+        predicted_per_token_ms: number,
+        predicted_per_second: number,
+        queue_ms: number,
+        load_ms: number,
+        ...drafts,
+      },
+      Object.keys(drafts),
+    ),
   }),
   InfillEvent: {
     anyOf: [object({ index: count, content: text, stop: { const: false } }), ref('Infill')],
@@ -266,8 +277,21 @@ export const ANSWERS = {
     states: orNull({ type: 'object' }),
     models: count,
     problem: orNull(object({ code: text, message: text })),
+    figures: object({
+      requests: object({
+        ...{ running: count, done: count, refused: count, failed: count, cancelled: count },
+      }),
+      streams: object({ open: count, bytes: count, joined: count }),
+      tokens: object({ prompt: count, cached: count, completion: count }),
+      queue_wait: ref('Times'),
+      load_wait: ref('Times'),
+      first_token: ref('Times'),
+      per_token: ref('Times'),
+      event_loop_delay: object({ ...times, p99_ms: number }),
+    }),
     memory: object({ rss: count, free: count, total: count }),
   }),
+  Times: object(times),
   Health: object({ status: { const: 'ok' } }),
   Version: object({ version: text }),
   AdminAnswer: adminAnswer({ entry: orNull(entry), unloaded: list(text) }, ['unloaded']),

@@ -132,6 +132,22 @@ export const MEMBER_WORDS: Readonly<Record<string, Words>> = {
     'Layers on the GPU (-1 = all, auto = what fits)',
     { setting: 'N_GPU_LAYERS' },
   ],
+  'add.n_slots': [
+    '同時に生成するリクエストの数(auto = 一番速い数を測って決める)',
+    'Requests that generate at the same time (auto = measured: what is fastest)',
+    { setting: 'N_SLOTS' },
+  ],
+  'add.speculation': ['続きの先読み', 'Guessing tokens ahead', { setting: 'SPECULATION' }],
+  'add.draft_model': [
+    '続きを先読みするモデルの名前か絶対パス。空なら使わない',
+    'The model that guesses tokens ahead: its name or an absolute path; none where empty',
+    { from: 'DRAFT_MODEL' },
+  ],
+  'add.n_draft': [
+    '一度に先読みするトークン数の上限',
+    'Tokens guessed ahead at once, at most',
+    { setting: 'N_DRAFT' },
+  ],
   'add.chat_template': [
     'ファイルのものに代わるテンプレート(Jinja)',
     'A template in the place of the file’s own (Jinja)',
