@@ -100,7 +100,9 @@ function programPart(sanitize, env) {
     if (!run(compiler, [...flags, ...includes, main, ...sources, '-ldl', '-o', program])) {
       return false;
     }
-    const args = [buildFake(sanitize), path.join(work, 'model.gguf'), path.join(work, 'cells')];
+    fs.writeFileSync(path.join(work, 'draft.gguf'), 'a draft model');
+    const files = ['model.gguf', 'draft.gguf', 'cells'].map((name) => path.join(work, name));
+    const args = [buildFake(sanitize), ...files];
     return run(program, [...args, '24'], env);
   } finally {
     fs.rmSync(work, { recursive: true, force: true });

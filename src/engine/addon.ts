@@ -145,7 +145,8 @@ export interface NativeModel {
   detokenize(tokens: Int32Array): Uint8Array;
   /**
    * [async, own thread] One context with its decode thread. `onWake` is the doorbell: called on the
-   * JavaScript thread when some completion has news. Code: model_load_failed.
+   * JavaScript thread when some completion has news. Codes: model_load_failed, draft_model_unusable
+   * (another vocabulary, or a memory that takes nothing back).
    */
   createContext(options: NativeContextOptions, onWake: () => void): Promise<NativeContext>;
   /**
@@ -221,6 +222,8 @@ export interface NativeContextOptions {
   readonly ropeScaling?: number;
   readonly ropeFreqBase?: number;
   readonly ropeFreqScale?: number;
+  /** What is tried is guessed by this one; closing it closes the context too. */
+  readonly draftModel?: NativeModel;
   /** Main memory for conversations that lose their slot; 0 or absent = they are forgotten. */
   readonly storeBytes?: number;
 }
@@ -378,9 +381,9 @@ export interface NativeDone {
   readonly prefillMs: number;
   readonly generationMs: number;
   readonly slot: number;
-  /** Absent in an addon that guesses nothing ahead. */
-  readonly draftedTokens?: number;
-  readonly acceptedTokens?: number;
+  /** Tried ahead, and of those the ones that were right. */
+  readonly draftedTokens: number;
+  readonly acceptedTokens: number;
 }
 
 /**

@@ -3,7 +3,9 @@
  * left open. Engine process, JavaScript thread. It must never give up a model for slots beyond one
  * that nobody asked for.
  */
+import { toHoshikageError } from '../errors.js';
 import type { NativeContext, NativeContextOptions, NativeLibrary, NativeModel } from './addon.js';
+import { ofDrafter } from './drafter.js';
 import type { EngineOptions } from './engine.js';
 import { nativeContextOptions } from './native.js';
 import type { LogLine } from './protocol.js';
@@ -12,6 +14,8 @@ import { chooseSlots, type SlotChoice, slotConditions } from './slot-count.js';
 /** What opening takes. */
 export interface OpenContextInput {
   readonly model: NativeModel;
+  /** What guesses for it; null = none. */
+  readonly drafter: NativeModel | null;
   readonly library: NativeLibrary;
   readonly options: EngineOptions;
   /** Tokens one request may use. */
@@ -34,7 +38,7 @@ export interface OpenedContext {
   readonly choice: SlotChoice | null;
 }
 
-/** Codes: model_load_failed, model_not_generative, library_incompatible, engine_out_of_memory, cancelled. */
+/** Codes: model_load_failed, draft_model_unusable, model_not_generative, library_incompatible, engine_out_of_memory, cancelled. */
 export async function openContext(input: OpenContextInput): Promise<OpenedContext> {
   const { options, tokens, library, gpuLayers } = input;
   if (options.slots !== 'auto') return make(input, options.slots, null);
@@ -50,12 +54,15 @@ async function make(
   slots: number,
   choice: SlotChoice | null,
 ): Promise<OpenedContext> {
-  const { model, options, tokens, onWake, isOver, log } = input;
+  const { model, drafter, options, tokens, onWake, isOver, log } = input;
   const native = nativeContextOptions({ ...options, slots }, tokens);
   try {
-    return { context: await model.createContext(native, onWake), native, choice };
+    const drafting = drafter ? { ...native, draftModel: drafter } : native;
+    return { context: await model.createContext(drafting, onWake), native, choice };
   } catch (error) {
     const fewer = slots >> 1;
+    const unusable = toHoshikageError(error, 'internal_error').code === 'draft_model_unusable';
+    if (unusable) throw ofDrafter(error, options.speculation?.draftModelPath);
     if (!choice || fewer === 0 || isOver()) throw error;
     log('warn', `no context with ${slots} slots can be made; trying ${fewer}`);
     return make(input, fewer, choice);

@@ -17,6 +17,7 @@ import type {
   NativeModel,
 } from './addon.js';
 import { countersOf } from './counters.js';
+import { loadDrafter } from './drafter.js';
 import type { CompletionRequest, EngineInfo, EngineOptions, SlotState } from './engine.js';
 import {
   decodeThreads,
@@ -78,6 +79,7 @@ export class Session {
   readonly #deps: SessionDeps;
   readonly #running = new Map<number, Running>();
   #model: NativeModel | null = null;
+  #drafter: NativeModel | null = null;
   #context: NativeContext | null = null;
   #embedder: NativeEmbedder | null = null;
   #contextOptions: NativeContextOptions | null = null;
@@ -219,13 +221,15 @@ export class Session {
       const threads = decodeThreads(options.threads, physicalCores());
       return { ...common, contextTokens: tokens, slots: 0, batchTokens: 0, threads };
     }
+    const onStart = (cancel: () => void): void => {
+      this.#cancelLoad = cancel;
+      if (this.#closing) cancel();
+    };
+    const drafter = await loadDrafter(this.#deps.addon, options, onStart);
+    this.#drafter = drafter;
     const { context, native, choice } = await openContext({
-      ...{ model, library, options, tokens, gpuLayers: common.gpuLayers },
-      onWake: () => this.#ring(),
-      onStart: (cancel) => {
-        this.#cancelLoad = cancel;
-        if (this.#closing) cancel();
-      },
+      ...{ model, drafter, library, options, tokens, gpuLayers: common.gpuLayers },
+      ...{ onWake: () => this.#ring(), onStart },
       isOver: () => this.#closing !== null || this.#deps.addon.crashed() !== null,
       log: (level, text) => this.#log(level, text),
     });
@@ -410,6 +414,7 @@ export class Session {
       await Promise.allSettled(this.#saves);
       await this.#embedder?.close();
       await this.#model?.close();
+      await this.#drafter?.close();
     } catch (error) {
       this.#log('error', `closing failed: ${error instanceof Error ? error.message : error}`);
     }

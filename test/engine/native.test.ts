@@ -125,6 +125,8 @@ const done = {
   promptTokens: 1,
   cachedTokens: 0,
   generatedTokens: 2,
+  draftedTokens: 0,
+  acceptedTokens: 0,
   prefillMs: 1,
   generationMs: 1,
   slot: 0,

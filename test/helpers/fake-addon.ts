@@ -151,6 +151,7 @@ class FakeCompletion implements NativeCompletion {
       promptTokens: this.request.prompt.length,
       cachedTokens: 0,
       generatedTokens: this.generated,
+      ...{ draftedTokens: 0, acceptedTokens: 0 },
       prefillMs: 1,
       generationMs: 1,
       slot: 0,

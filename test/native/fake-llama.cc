@@ -67,6 +67,10 @@ enum Cell {
   kCopies,          // out: calls of llama_memory_seq_cp
   kShareFail,       // 1: llama_memory_seq_cp does nothing
   kLargestState,    // out: bytes of the largest state written at once
+  kCallSleepUs,     // per decode, whatever its tokens
+  kRowSleepUs,      // per token but the first whose logits are asked for
+  kDraftCalls,      // out: decodes of draft models
+  kDraftFail,       // what those return, from the next one on
   kCells
 };
 constexpr int64_t kThrow = 100;
@@ -200,9 +204,21 @@ void Log(int level, const char* text) {
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 struct llama_vocab {
-  int unused = 0;
+  int32_t size = kVocabulary;
+  int32_t other = -1;  // a token whose piece is another one
 };
+// By words in the name of its file: `draft`: takes no time, and has counters of its own; `wrong`: says
+// what the others do not; `padded`, `smaller`, `foreign`: another vocabulary; `state`: keeps only one.
 struct llama_model {
+  explicit llama_model(const std::string& name)
+      : draft(name.find("draft") != std::string::npos),
+        wrong(name.find("wrong") != std::string::npos),
+        state(name.find("state") != std::string::npos) {
+    if (name.find("padded") != std::string::npos) vocab.size = kVocabulary - 8;
+    if (name.find("smaller") != std::string::npos) vocab.size = kVocabulary - 200;
+    if (name.find("foreign") != std::string::npos) vocab.other = 'q';
+  }
+  const bool draft, wrong, state;
   llama_vocab vocab;
   std::atomic<int> contexts{0};
 };
@@ -408,7 +424,7 @@ EXPORT llama_model* llama_model_load_from_file(const char* path, llama_model_par
   At(kInLoad) = 0;
   if (!go_on) return nullptr;
   At(kLiveModels)++;
-  return new llama_model;
+  return new llama_model(std::string(path).substr(std::string(path).rfind('/') + 1));
 }
 
 EXPORT void llama_model_free(llama_model* model) {
@@ -432,7 +448,9 @@ EXPORT const char* llama_model_chat_template(const llama_model*, const char* nam
   return std::string(name) == "rerank" ? "{query} {document}" : nullptr;
 }
 EXPORT bool llama_model_has_encoder(const llama_model*) { return false; }
-EXPORT bool llama_model_is_recurrent(const llama_model*) { return At(kRecurrent) != 0; }
+EXPORT bool llama_model_is_recurrent(const llama_model* m) {
+  return m->state || At(kRecurrent) != 0;
+}
 EXPORT bool llama_model_is_hybrid(const llama_model*) { return false; }
 EXPORT bool llama_model_has_decoder(const llama_model*) { return true; }
 EXPORT int32_t llama_model_n_embd_out(const llama_model*) { return 64; }
@@ -452,7 +470,7 @@ EXPORT int32_t llama_model_meta_val_str(const llama_model*, const char* key, cha
 }
 EXPORT bool llama_model_is_diffusion(const llama_model*) { return false; }
 
-EXPORT int32_t llama_vocab_n_tokens(const llama_vocab*) { return kVocabulary; }
+EXPORT int32_t llama_vocab_n_tokens(const llama_vocab* v) { return v->size; }
 EXPORT const char* llama_vocab_get_text(const llama_vocab*, int32_t token) {
   return PieceOf(token).text.c_str();
 }
@@ -508,9 +526,9 @@ EXPORT int32_t llama_tokenize(const llama_vocab*, const char* text, int32_t leng
   return count;
 }
 
-EXPORT int32_t llama_token_to_piece(const llama_vocab*, int32_t token, char* out, int32_t room,
+EXPORT int32_t llama_token_to_piece(const llama_vocab* v, int32_t token, char* out, int32_t room,
                                     int32_t, bool special) {
-  const Piece& piece = PieceOf(token);
+  const Piece& piece = PieceOf(token == v->other ? token + 1 : token);
   if (piece.control && !special) return 0;
   const auto size = static_cast<int32_t>(piece.text.size());
   if (size > room) return -size;
@@ -637,7 +655,7 @@ int32_t CheckBatch(llama_context* context, const llama_batch& batch) {
     const int32_t id = batch.seq_id[i][0];
     const bool bad = batch.n_seq_id[i] != 1 || id < 0 ||
                      static_cast<size_t>(id) >= lengths.size() || batch.token[i] < 0 ||
-                     batch.token[i] >= kVocabulary;
+                     batch.token[i] >= context->model->vocab.size;
     if (bad || static_cast<size_t>(batch.pos[i]) != lengths[static_cast<size_t>(id)]) {
       At(kViolations)++;
       return -1;
@@ -650,6 +668,7 @@ int32_t CheckBatch(llama_context* context, const llama_batch& batch) {
   }
   int64_t count = 0;
   for (const bool one : seen) count += one ? 1 : 0;
+  if (context->model->draft) return 0;
   Raise(kMostSequences, count);
   Raise(kLargestBatch, batch.n_tokens);
   if (batch.logits) Raise(kMostLogits, std::count(batch.logits, batch.logits + batch.n_tokens, 1));
@@ -664,7 +683,7 @@ void Store(llama_context* context, const llama_batch& batch, int32_t count) {
     sequence.entries.push_back(context->NewCell(batch.token[i]));
     if (batch.logits && batch.logits[i]) context->asked[static_cast<size_t>(i)] = batch.token[i];
   }
-  At(kTokensDecoded) += count;
+  if (!context->model->draft) At(kTokensDecoded) += count;
 }
 
 // A context for embeddings keeps what it was given last; its vectors are made of that.
@@ -696,7 +715,10 @@ bool Compute(llama_context* context, const llama_batch& batch) {
     if (At(kDeafDecode) == 0 && context->Aborted()) return true;
     Nap();
   }
-  const int64_t total = At(kTokenSleepUs) * batch.n_tokens;
+  if (context->model->draft) return context->Aborted();
+  const int64_t rows = std::count(batch.logits, batch.logits + batch.n_tokens, 1);
+  const int64_t total = At(kTokenSleepUs) * batch.n_tokens + At(kCallSleepUs) +
+                        At(kRowSleepUs) * std::max<int64_t>(rows - 1, 0);
   const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(total);
   while (total > 0 && std::chrono::steady_clock::now() < end) {
     if (context->Aborted()) return true;
@@ -706,11 +728,16 @@ bool Compute(llama_context* context, const llama_batch& batch) {
 }
 
 int32_t Decode(llama_context* context, const llama_batch& batch) {
-  const int64_t call = ++At(kDecodeCalls);
+  const bool draft = context->model->draft;
+  const int64_t call = ++At(draft ? kDraftCalls : kDecodeCalls);
   if (const int32_t refused = CheckBatch(context, batch)) return refused;
+  if (draft && At(kDraftFail) != 0) {
+    Store(context, batch, batch.n_tokens / 2);
+    return static_cast<int32_t>(At(kDraftFail));
+  }
   const int64_t fail_at = At(kFailAt);
   const int64_t fails = At(kFailCount) > 0 ? At(kFailCount).load() : 1;
-  const bool failing = fail_at > 0 && call >= fail_at && call < fail_at + fails;
+  const bool failing = !draft && fail_at > 0 && call >= fail_at && call < fail_at + fails;
   const int64_t code = At(kFailCode);
   if (failing) GiveUpWhere(code);
   if (failing && (code == 1 || code == -1)) return static_cast<int32_t>(code);
@@ -853,7 +880,8 @@ EXPORT float* llama_get_logits_ith(llama_context* context, int32_t index) {
   const bool known = index >= 0 && static_cast<size_t>(index) < context->asked.size();
   if (At(kNoLogits) != 0 || !known || context->asked[static_cast<size_t>(index)] < 0)
     return nullptr;
-  const int32_t next = After(context->asked[static_cast<size_t>(index)]);
+  const int32_t right = After(context->asked[static_cast<size_t>(index)]);
+  const int32_t next = context->model->wrong ? 'X' : right;
   std::vector<float>& logits = context->logits[static_cast<size_t>(index)];
   logits.assign(kVocabulary, 0.0f);
   for (int32_t i = 0; i < kVocabulary; i++) {

@@ -306,6 +306,10 @@ export const CELLS = [
   'copies',
   'shareFail',
   'largestState',
+  'callSleepUs',
+  'rowSleepUs',
+  'draftCalls',
+  'draftFail',
 ] as const;
 export type Cell = (typeof CELLS)[number];
 

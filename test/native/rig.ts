@@ -17,6 +17,7 @@ import type {
   NativeRequest,
 } from '../../src/engine/addon.js';
 import { loadAddon } from '../../src/engine/addon.js';
+import { countersOf, type EngineCounters } from '../../src/engine/counters.js';
 import { SAMPLERS } from '../../src/engine/engine.js';
 import { abi, buildFake, FakeControl, root, within } from './fake.js';
 
@@ -105,6 +106,11 @@ export class RigContext {
     };
   }
 
+  /** What has been counted so far. */
+  counters(): EngineCounters {
+    return countersOf(this.native.counters());
+  }
+
   /** The whole text of a completion that is expected to go well. */
   async say(prompt: string, over: Partial<NativeRequest> = {}): Promise<string> {
     const run = this.start(prompt, over);
@@ -150,8 +156,20 @@ export class Rig {
     return rig;
   }
 
-  async model(): Promise<NativeModel> {
-    return within(this.addon.loadModel({ path: this.modelPath }).promise, 'the model');
+  async model(path = this.modelPath): Promise<NativeModel> {
+    return within(this.addon.loadModel({ path }).promise, 'the model');
+  }
+
+  /** A second model for `use`, closed afterwards. Its name steers the fake, see `llama_model` there. */
+  async withDrafter(name: string, use: (drafter: NativeModel) => Promise<void>): Promise<void> {
+    const path = `${this.control.path}.${name}.gguf`;
+    writeFileSync(path, 'a draft model');
+    const drafter = await this.model(path);
+    try {
+      await use(drafter);
+    } finally {
+      await within(drafter.close(), 'close of the draft model');
+    }
   }
 
   async context(model: NativeModel, over: Partial<NativeContextOptions> = {}): Promise<RigContext> {

@@ -1,6 +1,6 @@
 // A plain program over the C++ classes and the fake libllama, without Node: many threads submit,
 // read, cancel and close at once. Built and run under sanitizers by scripts/sanitize.mjs.
-//   threads LIBRARY MODEL CONTROL_FILE ROUNDS
+//   threads LIBRARY MODEL DRAFT_MODEL CONTROL_FILE ROUNDS
 // abi-table.inc is written by that script from native/abi/llama.json.
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -71,13 +71,15 @@ enum Cell {
   kLiveModels = 7,
   kLiveContexts = 8,
   kLiveSamplers = 9,
-  kViolations = 18
+  kViolations = 18,
+  kCallSleepUs = 42
 };
 
 namespace {
 
 std::atomic<int64_t>* g_cells;
 std::atomic<int> g_failures{0};
+std::atomic<uint64_t> g_accepted{0};
 
 void Check(bool good, const char* what) {
   if (good) return;
@@ -265,7 +267,8 @@ void Embed(Embedder* embedder, unsigned seed, bool may_be_closed) {
 
 // One model, one worker, one embedder, clients, a watcher of the status, and an end in the middle
 // of it all.
-void Round(const std::shared_ptr<Library>& library, const std::string& path, unsigned seed) {
+void Round(const std::shared_ptr<Library>& library, const std::string& path,
+           const std::string& draft_path, unsigned seed) {
   ModelOptions options;
   options.path = path;
   const std::shared_ptr<Model> model = Model::Load(library, options, [](float) { return true; });
@@ -274,9 +277,23 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path, uns
   context.sequences = 3;
   context.batch_tokens = 64;
   context.threads = 1;
+  // What is tried ahead changes no text.
+  SpeculationOptions drafting;
+  drafting.most_tokens = 6;
+  drafting.lookup = seed % 3 != 1;
+  std::unique_ptr<Context> drafter;
+  if (seed % 3 != 0) {
+    options.path = draft_path;
+    const auto draft_model = Model::Load(library, options, [](float) { return true; });
+    Check(WhyNotDraft(*draft_model, *model).empty(), "the draft model fits");
+    drafter = std::make_unique<Context>(draft_model, context);
+  }
+  auto target = std::make_unique<Context>(model, context);
+  auto speculation = Speculation::For(*target, drafting, std::move(drafter));
   Bell bell;
-  const auto worker = std::make_shared<Worker>(std::make_unique<Context>(model, context), model,
-                                               WorkerOptions{100.0, 4096}, [&bell] { bell.Ring(); });
+  const auto worker =
+      std::make_shared<Worker>(std::move(target), model, WorkerOptions{100.0, 4096},
+                               [&bell] { bell.Ring(); }, std::move(speculation));
   ContextOptions embedding;
   embedding.context_tokens = 1024;
   embedding.threads = 1;
@@ -312,6 +329,7 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path, uns
   for (std::thread& client : clients) client.join();
   over = true;
   watcher.join();
+  if (!early) g_accepted += worker->counters().accepted_tokens;
   worker->Close();
   Check(!worker->Submit(Request("w", 1)), "a closed worker takes nothing");
 }
@@ -319,22 +337,24 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path, uns
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) return 2;
-  const int file = open(argv[3], O_RDWR);
+  if (argc != 6) return 2;
+  const int file = open(argv[4], O_RDWR);
   g_cells = static_cast<std::atomic<int64_t>*>(
       mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0));
   close(file);
-  setenv("HK_FAKE_CONTROL", argv[3], 1);
+  setenv("HK_FAKE_CONTROL", argv[4], 1);
   try {
     LibraryOptions options;
     options.path = argv[1];
     options.abi = Table();
     const std::shared_ptr<Library> library = Library::Open(options);
-    const int rounds = std::atoi(argv[4]);
+    const int rounds = std::atoi(argv[5]);
     for (int i = 0; i < rounds; i++) {
       g_cells[kTokenSleepUs] = i % 4 == 3 ? 20 : 0;
-      Round(library, argv[2], static_cast<unsigned>(i));
+      g_cells[kCallSleepUs] = i % 4 == 2 ? 500 : 0;
+      Round(library, argv[2], argv[3], static_cast<unsigned>(i));
     }
+    Check(g_accepted > 0, "some of what was tried was right");
     Check(g_cells[kLiveModels] == 0, "no model is left");
     Check(g_cells[kLiveContexts] == 0, "no context is left");
     Check(g_cells[kLiveSamplers] == 0, "no sampler is left");

@@ -120,6 +120,8 @@ Napi::Value ContextWrap::Counters(const Napi::CallbackInfo& info) {
     object.Set("sharedTokens", static_cast<double>(counters.shared_tokens));
     object.Set("storedTokens", static_cast<double>(counters.stored_tokens));
     object.Set("generatedTokens", static_cast<double>(counters.generated_tokens));
+    object.Set("draftedTokens", static_cast<double>(counters.drafted_tokens));
+    object.Set("acceptedTokens", static_cast<double>(counters.accepted_tokens));
     object.Set("rings", static_cast<double>(counters.rings));
     object.Set("longestStepMs", counters.longest_step_ms);
     return object;

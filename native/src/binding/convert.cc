@@ -48,6 +48,8 @@ Napi::Object FromDone(Napi::Env env, const Done& done) {
   object.Set("promptTokens", done.prompt_tokens);
   object.Set("cachedTokens", done.cached_tokens);
   object.Set("generatedTokens", done.generated_tokens);
+  object.Set("draftedTokens", done.drafted_tokens);
+  object.Set("acceptedTokens", done.accepted_tokens);
   object.Set("prefillMs", done.prefill_ms);
   object.Set("generationMs", done.generation_ms);
   object.Set("slot", done.slot);
@@ -194,6 +196,15 @@ WorkerOptions ToWorkerOptions(const Napi::Object& object) {
   if (!IsAbsent(object.Get("storeBytes"))) {
     options.store_bytes = static_cast<size_t>(GetInt(object, "storeBytes", 0, 1LL << 50));
   }
+  return options;
+}
+
+SpeculationOptions ToSpeculationOptions(const Napi::Object& object) {
+  SpeculationOptions options;
+  const int32_t most = OptionalInt(object, "draftTokens", 0, kMostRows).value_or(0);
+  options.most_tokens = static_cast<uint32_t>(most);
+  options.lookup = OptionalBool(object, "draftLookup").value_or(false);
+  options.most_stall_ms = ToWorkerOptions(object).most_stall_ms;
   return options;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "../decode/completion.h"
+#include "../decode/speculation.h"
 #include "../decode/worker.h"
 #include "../llama/abi.h"
 #include "../llama/context.h"
@@ -50,6 +51,8 @@ LibraryOptions ToLibraryOptions(const Napi::Object& object);
 ModelOptions ToModelOptions(const Napi::Object& object);
 ContextOptions ToContextOptions(const Napi::Object& object);
 WorkerOptions ToWorkerOptions(const Napi::Object& object);
+// What createContext is told of drafts, the draft model apart.
+SpeculationOptions ToSpeculationOptions(const Napi::Object& object);
 // Every number checked against the vocabulary and the context. Throws grammar_invalid too.
 CompletionRequest ToRequest(const Napi::Object& object, int32_t vocabulary_size,
                             uint32_t context_tokens);

@@ -34,6 +34,41 @@ std::shared_ptr<Progress> MakeProgress(Napi::Env env, const Napi::Value& callbac
   return progress;
 }
 
+// A context with what drafts for it.
+struct DraftingContext {
+  std::unique_ptr<Context> context;
+  std::unique_ptr<Speculation> speculation;
+};
+
+// The draft model reads the same texts in as many slots, with a cache of its own kind.
+ContextOptions DrafterOptions(const ContextOptions& target) {
+  ContextOptions options = target;
+  options.type_k.reset();
+  options.type_v.reset();
+  options.rope_scaling.reset();
+  options.rope_freq_base.reset();
+  options.rope_freq_scale.reset();
+  return options;
+}
+
+// Throws model_load_failed, draft_model_unusable.
+DraftingContext MakeContext(const std::shared_ptr<Model>& model, const ContextOptions& options,
+                            const SpeculationOptions& drafting,
+                            const std::shared_ptr<Model>& draft_model) {
+  std::unique_ptr<Context> drafter;
+  if (draft_model) {
+    const std::string why = WhyNotDraft(*draft_model, *model);
+    if (!why.empty()) throw Error("draft_model_unusable", why);
+  }
+  auto context = std::make_unique<Context>(model, options);
+  model->pieces();  // here, where nobody waits for a step
+  // Not for nothing: its cache is as long as the other one.
+  const bool drafts = draft_model && drafting.most_tokens > 0 && !context->has_tail_state();
+  if (drafts) drafter = std::make_unique<Context>(draft_model, DrafterOptions(options));
+  auto speculation = Speculation::For(*context, drafting, std::move(drafter));
+  return {std::move(context), std::move(speculation)};
+}
+
 std::shared_ptr<ContextBell> MakeContextBell(Napi::Env env, Napi::Function on_wake) {
   auto function = std::make_shared<Napi::FunctionReference>(Napi::Persistent(on_wake));
   auto bell = std::make_shared<ContextBell>();
@@ -74,6 +109,15 @@ ModelWrap::~ModelWrap() {
 const std::shared_ptr<Model>& ModelWrap::OpenModel() const {
   if (closed_) throw Error("closed", "the model is closed");
   return model_;
+}
+
+ModelWrap* ModelWrap::Given(const Napi::Value& value) {
+  if (value.IsUndefined() || value.IsNull()) return nullptr;
+  const Napi::Function type = AddonData::Of(value.Env()).model_class.Value();
+  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(type)) {
+    throw Error("invalid_argument", "draftModel must be a model");
+  }
+  return Unwrap(value.As<Napi::Object>());
 }
 
 Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
@@ -145,22 +189,28 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return Bound(env, [&]() -> Napi::Value {
     const std::shared_ptr<Model> model = OpenModel();
-    const ContextOptions options = ToContextOptions(ArgObject(info, 0, "options"));
-    const WorkerOptions worker_options = ToWorkerOptions(ArgObject(info, 0, "options"));
+    const Napi::Object object = ArgObject(info, 0, "options");
+    const ContextOptions options = ToContextOptions(object);
+    const WorkerOptions worker_options = ToWorkerOptions(object);
+    const SpeculationOptions drafting = ToSpeculationOptions(object);
+    ModelWrap* drafter = Given(object.Get("draftModel"));
+    const std::shared_ptr<Model> draft_model = drafter ? drafter->OpenModel() : nullptr;
+    // Closing either model closes the context.
+    const auto drafter_workers = drafter ? drafter->workers_ : nullptr;
     const std::shared_ptr<ContextBell> bell = MakeContextBell(env, ArgFunction(info, 1, "onWake"));
     const auto workers = workers_;
-    return Task<std::unique_ptr<Context>>::Start(
+    return Task<DraftingContext>::Start(
         env, "hoshikage:context",
-        [model, options] {
-          auto context = std::make_unique<Context>(model, options);
-          model->pieces();  // here, where nobody waits for a step
-          return context;
+        [model, options, drafting, draft_model] {
+          return MakeContext(model, options, drafting, draft_model);
         },
-        [model, bell, workers, worker_options](
-            Napi::Env e, std::unique_ptr<Context>& context) -> Napi::Value {
-          auto worker = std::make_shared<Worker>(std::move(context), model, worker_options,
-                                                 [bell] { bell->bell->Ring(); });
+        [model, bell, workers, drafter_workers, worker_options](
+            Napi::Env e, DraftingContext& made) -> Napi::Value {
+          auto worker = std::make_shared<Worker>(std::move(made.context), model, worker_options,
+                                                 [bell] { bell->bell->Ring(); },
+                                                 std::move(made.speculation));
           workers->push_back(worker);
+          if (drafter_workers) drafter_workers->push_back(worker);
           AddonData::Of(e).AddWorker(worker);
           return ContextWrap::Make(e, {std::move(worker), bell});
         });

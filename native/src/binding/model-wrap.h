@@ -31,6 +31,9 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value MeasureSteps(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
   const std::shared_ptr<Model>& OpenModel() const;
+  // The wrap of a model that is handed over in JavaScript; null where none is. Throws
+  // invalid_argument.
+  static ModelWrap* Given(const Napi::Value& value);
 
   std::shared_ptr<Model> model_;
   std::shared_ptr<std::vector<std::weak_ptr<Worker>>> workers_;

@@ -33,6 +33,8 @@ struct Done {
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;
   int32_t generated_tokens = 0;
+  int32_t drafted_tokens = 0;   // tried ahead
+  int32_t accepted_tokens = 0;  // of those, the ones that were right
   double prefill_ms = 0.0;
   double generation_ms = 0.0;
   int32_t slot = -1;

@@ -44,6 +44,8 @@ void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const M
   borrowed_ = 0;
   computed_ = 0;
   generated_ = 0;
+  drafted_ = 0;
+  accepted_ = 0;
   added_ = 0;
   logits_index_ = -1;
   untold_ = {};
@@ -94,6 +96,8 @@ void Slot::End(DoneReason reason, const char* code, const std::string& message) 
   done.prompt_tokens = static_cast<int32_t>(request.prompt.size());
   done.cached_tokens = static_cast<int32_t>(reused_ + borrowed_);
   done.generated_tokens = static_cast<int32_t>(generated_);
+  done.drafted_tokens = static_cast<int32_t>(drafted_);
+  done.accepted_tokens = static_cast<int32_t>(accepted_);
   done.prefill_ms = Milliseconds((generated_ > 0 ? first_token_ : now) - begun_);
   done.generation_ms = generated_ > 0 ? Milliseconds(now - first_token_) : 0.0;
   done.slot = id_;
@@ -107,7 +111,10 @@ void Slot::End(DoneReason reason, const char* code, const std::string& message) 
   has_pending_ = false;
   added_ = 0;
   logits_index_ = -1;
-  choice_.reset();
+  draft_.clear();
+  again_.clear();
+  logits_.clear();
+  choices_.clear();
   failure_ = nullptr;
   untold_ = {};
   last_used_ = now;
@@ -117,18 +124,40 @@ void Slot::End(DoneReason reason, const char* code, const std::string& message) 
 }
 
 size_t Slot::PromptLeft() const {
-  if (!completion_ || has_pending_) return 0;
-  return completion_->request().prompt.size() - cached_.size();
+  if (!completion_ || generating()) return 0;
+  return Wanted().size() - cached_.size();
+}
+
+size_t Slot::RoomForDraft() const {
+  if (!generating() || cannot_rewind_) return 0;
+  const size_t held = cached_.size() + 1;  // with the pending one
+  const size_t room = context_->tokens_per_sequence();
+  size_t most = room > held ? room - held : 0;
+  const int32_t limit = completion_->request().max_tokens;
+  // A step tells one token more than it tries.
+  if (limit >= 0) most = std::min(most, static_cast<size_t>(limit) - generated_ - 1);
+  return most;
+}
+
+void Slot::SetDraft(std::vector<Token> draft) {
+  draft.resize(std::min(draft.size(), RoomForDraft()));
+  const auto ends = [this](Token token) { return model_->IsEog(token); };
+  draft.erase(std::find_if(draft.begin(), draft.end(), ends), draft.end());
+  draft_ = std::move(draft);
 }
 
 void Slot::AddTo(Batch* batch, size_t limit) {
   const int32_t position = static_cast<int32_t>(cached_.size());
-  if (has_pending_) {
+  if (generating()) {
     logits_index_ = batch->Add(pending_, position, id_, true);
-    added_ = 1;
+    for (const Token token : draft_) {
+      batch->Add(token, position + static_cast<int32_t>(added_ + 1), id_, true);
+      added_++;
+    }
+    added_++;
     return;
   }
-  const std::vector<Token>& prompt = completion_->request().prompt;
+  const std::vector<Token>& prompt = Wanted();
   added_ = std::min(PromptLeft(), limit);
   // A step ends before the last token, where a checkpoint is kept.
   if (context_->has_tail_state() && added_ > 1 && added_ == PromptLeft()) added_--;
@@ -137,7 +166,7 @@ void Slot::AddTo(Batch* batch, size_t limit) {
   untold_ = {cached_.size(), 0, static_cast<int32_t>(batch->size())};
   for (size_t i = 0; i < added_; i++) {
     const size_t at = cached_.size() + i;
-    const bool last = at + 1 == prompt.size();
+    const bool last = at + 1 == prompt.size() && again_.empty();
     const int32_t index =
         batch->Add(prompt[at], position + static_cast<int32_t>(i), id_, last || all);
     if (last) logits_index_ = index;
@@ -146,15 +175,17 @@ void Slot::AddTo(Batch* batch, size_t limit) {
 }
 
 size_t Slot::Decoded() {
-  const size_t prompt_tokens = has_pending_ ? 0 : added_;
+  const size_t prompt_tokens = generating() ? 0 : added_;
   computed_ += prompt_tokens;
-  if (has_pending_) {
+  if (generating()) {
     cached_.push_back(pending_);
+    cached_.insert(cached_.end(), draft_.begin(), draft_.end());
+    drafted_ += draft_.size();
   } else {
-    const std::vector<Token>& prompt = completion_->request().prompt;
-    const auto from = prompt.begin() + static_cast<ptrdiff_t>(cached_.size());
+    const auto from = Wanted().begin() + static_cast<ptrdiff_t>(cached_.size());
     cached_.insert(cached_.end(), from, from + static_cast<ptrdiff_t>(added_));
-    completion_->SetPrefilled(static_cast<int32_t>(cached_.size()));
+    if (again_.empty()) completion_->SetPrefilled(static_cast<int32_t>(cached_.size()));
+    if (cached_.size() == again_.size()) again_.clear();
     if (context_->has_tail_state() && PromptLeft() == 1) KeepCheckpoint();
   }
   added_ = 0;
@@ -164,6 +195,7 @@ size_t Slot::Decoded() {
 void Slot::Undo() {
   if (added_ == 0) return;
   added_ = 0;
+  draft_.clear();
   logits_index_ = -1;
   untold_ = {};
   TryShorten(cached_.size());
@@ -250,42 +282,76 @@ void Slot::TellPromptTokens() {
 
 bool Slot::FetchLogits() {
   if (logits_index_ < 0) return false;
-  logits_ = context_->Logits(std::exchange(logits_index_, -1));
+  const int32_t first = std::exchange(logits_index_, -1);
+  logits_.clear();
+  for (size_t row = 0; row <= draft_.size(); row++) {
+    logits_.push_back(context_->Logits(first + static_cast<int32_t>(row)));
+  }
   return true;
 }
 
 void Slot::Choose() {
   try {
-    if (!sampler_->complete()) choice_ = sampler_->Sample(logits_);
+    if (sampler_->complete()) return;
+    for (size_t row = 0; row < logits_.size(); row++) {
+      choices_.push_back(sampler_->Sample(logits_[row]));
+      const Token token = choices_.back().token;
+      const bool goes_on = row < draft_.size() && token == draft_[row];
+      if (!goes_on || EndBehind(token, generated_ + choices_.size())) return;
+    }
   } catch (...) {
     failure_ = std::current_exception();
   }
 }
 
-size_t Slot::Take() {
+std::optional<DoneReason> Slot::EndBehind(Token token, size_t count) const {
+  const int32_t limit = completion_->request().max_tokens;
+  if (model_->IsEog(token) || sampler_->complete()) return DoneReason::kEog;
+  if (limit >= 0 && count >= static_cast<size_t>(limit)) return DoneReason::kLength;
+  return std::nullopt;
+}
+
+void Slot::Take() {
+  const std::vector<Choice> choices = std::exchange(choices_, {});
+  const size_t drafted = std::exchange(draft_, {}).size();
+  const size_t accepted = choices.empty() ? 0 : choices.size() - 1;
+  accepted_ += accepted;
+  // The last one chosen is in no cache yet, whatever the draft said.
+  Rewind(cached_.size() - (drafted - accepted));
+  for (const Choice& choice : choices) Tell(choice);
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-  const std::optional<Choice> choice = std::exchange(choice_, std::nullopt);
-  if (!choice) {
-    End(DoneReason::kEog);
-    return 0;
+  if (choices.empty()) return End(DoneReason::kEog);
+  pending_ = choices.back().token;
+  has_pending_ = true;
+  const size_t held = std::max(cached_.size(), again_.size());
+  if (const auto reason = EndBehind(pending_, generated_)) {
+    End(*reason);
+  } else if (held >= context_->tokens_per_sequence()) {
+    End(DoneReason::kContext);
   }
-  const CompletionRequest& request = completion_->request();
+}
+
+void Slot::Tell(const Choice& choice) {
   piece_.clear();
-  model_->AppendPiece(choice->token, &piece_);
+  model_->AppendPiece(choice.token, &piece_);
   if (generated_ == 0) first_token_ = Clock::now();
   generated_++;
-  completion_->AddToken(*choice, piece_, model_->Flags(choice->token));
-  if (model_->IsEog(choice->token) || sampler_->complete()) {
-    End(DoneReason::kEog);
-  } else if (request.max_tokens >= 0 && generated_ >= static_cast<size_t>(request.max_tokens)) {
-    End(DoneReason::kLength);
-  } else if (cached_.size() >= context_->tokens_per_sequence()) {
-    End(DoneReason::kContext);
-  } else {
-    pending_ = choice->token;
-    has_pending_ = true;
+  completion_->AddToken(choice, piece_, model_->Flags(choice.token));
+}
+
+void Slot::Rewind(size_t tokens) {
+  if (tokens == cached_.size()) return;
+  std::vector<Token> kept = std::move(cached_);
+  cached_.clear();  // should it throw, nothing may be believed of the sequence
+  kept.resize(tokens);
+  if (context_->TakeBack(id_, static_cast<int32_t>(tokens))) {
+    cached_ = std::move(kept);
+    return;
   }
-  return 1;
+  cannot_rewind_ = true;
+  borrows_ = false;
+  ForgetCache();
+  again_ = std::move(kept);
 }
 
 }  // namespace hoshikage

@@ -39,15 +39,25 @@ class Slot {
   // Frees the slot and tells the completion. Never throws what the library throws.
   void End(DoneReason reason, const char* code = "", const std::string& message = "");
 
-  bool generating() const { return completion_ && has_pending_; }
-  // Tokens of the prompt that are not in the cache yet.
+  bool generating() const { return completion_ && has_pending_ && again_.empty(); }
+  // Tokens of the prompt, or of what had to be forgotten (see Rewind), that are not in the cache yet.
   size_t PromptLeft() const;
+  // Where it generates, its text: the cache and the token that comes next.
+  size_t text_size() const { return cached_.size() + 1; }
+  Token TextAt(size_t index) const { return index < cached_.size() ? cached_[index] : pending_; }
+  // How many tokens may be tried behind the pending one: what the request and the context leave.
+  size_t RoomForDraft() const;
+  // What may follow the pending token is tried in the coming step, as far as there is room and up to
+  // what would end the text.
+  void SetDraft(std::vector<Token> draft);
+  // Whether its memory has failed to take tokens back, since the start: then nothing is to be tried.
+  bool cannot_rewind() const { return cannot_rewind_; }
   // Whether logits of every prompt token are asked for, which take memory: one value per entry of
   // the vocabulary and token.
   bool wants_prompt_logits() const {
-    return completion_ && completion_->request().prompt_logprobs >= 0;
+    return completion_ && again_.empty() && completion_->request().prompt_logprobs >= 0;
   }
-  // Adds the pending token, or up to `limit` tokens of the prompt, to a batch.
+  // Adds the pending token with its draft, or up to `limit` tokens of the prompt, to a batch.
   void AddTo(Batch* batch, size_t limit);
   // What AddTo added has been decoded; gives how many of it were prompt tokens.
   size_t Decoded();
@@ -60,12 +70,13 @@ class Slot {
   // Tells how likely the prompt's tokens were behind those that were decoded, where that is asked
   // for. Throws decode_failed.
   void TellPromptTokens();
-  // Chooses what comes next. Touches nothing but what is this completion's own, so that several
-  // slots may do it at once, each on a thread; what it throws is kept for Take().
+  // Chooses what comes next, and what comes behind that as long as it is what the draft says.
+  // Touches nothing but what is this completion's own, so that several slots may do it at once, each
+  // on a thread; what it throws is kept for Take().
   void Choose();
-  // Tells what was chosen; ends the completion where that is the end. Gives how many tokens it told.
-  // Throws what Choose() met.
-  size_t Take();
+  // Tells what was chosen, and takes back what was drafted and not chosen; ends the completion where
+  // that is the end. Throws what Choose() met, decode_failed.
+  void Take();
   void ForgetCache();
   const std::vector<Token>& cached() const { return cached_; }
   // Idle slots that nobody may take meanwhile: what a saved state is read from, or written to.
@@ -78,6 +89,9 @@ class Slot {
   // For status, read under the worker's mutex by publishing copies.
   size_t cached_tokens() const { return cached_.size(); }
   size_t generated_tokens() const { return generated_; }
+  // Of this completion, or the last one: tokens that were tried, and that were right.
+  size_t drafted_tokens() const { return drafted_; }
+  size_t accepted_tokens() const { return accepted_; }
   // Prompt tokens that were in this slot's cache, and that came from another's.
   size_t reused_tokens() const { return reused_; }
   size_t borrowed_tokens() const { return borrowed_; }
@@ -95,6 +109,16 @@ class Slot {
   void Shorten(size_t tokens);
   // The same where nothing may be thrown.
   void TryShorten(size_t tokens);
+  // Takes the last tokens off while the completion goes on. Where the memory cannot do that, all is
+  // computed again, like a prompt.
+  void Rewind(size_t tokens);
+  void Tell(const Choice& choice);
+  // Why a chosen token ends the completion, if it does; it is the `count`th one.
+  std::optional<DoneReason> EndBehind(Token token, size_t count) const;
+  // What the cache is to hold before anything is generated.
+  const std::vector<Token>& Wanted() const {
+    return again_.empty() ? completion_->request().prompt : again_;
+  }
   const Checkpoint* CheckpointBefore(size_t tokens) const;
   void KeepCheckpoint();
 
@@ -110,9 +134,12 @@ class Slot {
   bool has_pending_ = false;
   Token pending_ = 0;  // chosen, not yet in the cache
   size_t added_ = 0;
-  int32_t logits_index_ = -1;
-  float* logits_ = nullptr;
-  std::optional<Choice> choice_;
+  std::vector<Token> draft_;  // what is tried behind the pending one
+  std::vector<Token> again_;  // what was forgotten and is computed again; mostly empty
+  bool cannot_rewind_ = false;
+  int32_t logits_index_ = -1;    // of the first one; those of the draft follow it
+  std::vector<float*> logits_;   // of the pending token, then of the draft's
+  std::vector<Choice> choices_;  // all but the last are what the draft says
   std::exception_ptr failure_;
   // Decoded prompt tokens whose logits have not been looked at: where they are in the prompt and in
   // the batch.
@@ -126,6 +153,8 @@ class Slot {
   size_t borrowed_ = 0;
   size_t computed_ = 0;
   size_t generated_ = 0;
+  size_t drafted_ = 0;
+  size_t accepted_ = 0;
   Clock::time_point begun_;
   Clock::time_point first_token_;
   Clock::time_point last_used_;

@@ -25,12 +25,18 @@ void OrEnd(Slot* slot, Function&& function) {
   }
 }
 
+double MsSince(Clock::time_point begun) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
+}
+
 }  // namespace
 
 Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
-               WorkerOptions options, std::function<void()> ring)
+               WorkerOptions options, std::function<void()> ring,
+               std::unique_ptr<Speculation> speculation)
     : model_(std::move(model)),
       context_(std::move(context)),
+      speculation_(std::move(speculation)),
       ring_(std::move(ring)),
       context_tokens_(context_->context_tokens()),
       tokens_per_sequence_(context_->tokens_per_sequence()),
@@ -51,6 +57,7 @@ Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
   }
   Publish();
   context_->SetAbortCallback(ShouldAbort, this);
+  if (speculation_) speculation_->SetAbortCallback(ShouldAbort, this);
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -95,6 +102,7 @@ void Worker::Close() {
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
   slots_.clear();
+  speculation_.reset();
   context_.reset();
   model_.reset();
 }
@@ -202,6 +210,7 @@ void Worker::Admit() {
 void Worker::Begin(Slot* slot, const std::shared_ptr<Completion>& completion) {
   OrEnd(slot, [&] {
     slot->Begin(completion, model_);
+    if (speculation_) speculation_->Began(*slot);
     local_.reused_tokens += slot->reused_tokens();
     turns_[static_cast<size_t>(slot->id())] = {admitted_++, local_.prompt_tokens};
     NoteShared(*slot);
@@ -272,23 +281,26 @@ void Worker::Lend() {
 
 void Worker::Step() {
   Lend();
+  const Clock::time_point begun = Clock::now();
+  if (speculation_) speculation_->Draft(&slots_, batch_.capacity());
   FillBatch();
   if (batch_.size() == 0) return;
-  const Clock::time_point begun = Clock::now();
-  const bool decoded = DecodeBatch();
-  const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
-  if (!decoded) return;
+  const Clock::time_point filled = Clock::now();
+  if (!DecodeBatch()) return;
+  const double decode_ms = MsSince(filled);
+  const double ms = MsSince(begun);
   pace_.Took(batch_generated_, batch_prompt_, ms, all_cores_);
   if (batch_prompt_ == 0) share_out_.Took(batch_generated_, ms);
   if (batch_generated_ > 0) local_.longest_step_ms = std::max(local_.longest_step_ms, ms);
   SampleBatch();
+  if (speculation_) speculation_->Learn(slots_, batch_prompt_ == 0 ? batch_generated_ : 0, decode_ms);
 }
 
 bool Worker::AnyGenerating() const {
   return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); });
 }
 
-// Running generations first, one token each, then prompts in the order of their turns with what
+// Running generations first, one token each and what it tries behind that, then prompts in the order of their turns with what
 // room is left. Of those whose every token's logits are wanted, only so many tokens together.
 void Worker::FillBatch() {
   batch_.Clear();
@@ -296,13 +308,16 @@ void Worker::FillBatch() {
   const size_t generating = static_cast<size_t>(
       std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); }));
   // Beside a prompt's piece one token more is little; alone they may be quicker in parts, in turn.
-  const bool prompts = std::any_of(slots_.begin(), slots_.end(), has_prompt);
-  const size_t size = prompts ? generating : share_out_.Size(generating);
-  for (size_t i = 0; i < slots_.size() && batch_.size() < std::min(size, batch_.capacity()); i++) {
-    Slot& slot = slots_[(first_generating_ + i) % slots_.size()];
-    if (!slot.generating()) continue;
-    slot.AddTo(&batch_, 1);
-    if (batch_.size() == size) first_generating_ = static_cast<size_t>(slot.id()) + 1;
+  // Where tokens are tried ahead, the sizes of steps are chosen there.
+  const bool all = speculation_ || std::any_of(slots_.begin(), slots_.end(), has_prompt);
+  size_t left = all ? generating : share_out_.Size(generating);
+  const size_t first = first_generating_;
+  for (size_t i = 0; i < slots_.size() && left > 0; i++) {
+    Slot& slot = slots_[(first + i) % slots_.size()];
+    if (!slot.generating() || batch_.size() == batch_.capacity()) continue;
+    slot.AddTo(&batch_, batch_.capacity() - batch_.size());
+    first_generating_ = static_cast<size_t>(slot.id()) + 1;
+    left--;
   }
   batch_generated_ = batch_.size();
   const size_t free = batch_.capacity() - batch_.size();
@@ -351,7 +366,10 @@ bool Worker::DecodeBatch() {
   switch (status) {
     case DecodeStatus::kOk:
       for (Slot& slot : slots_) {
-        if (slot.in_batch()) local_.prompt_tokens += slot.Decoded();
+        if (!slot.in_batch()) continue;
+        const size_t drafted = slot.drafted_tokens();
+        local_.prompt_tokens += slot.Decoded();
+        local_.drafted_tokens += slot.drafted_tokens() - drafted;
       }
       return true;
     case DecodeStatus::kAborted:
@@ -401,7 +419,11 @@ void Worker::SampleBatch() {
   }
   for (Slot* slot : choosing) slot->Choose();
   for (Slot* slot : choosing) {
-    OrEnd(slot, [&] { local_.generated_tokens += slot->Take(); });
+    const size_t generated = slot->generated_tokens();
+    const size_t accepted = slot->accepted_tokens();
+    OrEnd(slot, [&] { slot->Take(); });
+    local_.generated_tokens += slot->generated_tokens() - generated;
+    local_.accepted_tokens += slot->accepted_tokens() - accepted;
   }
 }
 

@@ -21,6 +21,7 @@
 #include "prefix-store.h"
 #include "share-out.h"
 #include "slot.h"
+#include "speculation.h"
 
 namespace hoshikage {
 
@@ -42,6 +43,8 @@ struct Counters {
   uint64_t shared_tokens = 0;  // of prompts, taken from the cache of another slot
   uint64_t stored_tokens = 0;  // brought back from the store
   uint64_t generated_tokens = 0;
+  uint64_t drafted_tokens = 0;   // tried ahead
+  uint64_t accepted_tokens = 0;  // of those, the ones that were right
   uint64_t rings = 0;
   double longest_step_ms = 0.0;  // of those in which somebody generated
 };
@@ -61,8 +64,9 @@ struct WorkerOptions {
 class Worker {
  public:
   // `ring` is called on the worker's thread when some completion has news; it must not block.
-  Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
-         WorkerOptions options, std::function<void()> ring);
+  // `speculation`: of this context; null = every token by itself.
+  Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model, WorkerOptions options,
+         std::function<void()> ring, std::unique_ptr<Speculation> speculation = nullptr);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -139,6 +143,7 @@ class Worker {
 
   std::shared_ptr<Model> model_;
   std::unique_ptr<Context> context_;
+  std::unique_ptr<Speculation> speculation_;
   std::function<void()> ring_;
   const uint32_t context_tokens_;
   const uint32_t tokens_per_sequence_;

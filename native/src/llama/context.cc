@@ -252,6 +252,15 @@ bool Context::Trim(int32_t sequence, int32_t from) {
   });
 }
 
+bool Context::TakeBack(int32_t sequence, int32_t from) {
+  return Guard("decode_failed", "llama_memory_seq_rm", [&] {
+    const Api& api = model_->library()->api();
+    if (!api.llama_memory_seq_rm(memory_, sequence, from, -1)) return false;
+    return !api.llama_memory_seq_pos_max ||
+           api.llama_memory_seq_pos_max(memory_, sequence) == from - 1;
+  });
+}
+
 void Context::Forget(int32_t sequence) { Trim(sequence, -1); }
 
 // Whether a sequence can be gone on with behind so many tokens, as far as the library tells: a

@@ -89,6 +89,9 @@ class Context {
   // all that is to stay. Throws decode_failed, as all that follow do.
   bool Trim(int32_t sequence, int32_t from);
   void Forget(int32_t sequence);
+  // The same of what the last step added, where a window may have lost tokens far behind it: going on
+  // does not need them. False where the memory could not, and then anything may be in the sequence.
+  bool TakeBack(int32_t sequence, int32_t from);
   // Gives [begin, end) of one sequence to another that holds exactly what comes before; only where
   // shares(). False where the memory could not, and then anything may be in the other.
   bool Share(int32_t from, int32_t to, int32_t begin, int32_t end);
