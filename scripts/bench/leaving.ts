@@ -77,7 +77,7 @@ export function measureLeaving(given: Given): Promise<Row[]> {
       const run = (side: Side): Promise<number> => freeAfter(side, phase);
       const { ours, peer } = await pairInTurns(given.repeats, pair, run);
       rows.push({
-        ...{ name: `slot free after the client left: ${phase.name}`, unit: 'ms', values: ours },
+        ...{ name: `slot free after leaving: ${phase.name}`, unit: 'ms', values: ours },
         ...{ target: '<= 200', judged: 'max' },
         ...againstPeer(peer),
       });

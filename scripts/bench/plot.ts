@@ -13,8 +13,8 @@ import {
   verdictOf,
 } from './report.js';
 
-const WIDTH = 1120;
-const LABEL = 430;
+const WIDTH = 1180;
+const LABEL = 470;
 const PLOT = 480;
 const ROW = 40;
 const TOP = 92;
@@ -144,7 +144,7 @@ function drawn(
     ? `${rounded(quantile(ratios(row), 0.5))} x`
     : `${rounded(quantile(row.values, 0.5))} ${row.unit}`;
   return [
-    textAt(16, top + 17, `${number} ${row.name}`),
+    textAt(16, top + 17, number === '' ? row.name : `${number}. ${row.name}`),
     ...bar(ours, { top: top + 6, height: 12, x, fill: colour }),
     ...(against ? bar(against, { top: top + 20, height: 6, x, fill: COLOURS.against }) : []),
     ...(before ? bar(before, { top: top + 28, height: 4, x, fill: COLOURS.before }) : []),

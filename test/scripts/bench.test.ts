@@ -165,8 +165,8 @@ describe('the picture', () => {
     ];
     const svg = plotOf(rows, rows, numbers);
     assertWellFormed(svg);
-    assert.match(svg, />4 a &lt; b &amp; c</);
-    assert.match(svg, />4 far</);
+    assert.match(svg, />4\. a &lt; b &amp; c</);
+    assert.match(svg, />4\. far</);
     assert.doesNotMatch(svg, /no target|no values|NaN|Infinity/);
   });
 
