@@ -91,10 +91,12 @@ async function main(): Promise<void> {
     console.log(`\n${group.names.join(' = ')}: ${group.title} ...`);
     const measured = await group.measure(wanted.given);
     console.log(tableOf(measured));
-    rows.push(...measured.map((row) => ({ ...row, ...where, group: group.name })));
+    const saved = measured.map((row) => ({ ...row, ...where, group: group.name }));
+    rows.push(...saved);
+    // At once: what took minutes must not be lost with a later group.
+    if (wanted.save) console.log(saveDocument(wanted.save, saved).join('\n'));
   }
   console.log(`\n${saveReport(rows).join('\n')}`);
-  if (wanted.save) console.log(saveDocument(wanted.save, rows).join('\n'));
 }
 
 await main();

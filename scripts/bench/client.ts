@@ -7,7 +7,7 @@ import { until } from '../../test/helpers/waiting.js';
 import type { Chunk, Usage } from '../../test/helpers/wire.js';
 
 /** An answer is given up when nothing has come for this long, ms. */
-const SILENCE_MS = 120_000;
+const SILENCE_MS = 300_000;
 
 /** A streamed answer, heard to its end. Times as of performance.now(). */
 export interface Heard {

@@ -96,7 +96,8 @@ export async function peer(owner: Owner, binary: string, wanted: Serving): Promi
     ...['-np', String(slots), '-c', String(slots * context)],
     ...['-b', String(STEP_TOKENS), '-ub', String(STEP_TOKENS)],
   ];
-  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  // A session of its own, as ours has one: schedulers that share by session then treat both alike.
+  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   let written = '';
   for (const output of [child.stdout, child.stderr]) {
     output.setEncoding('utf8').on('data', (part: string) => {
@@ -105,9 +106,13 @@ export async function peer(owner: Owner, binary: string, wanted: Serving): Promi
   }
   const exited = once(child, 'exit');
   exited.catch(() => {});
+  const kill = (): void => void child.kill('SIGKILL');
+  // It must not outlive a benchmark that is interrupted.
+  process.once('exit', kill);
   owner.after(async () => {
-    child.kill('SIGKILL');
+    kill();
     await within(exited, START_DEADLINE_MS, 'end of the other server');
+    process.off('exit', kill);
   });
   const url = `http://127.0.0.1:${port}`;
   const answers = async (): Promise<boolean> => {
