@@ -1,80 +1,102 @@
 /**
  * `npm run bench`: measures speed and latencies with models it makes itself, prints a table and leaves
- * it with its CSV in bench-out/. Arguments choose groups: speed bound status
- * leaving start idle switch wake ramdisk.
- * Not a test: nothing here passes or fails. Targets are shown beside the values.
+ * it in bench-out/ with CSV and picture. Not a test: nothing here passes or fails; targets are shown
+ * beside the values. What the groups measure is in scripts/bench/groups.ts and docs/BENCHMARKS.md.
+ *
+ *   npm run bench                              everything
+ *   npm run bench -- row4 row5 --repeats 3     some of it, by name or row, quickly
+ *   npm run bench -- --threads 2               with so many compute threads instead of one
+ *   npm run bench -- --save results            into docs/benchmarks/ and docs/BENCHMARKS.md too
+ *   npm run bench -- --redraw                  table and picture of what is saved, measuring nothing
+ *   LLAMA_SERVER=path LLAMA_BENCH=path npm run bench    beside libllama's own server and benchmark
  */
-import { fileURLToPath } from 'node:url';
-import { randomModel } from '../test/helpers/models.js';
-import { measureBound } from './bench/bound.js';
-import { measureRamDisk } from './bench/ramdisk.js';
-import { machine, type Row, saveReport, tableOf } from './bench/report.js';
-import { measureIdle, measureLeaving, measureStart, measureStatus } from './bench/service.js';
-import { measureSpeed, type SpeedCase } from './bench/speed.js';
-import { measureSwitch } from './bench/switch.js';
-import { measureWake } from './bench/wake.js';
+import { parseArgs } from 'node:util';
+import { cleaningUp } from './bench/cleanup.js';
+import { GROUPS, type Group } from './bench/groups.js';
+import { smallModel } from './bench/models.js';
+import { type Circumstances, type Measured, machine, tableOf } from './bench/report.js';
+import { saveDocument, saveReport } from './bench/save.js';
+import { type Given, libraryVersion, ours, peerVersion } from './bench/sides.js';
 
-const REPEATS = 7;
+const REPEATS = 5;
 
-/** A vocabulary as large as real ones. */
-const VOCABULARY = 32_000;
-
-/** About 80 M parameters. */
-const large = (): Promise<string> =>
-  randomModel({
-    ...{ vocabulary: VOCABULARY, embedding: 512, layers: 15, heads: 8, kvHeads: 4 },
-    ...{ feedForward: 1536, type: 'q8_0' },
-  });
-
-/** About 4 M and 80 M parameters. */
-async function speedCases(): Promise<SpeedCase[]> {
-  const small = await randomModel({
-    ...{ vocabulary: VOCABULARY, embedding: 64, layers: 4, heads: 4, kvHeads: 4, feedForward: 192 },
-  });
-  return [
-    { name: '4 M greedy', modelPath: small, tokens: 400, repeats: REPEATS },
-    {
-      ...{ name: '4 M top_p 0.8', modelPath: small, tokens: 400, repeats: REPEATS },
-      sampling: { temperature: 0.8, topP: 0.8 },
+/** What the command line says; null after a mistake, which was named. */
+function asked(): {
+  groups: readonly Group[];
+  given: Given;
+  save: string | null;
+  redraw: boolean;
+} | null {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      repeats: { type: 'string', default: String(REPEATS) },
+      threads: { type: 'string', default: '1' },
+      save: { type: 'string' },
+      redraw: { type: 'boolean', default: false },
     },
-    { name: '80 M greedy', modelPath: await large(), tokens: 120, repeats: REPEATS },
-  ];
+  });
+  const [repeats, threads] = [Number(values.repeats), Number(values.threads)];
+  const isCount = (number: number): boolean => Number.isSafeInteger(number) && number > 0;
+  const unknown = positionals.filter((name) => !GROUPS.some((group) => group.names.includes(name)));
+  if (unknown.length > 0 || !isCount(repeats) || !isCount(threads)) {
+    const names = GROUPS.map((group) => group.names.join(' = ')).join(', ');
+    console.error(
+      `usage: npm run bench -- [GROUP...] [--repeats N] [--threads N] [--save NAME] [--redraw]`,
+    );
+    console.error(
+      `${unknown.length > 0 ? `unknown: ${unknown.join(', ')}; ` : ''}groups: ${names}`,
+    );
+    return null;
+  }
+  const chosen = GROUPS.filter(({ names }) => names.some((name) => positionals.includes(name)));
+  const { LLAMA_SERVER: llamaServer, LLAMA_BENCH: llamaBench } = process.env;
+  return {
+    groups: positionals.length > 0 ? chosen : GROUPS,
+    given: {
+      ...{ repeats, threads },
+      ...{ llamaServer: llamaServer || null, llamaBench: llamaBench || null },
+    },
+    save: values.save ?? null,
+    redraw: values.redraw,
+  };
 }
 
-const GROUPS: Readonly<Record<string, () => Promise<Row[]>>> = {
-  speed: async () => {
-    const rows: Row[] = [];
-    for (const wanted of await speedCases()) rows.push(...(await measureSpeed(wanted)));
-    return rows;
-  },
-  bound: async () => measureBound(await large()),
-  status: () => measureStatus(5),
-  leaving: () => measureLeaving(REPEATS),
-  start: () => measureStart(REPEATS),
-  idle: () => measureIdle(3),
-  wake: async () => measureWake(await large(), 5),
-  switch: () => measureSwitch(5),
-  ramdisk: () => measureRamDisk(5),
-};
+async function circumstances({ llamaServer }: Given): Promise<Circumstances> {
+  const library = await cleaningUp(async (owner) =>
+    libraryVersion(
+      await ours(owner, {
+        ...{ modelPath: await smallModel(), threads: 1, slots: 1, context: 512 },
+      }),
+    ),
+  );
+  const date = new Date().toISOString().slice(0, 10);
+  return { date, machine: machine(), library, peer: peerVersion(llamaServer) };
+}
 
-async function main(chosen: readonly string[]): Promise<void> {
-  const unknown = chosen.filter((name) => !Object.hasOwn(GROUPS, name));
-  if (unknown.length > 0) {
-    console.error(`unknown: ${unknown.join(', ')}; there are ${Object.keys(GROUPS).join(', ')}`);
+async function main(): Promise<void> {
+  const wanted = asked();
+  if (!wanted) {
     process.exitCode = 2;
     return;
   }
-  console.log(machine());
-  const rows: Row[] = [];
-  for (const [name, measure] of Object.entries(GROUPS)) {
-    if (chosen.length > 0 && !chosen.includes(name)) continue;
-    console.log(`\n${name} ...`);
-    const measured = await measure();
-    console.log(tableOf(measured));
-    rows.push(...measured);
+  if (wanted.redraw) {
+    console.log(saveDocument('results', []).join('\n'));
+    return;
   }
-  const path = saveReport(rows, fileURLToPath(new URL('../bench-out/', import.meta.url)));
-  console.log(`\n${path}.csv\n${path}.txt`);
+  const where = await circumstances(wanted.given);
+  console.log([where.machine, where.library, where.peer].filter(Boolean).join('\n'));
+  const rows: Measured[] = [];
+  for (const group of wanted.groups) {
+    console.log(`\n${group.names.join(' = ')}: ${group.title} ...`);
+    const measured = await group.measure(wanted.given);
+    console.log(tableOf(measured));
+    const saved = measured.map((row) => ({ ...row, ...where, group: group.name }));
+    rows.push(...saved);
+    // At once: what took minutes must not be lost with a later group.
+    if (wanted.save) console.log(saveDocument(wanted.save, saved).join('\n'));
+  }
+  console.log(`\n${saveReport(rows).join('\n')}`);
 }
 
-await main(process.argv.slice(2));
+await main();

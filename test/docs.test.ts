@@ -9,6 +9,10 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { documentWith } from '../scripts/bench/document.js';
+import { GROUPS } from '../scripts/bench/groups.js';
+import { verdictOf } from '../scripts/bench/report.js';
+import { savedRows } from '../scripts/bench/save.js';
 import { CHECKS } from '../src/doctor/check.js';
 import { CATALOGUE } from '../src/errors.js';
 import { ROUTES } from '../src/http/app.js';
@@ -233,6 +237,26 @@ function manual(pattern: string): string[] {
   const found = shown.flatMap((text) => [...text.matchAll(new RegExp(pattern, 'g'))]);
   return sorted(found.map(([, name = '']) => name));
 }
+
+test('docs/BENCHMARKS.md explains every group of the benchmarks once, by its name and number', () => {
+  const listed = rows(section(read('docs/BENCHMARKS.md'), '## 行の意味'))
+    .filter(([, name]) => /^`\w+`$/.test(name ?? ''))
+    .map(([row, name]) => `${row} ${ticked(name)[0]}`);
+  const known = GROUPS.map(({ name, row }) => `${row ?? ''} ${name}`);
+  assert.deepEqual(listed.sort(), known.sort());
+});
+
+test('docs/BENCHMARKS.md shows the saved results, and says why one misses its target', () => {
+  const text = read('docs/BENCHMARKS.md');
+  const results = savedRows('results');
+  const made = documentWith(text, results, savedRows('before'));
+  assert.ok(made === text, 'run `npm run bench -- --redraw`');
+  const explained = rows(section(text, '## 届かなかった行'))
+    .filter(([, reason, tried]) => reason && tried)
+    .flatMap(([name]) => ticked(name));
+  const missed = results.filter((row) => verdictOf(row) === 'missed').map(({ group }) => group);
+  assert.deepEqual(sorted(missed.filter((group) => !explained.includes(group))), []);
+});
 
 test('every npm and hoshikage command in a document exists', () => {
   const scripts = new Set(Object.keys(JSON.parse(read('package.json')).scripts));

@@ -1,15 +1,12 @@
 /**
- * How the server behaves around the tokens: its start, its status under load, slots after a client has
- * left, memory after an idle unload. Every figure is taken from outside, over HTTP and /proc.
+ * How the server behaves around the tokens: its start, its status under load, memory
+ * after an idle unload. Every figure is taken from outside, over HTTP and /proc.
  */
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { rambler, talker } from '../../test/helpers/models.js';
 import { hasProc, residentBytes, wakeUps } from '../../test/helpers/proc.js';
 import {
   makeHome,
   readRunFile,
-  type ServerStatus,
   startProcess,
   startServer,
   type TestServer,
@@ -18,6 +15,7 @@ import { pause, until } from '../../test/helpers/waiting.js';
 import { chat, chatBody, chunksOf, getJson, openStream } from '../../test/helpers/wire.js';
 import { cleaningUp } from './cleanup.js';
 import type { Row } from './report.js';
+import { freePort } from './sides.js';
 
 const QUIET = { LOG_LEVEL: 'warn' };
 
@@ -43,16 +41,6 @@ export async function measureStart(repeats: number): Promise<Row[]> {
     { name: 'serve until /health', unit: 'ms', values: health, target: '<= 300' },
     { name: 'serve until the models are known', unit: 'ms', values: ready },
   ];
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 /** Times of /v1/status while eight streams run, every third of them dropped half-way. */
@@ -95,47 +83,6 @@ async function stream(server: TestServer, chunks: number): Promise<void> {
   } catch (error) {
     if (!signal.aborted) throw error;
   }
-}
-
-/** From the moment a client leaves until no slot works any more, in three phases. */
-export function measureLeaving(repeats: number): Promise<Row[]> {
-  return cleaningUp(async (owner) => {
-    const home = makeHome(owner);
-    home.writeMap({ rambler: await rambler() });
-    const server = await startServer(owner, { home, env: { ...QUIET, N_CTX: '16384' } });
-    await chat(server, chatBody('rambler', '短く'));
-    const long = (turn: number): string => `${turn}${'長い長い前置き、'.repeat(1000)}`;
-    const phases = [
-      ['generation, streamed', 'generation', () => '話して', true],
-      ['generation, not streamed', 'generation', () => '話して', false],
-      ['prefill of 8,000 tokens', 'prefill', long, true],
-    ] as const;
-    const rows: Row[] = [];
-    for (const [name, state, question, streams] of phases) {
-      const values: number[] = [];
-      for (let turn = 0; turn < repeats; turn++) {
-        const body = chatBody('rambler', question(turn), { stream: streams });
-        values.push(await freeAfter(server, body, state));
-      }
-      rows.push({ name: `slot free after leaving: ${name}`, unit: 'ms', values, target: '<= 200' });
-    }
-    return rows;
-  });
-}
-
-async function freeAfter(server: TestServer, body: object, state: string): Promise<number> {
-  const leaving = new AbortController();
-  const gone = chat(server, body, { signal: leaving.signal }).catch(() => {});
-  const slotIs = ({ model }: ServerStatus): boolean =>
-    model?.slots.some((slot) => slot.state === state) ?? false;
-  await until(state, async () => slotIs(await server.status()), { everyMs: 1 });
-  await pause(50);
-  const left = performance.now();
-  leaving.abort();
-  await until('free slot', async () => (await server.status()).model?.active === 0, { everyMs: 1 });
-  const took = performance.now() - left;
-  await gone;
-  return took;
 }
 
 /** Memory of the server alone, and how often it wakes up, after its model has gone. */
