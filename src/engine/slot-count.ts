@@ -62,8 +62,8 @@ export function slotConditions(
 }
 
 /**
- * The largest number that is faster in total than every smaller one, where none of those is slower
- * than one: of many slots often only some work. `stepMs`: how long a step of SLOT_COUNTS[i] tokens
+ * The largest number that is faster in total than every smaller one. Where steps of several tokens are
+ * slower, generations take turns in smaller ones, so that more slots are never slower. `stepMs`: how long a step of SLOT_COUNTS[i] tokens
  * takes; null = not measured. Null where not even two numbers were.
  */
 export function bestSlots(stepMs: readonly (number | null)[]): number | null {
@@ -72,7 +72,6 @@ export function bestSlots(stepMs: readonly (number | null)[]): number | null {
   if (one === 0 || two === 0) return null;
   let [best, most] = [1, one];
   for (const [index, rate] of rates.entries()) {
-    if (rate < one) break;
     if (rate > most * GAIN) best = SLOT_COUNTS[index] ?? best;
     most = Math.max(most, rate);
   }
