@@ -196,7 +196,7 @@ const WAYS = {
       const platform =
         process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : ['-ldl', '-lpthread'];
       run(compiler(), [
-        ...['-O2', '-std=c++17', '-fPIC', '-shared', '-Wall', '-Wextra', '-pthread'],
+        ...['-O3', '-std=c++17', '-fPIC', '-shared', '-Wall', '-Wextra', '-pthread'],
         ...['-fvisibility=hidden', '-fvisibility-inlines-hidden'],
         ...defines,
         ...['-I', path.join(ROOT, 'native/src')],

@@ -2,6 +2,7 @@
  * What there is to measure: the groups of `npm run bench`, by name and by the number that
  * docs/BENCHMARKS.md gives them. Data only.
  */
+
 import { measureBound } from './bound.js';
 import { measureClients } from './clients.js';
 import { measureLeaving } from './leaving.js';
@@ -11,6 +12,7 @@ import { measurePrefix } from './prefix.js';
 import { measurePromises } from './promises.js';
 import { measureRamDisk } from './ramdisk.js';
 import type { Row } from './report.js';
+import { measureSamplers } from './samplers.js';
 import { measureIdle, measureStart, measureStatus } from './service.js';
 import type { Given } from './sides.js';
 import { measureExtra, measureShare } from './speed.js';
@@ -77,6 +79,7 @@ export const GROUPS: readonly Group[] = [
   group('loop', 13, 'the event loop during 16 streams', measureLoop),
   group('promises', 14, 'the promises of the beginning', measurePromises),
   group('bound', null, 'tokens under a JSON Schema', async () => measureBound(await largeModel())),
+  group('samplers', null, 'what choosing a token costs', measureSamplers),
   group('status', null, '/v1/status under load', () => measureStatus(5)),
   group('ramdisk', null, 'loads from disk, page cache and RAM disk', ({ repeats }) =>
     measureRamDisk(repeats),

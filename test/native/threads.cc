@@ -19,7 +19,9 @@
 #include <thread>
 #include <vector>
 
+#include "decode/crew.h"
 #include "decode/embedder.h"
+#include "decode/sampler.h"
 #include "decode/worker.h"
 #include "llama/error.h"
 #include "llama/library.h"
@@ -265,6 +267,43 @@ void Embed(Embedder* embedder, unsigned seed, bool may_be_closed) {
   }
 }
 
+// Samplers of one model at once choose what they choose one after another.
+void SampleTogether(const std::shared_ptr<const Model>& model, unsigned seed) {
+  constexpr size_t kSlots = 6;
+  const size_t vocabulary = static_cast<size_t>(model->VocabularySize());
+  const auto say = [&](Crew* crew) {
+    std::vector<std::unique_ptr<Sampler>> samplers;
+    for (size_t slot = 0; slot < kSlots; slot++) {
+      SamplingOptions options;
+      options.temperature = 0.8f;
+      options.top_p = 0.9f;
+      options.seed = static_cast<uint32_t>(slot);
+      options.logprobs = slot % 2 == 0 ? 3 : -1;
+      options.ignore_eos = true;
+      if (slot % 3 == 0) options.grammar = Letters();
+      if (slot % 3 == 1) options.dry.multiplier = 0.5f, options.dry.breakers = {"a", "bc"};
+      options.penalties = {1.1f, 64, 0.1f, 0.0f};
+      samplers.push_back(std::make_unique<Sampler>(model, options, std::vector<Token>{97, 98, 97}));
+    }
+    std::vector<std::vector<Token>> said(kSlots);
+    for (unsigned step = 0; step < 20; step++) {
+      crew->Run(kSlots, [&](size_t slot) {
+        std::mt19937 random(seed + step * 100 + static_cast<unsigned>(slot));
+        std::vector<float> logits(vocabulary);
+        for (float& logit : logits) logit = static_cast<float>(random() % 1000) / 100.0f;
+        logits['9'] = 50.0f;  // what the grammar forbids: the whole vocabulary is walked
+        said[slot].push_back(samplers[slot]->Sample(logits.data()).token);
+      });
+    }
+    return said;
+  };
+  Crew together(3);
+  const std::vector<std::vector<Token>> said = say(&together);
+  Crew alone(0);
+  Check(said == say(&alone), "samplers at once choose the same");
+  Check(said[1][0] == '9' && said[0][0] != '9', "the grammar forbids what is best");
+}
+
 // One model, one worker, one embedder, clients, a watcher of the status, and an end in the middle
 // of it all.
 void Round(const std::shared_ptr<Library>& library, const std::string& path,
@@ -272,6 +311,7 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path,
   ModelOptions options;
   options.path = path;
   const std::shared_ptr<Model> model = Model::Load(library, options, [](float) { return true; });
+  SampleTogether(model, seed);
   ContextOptions context;
   context.context_tokens = 3 * 512;
   context.sequences = 3;

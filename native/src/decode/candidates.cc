@@ -5,140 +5,196 @@
 #include <limits>
 
 #include "../llama/error.h"
+#include "blocks.h"
 
 namespace hoshikage {
 namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
+// So many are kept in a heap, which leaves them best first; more are left in the order of ids.
+constexpr size_t kFew = 128;
 
 bool Better(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
 }
 
-// Sorts only as far as it must: how many of the first make up the mass. `enough` is asked after
-// each.
-template <class Item, class Less, class Enough>
-size_t SortUntil(std::vector<Item>* items, Less less, Enough enough) {
-  size_t sorted = 0;
-  for (size_t chunk = 256;; chunk *= 4) {
-    const size_t end = std::min(items->size(), sorted + chunk);
-    const auto from = items->begin() + static_cast<ptrdiff_t>(sorted);
-    const auto to = items->begin() + static_cast<ptrdiff_t>(end);
-    if (end < items->size()) std::nth_element(from, to, items->end(), less);
-    std::sort(from, to, less);
-    for (; sorted < end; sorted++) {
-      if (enough((*items)[sorted])) return sorted + 1;
-    }
-    if (end == items->size()) return end;
+// The first index of the largest value; 0 where there is none.
+size_t IndexOfLargest(const float* values, size_t count) {
+  float best = kForbidden;
+  size_t block_of_best = 0;
+  EachBlock(values, count, [&](const float* block, size_t at) {
+    const float largest = LargestOf(block);
+    if (largest > best) best = largest, block_of_best = at;
+  });
+  for (size_t i = block_of_best; i < count; i++) {
+    if (values[i] == best && best > kForbidden) return i;
   }
+  return 0;
+}
+
+template <class Keep>
+void ForbidOthers(float* begin, float* end, Keep keep) {
+  for (float* value = begin; value != end; value++) *value = keep(*value) ? *value : kForbidden;
 }
 
 }  // namespace
 
-// No sort of the vocabulary: a small heap whose smallest member is the bar that the next logit must
-// clear.
+// A small heap whose smallest member is the bar that the next logit must clear; most parts have
+// none that does.
 std::vector<Candidate> LargestLogits(const float* logits, int32_t count, size_t k) {
   std::vector<Candidate> heap;
   if (k == 0) return heap;
-  heap.reserve(k);
-  for (Token token = 0; token < count; token++) {
-    const float logit = logits[token];
-    if (heap.size() == k) {
-      if (!(logit > heap.front().logit)) continue;
-      std::pop_heap(heap.begin(), heap.end(), Better);
-      heap.back() = {token, logit};
-    } else if (logit > kForbidden) {
-      heap.push_back({token, logit});
-    } else {
-      continue;
+  heap.reserve(k + 1);
+  float bar = kForbidden;
+  const auto clears = [&bar](float logit) { return logit > bar; };
+  const float* const end = logits + count;
+  for (const float* part = logits; part < end; part += std::min<ptrdiff_t>(kPart, end - part)) {
+    const float* const stop = part + std::min<ptrdiff_t>(kPart, end - part);
+    if (CountWhere(part, stop, clears) == 0) continue;
+    for (const float* logit = part; logit != stop; logit++) {
+      if (!clears(*logit)) continue;
+      heap.push_back({static_cast<Token>(logit - logits), *logit});
+      std::push_heap(heap.begin(), heap.end(), Better);
+      if (heap.size() > k) {
+        std::pop_heap(heap.begin(), heap.end(), Better);
+        heap.pop_back();
+      }
+      if (heap.size() == k) bar = heap.front().logit;
     }
-    std::push_heap(heap.begin(), heap.end(), Better);
   }
   std::sort_heap(heap.begin(), heap.end(), Better);
   return heap;
 }
 
 Token ArgMax(const float* logits, int32_t count) {
-  Token token = 0;
-  float best = kForbidden;
-  for (int32_t i = 0; i < count; i++) {
-    if (logits[i] > best) best = logits[i], token = i;
-  }
-  return token;
+  return static_cast<Token>(IndexOfLargest(logits, static_cast<size_t>(count)));
 }
 
-float* Candidates::Find(Token token) {
-  if (whole_) return logits_ + token;
-  if (places_.empty()) {
-    for (size_t i = 0; i < list_.size(); i++) places_[list_[i].token] = i;
-  }
-  const auto found = places_.find(token);
-  return found == places_.end() ? nullptr : &list_[found->second].logit;
-}
-
-void Candidates::Changed() {
-  sorted_ = false;
+void Candidates::Begin(float* logits, int32_t count) {
+  values_ = logits;
+  size_ = static_cast<size_t>(count);
+  whole_ = true;
+  certain_ = false;
   best_.reset();
 }
 
-template <class Visit>
-void Candidates::Each(Visit&& visit) const {
-  if (!whole_) {
-    for (const Candidate& c : list_) visit(c.logit);
-    return;
-  }
-  for (Token token = 0; token < count_; token++) visit(logits_[token]);
+float* Candidates::Find(Token token) {
+  if (whole_) return values_ + token;
+  const auto begin = tokens_.begin();
+  const auto end = begin + static_cast<ptrdiff_t>(size_);
+  const auto found =
+      size_ > kFew ? std::lower_bound(begin, end, token) : std::find(begin, end, token);
+  return found == end || *found != token ? nullptr : values_ + (found - begin);
 }
 
 float Candidates::Best() const {
-  if (!whole_ && sorted_) return list_.front().logit;
   if (best_) return *best_;
-  float best = kForbidden;
-  Each([&](float logit) { best = logit > best ? logit : best; });
+  const float best = LargestOf(values_, size_);
   if (!(best > kForbidden)) throw Error("decode_failed", "no finite logit");
   best_ = best;
   return best;
 }
 
-void Candidates::KeepOnly(Token token, float logit) {
-  whole_ = false;
-  sorted_ = true;
-  list_.assign(1, {token, logit});
-  places_.clear();
+Candidates::Masses Candidates::Weigh() const {
+  const float best = Best();
+  Masses masses{0.0, 0.0};
+  EachBlock(values_, size_, [&](const float* block, size_t) {
+    float distances[kBlock];
+    float weights[kBlock];
+    Distances(block, best, 1.0f, distances);
+    Exponentials(distances, weights);
+    masses.total += SumOf(weights);
+    masses.weighted += SumOfProducts(weights, distances);
+  });
+  return masses;
+}
+
+void Candidates::Reserve(size_t count) {
+  if (logits_.size() >= count) return;
+  logits_.resize(count);
+  tokens_.resize(count);
+}
+
+void Candidates::KeepOnly(size_t index) {
+  const Candidate kept{TokenAt(index), values_[index]};
+  Reserve(1);
+  logits_[0] = kept.logit;
+  tokens_[0] = kept.token;
+  Become(1);
+  best_ = kept.logit;
 }
 
 bool Candidates::Several() {
-  if (!whole_ && list_.size() < 2) {
-    certain_ = std::isinf(list_.front().logit);
+  if (size_ < 2) {
+    certain_ = std::isinf(Best());
     return false;
   }
-  const float best = Best();
-  if (!std::isinf(best)) return true;
+  if (!std::isinf(Best())) return true;
   // A bias or an overflow made it certain, and its distance to the others is no number.
   certain_ = true;
-  const Token token = whole_ ? ArgMax(logits_, count_)
-                             : std::min_element(list_.begin(), list_.end(), Better)->token;
-  KeepOnly(token, best);
+  KeepOnly(IndexOfLargest(values_, size_));
   return false;
 }
 
-void Candidates::List(float bar) {
-  if (!whole_) return;
-  for (Token token = 0; token < count_; token++) {
-    if (logits_[token] >= bar) list_.push_back({token, logits_[token]});
+// Adds those of a range that are to be kept to the first `kept` of the list; gives their number.
+// What is a list already only moves to its front.
+template <class Keep>
+size_t Candidates::Append(size_t kept, size_t begin, size_t end, Keep keep) {
+  for (size_t at = begin; at < end; at += kPart) {
+    const size_t stop = std::min(end, at + kPart);
+    if (CountWhere(values_ + at, values_ + stop, keep) == 0) continue;
+    if (logits_.size() < kept + (stop - at)) Reserve(2 * (kept + kPart));
+    // Every one is written and the next overwrites it where it was not wanted: no branch to guess.
+    for (size_t i = at; i < stop; i++) {
+      const float value = values_[i];
+      logits_[kept] = value;
+      tokens_[kept] = TokenAt(i);
+      kept += static_cast<size_t>(keep(value));
+    }
   }
+  return kept;
+}
+
+void Candidates::Become(size_t kept) {
   whole_ = false;
-  sorted_ = false;
+  values_ = logits_.data();
+  size_ = kept;
+}
+
+// Leaves what `before` wants of those before a place, and `after` of the others. Where most of a
+// vocabulary stays, the rest is forbidden in its place; else what stays is listed.
+template <class Before, class After>
+void Candidates::Filter(size_t place, Before before, After after) {
+  if (whole_) {
+    float* const middle = values_ + place;
+    float* const end = values_ + size_;
+    if (2 * (CountWhere(values_, middle, before) + CountWhere(middle, end, after)) > size_) {
+      ForbidOthers(values_, middle, before);
+      ForbidOthers(middle, end, after);
+      return;
+    }
+  }
+  const size_t kept = Append(0, 0, place, before);
+  Become(Append(kept, place, size_, after));
 }
 
 void Candidates::KeepFrom(float bar) {
-  if (whole_) {
-    List(std::max(bar, Best() - kRange * reach_));
-    return;
-  }
-  const auto below = [bar](const Candidate& c) { return !(c.logit >= bar); };
-  list_.erase(std::remove_if(list_.begin(), list_.end(), below), list_.end());
-  places_.clear();
+  const auto keep = [bar](float value) { return value >= bar; };
+  Filter(size_, keep, keep);
+}
+
+void Candidates::KeepBest(const Cut& cut) {
+  const float least = cut.value;
+  Filter(
+      cut.index + 1, [least](float value) { return value >= least; },
+      [least](float value) { return value > least; });
+}
+
+void Candidates::KeepNear(const Point& point, const Cut& cut) {
+  const float most = cut.distance;
+  Filter(
+      cut.index + 1, [point, most](float value) { return point.DistanceOf(value) <= most; },
+      [point, most](float value) { return point.DistanceOf(value) < most; });
 }
 
 void Candidates::TopNSigma(float n) {
@@ -148,12 +204,15 @@ void Candidates::TopNSigma(float n) {
   double count = 0.0;
   // Distances to the best: squares of large numbers would swallow the small ones.
   const float best = Best();
-  Each([&](float logit) {
-    if (!(logit > kForbidden)) return;
-    const double distance = static_cast<double>(logit) - best;
-    sum += distance;
-    squares += distance * distance;
-    count += 1.0;
+  EachBlock(values_, size_, [&](const float* block, size_t) {
+    float distances[kBlock];
+    float there[kBlock];
+    for (size_t i = 0; i < kBlock; i++)
+      distances[i] = block[i] > kForbidden ? best - block[i] : 0.0f;
+    for (size_t i = 0; i < kBlock; i++) there[i] = block[i] > kForbidden ? 1.0f : 0.0f;
+    sum += SumOf(distances);
+    squares += SumOfProducts(distances, distances);
+    count += SumOf(there);
   });
   const double mean = sum / count;
   const double deviation = std::sqrt(std::max(0.0, squares / count - mean * mean));
@@ -161,126 +220,38 @@ void Candidates::TopNSigma(float n) {
 }
 
 void Candidates::TopK(size_t k) {
-  if (whole_) {
-    if (k >= static_cast<size_t>(count_)) return;
-    list_ = LargestLogits(logits_, count_, k);
-    if (list_.empty()) throw Error("decode_failed", "no finite logit");
-    whole_ = false;
-    sorted_ = true;
+  if (k >= size_) return;
+  if (whole_ && k <= kFew) {
+    const std::vector<Candidate> largest = LargestLogits(values_, static_cast<int32_t>(size_), k);
+    if (largest.empty()) throw Error("decode_failed", "no finite logit");
+    Reserve(largest.size());
+    for (size_t i = 0; i < largest.size(); i++) {
+      logits_[i] = largest[i].logit;
+      tokens_[i] = largest[i].token;
+    }
+    Become(largest.size());
+    best_ = largest.front().logit;
     Several();
     return;
   }
-  if (!Several() || k >= list_.size()) return;
-  const auto end = list_.begin() + static_cast<ptrdiff_t>(k);
-  if (!sorted_) std::partial_sort(list_.begin(), end, list_.end(), Better);
-  list_.erase(end, list_.end());
-  sorted_ = true;
-  places_.clear();
+  if (!Several()) return;
+  const Point best{Best(), 0.0f};
+  KeepBest(cut_finder_.ByNumber(values_, size_, best, k));
 }
 
 void Candidates::TypicalP(float p) {
   if (!Several()) return;
-  ListReachable();
-  const float best = Best();
-  double total = 0.0;
-  double weighted = 0.0;
-  for (const Candidate& c : list_) {
-    const double distance = static_cast<double>(c.logit) - best;
-    total += std::exp(distance);
-    weighted += std::exp(distance) * distance;
-  }
-  // Surprise is log(total) - distance, and the entropy its mean.
-  const double mean = weighted / total;
-  struct Shifted {
-    double shift;
-    Candidate candidate;
-  };
-  std::vector<Shifted> items;
-  items.reserve(list_.size());
-  for (const Candidate& c : list_) {
-    items.push_back({std::fabs(static_cast<double>(c.logit) - best - mean), c});
-  }
-  double mass = 0.0;
-  const size_t keep = SortUntil(
-      &items,
-      [](const Shifted& a, const Shifted& b) {
-        return a.shift < b.shift || (a.shift == b.shift && Better(a.candidate, b.candidate));
-      },
-      [&](const Shifted& item) {
-        mass += std::exp(static_cast<double>(item.candidate.logit) - best);
-        return mass > p * total;
-      });
-  list_.clear();
-  for (size_t i = 0; i < keep; i++) list_.push_back(items[i].candidate);
+  // Surprise is log(total) + distance, and the entropy its mean.
+  const Masses masses = Weigh();
+  const Point mean{Best(), static_cast<float>(masses.weighted / masses.total)};
+  KeepNear(mean, cut_finder_.BeyondShare(values_, size_, mean, p));
   Changed();
-  places_.clear();
 }
 
 void Candidates::TopP(float p) {
   if (!Several()) return;
-  if (whole_) {
-    TopPOfWhole(p);
-    return;
-  }
-  const float best = Best();
-  double total = 0.0;
-  for (const Candidate& c : list_) total += std::exp(static_cast<double>(c.logit - best));
-  double mass = 0.0;
-  const auto enough = [&](const Candidate& c) {
-    mass += std::exp(static_cast<double>(c.logit - best));
-    return mass >= p * total;
-  };
-  size_t keep = 0;
-  if (sorted_) {
-    while (keep < list_.size() && !enough(list_[keep])) keep++;
-    keep = std::min(keep + 1, list_.size());
-  } else {
-    keep = SortUntil(&list_, Better, enough);
-  }
-  list_.resize(keep);
-  sorted_ = true;
-  places_.clear();
-}
-
-// Without sorting the vocabulary: probability mass per bucket of logits, and a sort of the one
-// bucket in which the mass crosses p. In order of id or logit.
-void Candidates::TopPOfWhole(float p) {
-  constexpr int kBuckets = 1024;
-  const float best = Best();
-  const float bar = best - kRange;
-  const auto bucket_of = [&](float logit) {
-    return std::min(kBuckets - 1, static_cast<int>((best - logit) * (kBuckets / kRange)));
-  };
-  std::vector<double> mass(kBuckets, 0.0);
-  double total = 0.0;
-  for (Token token = 0; token < count_; token++) {
-    if (!(logits_[token] >= bar)) continue;
-    const double weight = std::exp(logits_[token] - best);
-    mass[static_cast<size_t>(bucket_of(logits_[token]))] += weight;
-    total += weight;
-  }
-  const double wanted = p * total;
-  int crossing = 0;
-  double above = 0.0;
-  while (crossing < kBuckets - 1 && above + mass[static_cast<size_t>(crossing)] < wanted) {
-    above += mass[static_cast<size_t>(crossing++)];
-  }
-  std::vector<Candidate> edge;
-  for (Token token = 0; token < count_; token++) {
-    const float logit = logits_[token];
-    if (!(logit >= bar)) continue;
-    const int bucket = bucket_of(logit);
-    if (bucket < crossing) list_.push_back({token, logit});
-    if (bucket == crossing) edge.push_back({token, logit});
-  }
-  std::sort(edge.begin(), edge.end(), Better);
-  for (const Candidate& c : edge) {
-    if (above >= wanted && !list_.empty()) break;
-    list_.push_back(c);
-    above += std::exp(static_cast<double>(c.logit - best));
-  }
-  whole_ = false;
-  sorted_ = false;
+  const Point best{Best(), 0.0f};
+  KeepBest(cut_finder_.ByShare(values_, size_, best, p));
 }
 
 void Candidates::MinP(float p) {
@@ -290,104 +261,87 @@ void Candidates::MinP(float p) {
 
 void Candidates::ExcludeTopChoices(float threshold) {
   if (!Several()) return;
-  ListReachable();
-  const float best = Best();
-  double total = 0.0;
-  for (const Candidate& c : list_) total += std::exp(static_cast<double>(c.logit) - best);
-  const auto above = [&](const Candidate& c) {
-    return std::exp(static_cast<double>(c.logit) - best) >= threshold * total;
-  };
-  const Candidate* last = nullptr;
-  for (const Candidate& c : list_) {
-    if (above(c) && (!last || Better(*last, c))) last = &c;
+  // e^(logit - best) / total >= threshold
+  const double bar = Best() + std::log(threshold * Weigh().total);
+  const auto above = [&](size_t i) { return values_[i] > kForbidden && values_[i] >= bar; };
+  size_t last = size_;
+  for (size_t i = 0; i < size_; i++) {
+    if (above(i) && (last == size_ || values_[i] <= values_[last])) last = i;
   }
-  if (!last) return;
-  const Token stays = last->token;
-  const auto excluded = [&](const Candidate& c) { return c.token != stays && above(c); };
-  list_.erase(std::remove_if(list_.begin(), list_.end(), excluded), list_.end());
-  best_.reset();
-  places_.clear();
+  for (size_t i = 0; i < size_; i++) {
+    if (i != last && above(i)) values_[i] = kForbidden;
+  }
+  Changed();
 }
 
 void Candidates::LimitSurprise(double bits) {
   if (!Several()) return;
   const float best = Best();
-  double total = 0.0;
-  Each([&](float logit) {
-    if (logit >= best - kRange) total += std::exp(static_cast<double>(logit - best));
-  });
   // -log2(e^(logit - best) / total) <= bits
-  const double bar = best + std::log(total) - bits * std::log(2.0);
+  const double bar = best + std::log(Weigh().total) - bits * std::log(2.0);
   KeepFrom(static_cast<float>(std::min<double>(bar, best)));
 }
 
 double Candidates::DynamicTemperature(double low, double high, double exponent,
                                       double otherwise) const {
-  const float best = Best();
-  if (std::isinf(best)) return otherwise;
-  double total = 0.0;
-  double weighted = 0.0;
-  double count = 0.0;
-  Each([&](float logit) {
-    if (!(logit > kForbidden)) return;
-    count += 1.0;
-    const double distance = static_cast<double>(logit) - best;
-    if (distance < -kRange) return;
-    const double weight = std::exp(distance);
-    total += weight;
-    weighted += weight * distance;
-  });
-  if (count < 2.0) return otherwise;
-  const double entropy = std::log(total) - weighted / total;
-  const double share = std::min(1.0, std::max(0.0, entropy / std::log(count)));
+  if (std::isinf(Best())) return otherwise;
+  size_t count = 0;
+  for (size_t i = 0; i < size_; i++) count += static_cast<size_t>(values_[i] > kForbidden);
+  if (count < 2) return otherwise;
+  const Masses masses = Weigh();
+  const double entropy = std::log(masses.total) + masses.weighted / masses.total;
+  const double share = std::min(1.0, std::max(0.0, entropy / std::log(static_cast<double>(count))));
   return low + (high - low) * std::pow(share, exponent);
 }
 
 void Candidates::Scale(double temperature) {
   if (!Several()) return;
-  const float best = Best();
   // Where the division leaves what a float holds, nothing but the best has a chance.
-  const float scaled = static_cast<float>(best / temperature);
+  const float scaled = static_cast<float>(Best() / temperature);
   if (!(temperature > 0.0) || !std::isfinite(scaled)) {
-    KeepOnly(whole_ ? ArgMax(logits_, count_)
-                    : std::min_element(list_.begin(), list_.end(), Better)->token,
-             best);
+    KeepOnly(IndexOfLargest(values_, size_));
     return;
   }
-  if (whole_) {
-    for (Token token = 0; token < count_; token++) {
-      logits_[token] = static_cast<float>(logits_[token] / temperature);
-    }
-  } else {
-    for (Candidate& c : list_) c.logit = static_cast<float>(c.logit / temperature);
+  for (size_t i = 0; i < size_; i++) {
+    values_[i] = static_cast<float>(values_[i] / temperature);
   }
-  best_.reset();
+  Changed();
 }
 
-void Candidates::PrepareDraw() {
-  if (certain_) return;
-  Several();
-  if (whole_) ListReachable();
-}
-
-Candidates::Drawn Candidates::DrawAt(double temperature, double uniform) const {
+// Sums of blocks, and then a walk through the one in which the draw falls.
+Candidates::Drawn Candidates::DrawAt(double temperature, double uniform) {
   const float best = Best();
-  std::vector<double> weights(list_.size());
+  // Below that the others' distances are no numbers, and their weights are nothing all the same.
+  const float scale = static_cast<float>(std::min(1.0 / temperature, 1e30));
   double total = 0.0;
-  for (size_t i = 0; i < list_.size(); i++) {
-    weights[i] = std::exp(static_cast<double>(list_[i].logit - best) / temperature);
-    total += weights[i];
-  }
+  sums_.clear();
+  float weights[kBlock];
+  EachBlock(values_, size_, [&](const float* block, size_t) {
+    Weights(block, best, scale, weights);
+    sums_.push_back(SumOf(weights));
+    total += sums_.back();
+  });
+  // The last block that holds anything, should rounding have left the draw beyond all of them.
   double left = uniform * total;
-  size_t chosen = list_.size() - 1;
-  for (size_t i = 0; i < list_.size(); i++) {
-    left -= weights[i];
-    if (left < 0.0) {
-      chosen = i;
-      break;
-    }
+  double passed = 0.0;
+  size_t chosen_block = 0;
+  for (size_t i = 0; i < sums_.size() && passed <= left; i++) {
+    if (!(sums_[i] > 0.0)) continue;
+    chosen_block = i;
+    passed += sums_[i];
   }
-  return {list_[chosen].token, weights[chosen] / total};
+  left -= passed - sums_[chosen_block];
+  const size_t begin = chosen_block * kBlock;
+  EachBlock(values_ + begin, std::min(kBlock, size_ - begin),
+            [&](const float* block, size_t) { Weights(block, best, scale, weights); });
+  size_t chosen = 0;
+  for (size_t i = 0; i < kBlock; i++) {
+    if (!(weights[i] > 0.0f)) continue;
+    chosen = i;
+    left -= static_cast<double>(weights[i]);
+    if (left < 0.0) break;
+  }
+  return {TokenAt(begin + chosen), static_cast<double>(weights[chosen]) / total};
 }
 
 }  // namespace hoshikage

@@ -1,14 +1,15 @@
 // The tokens that may come next: the whole vocabulary as its logits, or a list of what truncations
-// left of it. The whole is never sorted and never copied. One per chosen token, worker thread only.
+// left of it. Never sorted beyond a few, never copied as a whole. One per sampler, which keeps its
+// memory from token to token; one thread at a time.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 #include "../llama/types.h"
+#include "cut.h"
 
 namespace hoshikage {
 
@@ -25,15 +26,12 @@ Token ArgMax(const float* logits, int32_t count);
 // Every step may throw decode_failed: no finite logit.
 class Candidates {
  public:
-  // The array is changed by what changes logits.
-  Candidates(float* logits, int32_t count) : logits_(logits), count_(count) {}
-
-  // A temperature that is still to come brings tokens within reach that are far below the best.
-  void SetReach(float temperature) { reach_ = temperature > 1.0f ? temperature : 1.0f; }
+  // All of a vocabulary. The array is changed by what changes logits, and must stay.
+  void Begin(float* logits, int32_t count);
 
   // The logit of a token, to be changed, or null where it is not among them; Changed() afterwards.
   float* Find(Token token);
-  void Changed();
+  void Changed() { best_.reset(); }
 
   // As llama.cpp's sampler of the same name; Tang et al. 2024, "Top-n-sigma: not all logits are
   // you need": those within n standard deviations of the best.
@@ -66,39 +64,47 @@ class Candidates {
   // asked where an infinite logit makes one token certain.
   template <class Uniform>
   Drawn Draw(double temperature, Uniform&& uniform) {
-    PrepareDraw();
-    if (certain_) return {list_.front().token, 1.0};
+    Several();
+    if (certain_) return {TokenAt(0), 1.0};
     return DrawAt(temperature, uniform());
   }
 
  private:
+  // What the probabilities at temperature 1 are made of, the best one's being 1.
+  struct Masses {
+    double total;
+    double weighted;  // by the distances to the best, which are not negative
+  };
+
+  Token TokenAt(size_t index) const { return whole_ ? static_cast<Token>(index) : tokens_[index]; }
   float Best() const;
-  // Makes the list of what is at least this far up; in the order of ids.
-  void List(float bar);
-  void ListReachable() { List(Best() - kRange * reach_); }
+  Masses Weigh() const;
   // False where nothing can be taken away: one is certain, or there is only one.
   bool Several();
-  void KeepOnly(Token token, float logit);
+  void Reserve(size_t count);
+  void KeepOnly(size_t index);
   void KeepFrom(float bar);
-  void TopPOfWhole(float p);
-  void PrepareDraw();
-  Drawn DrawAt(double temperature, double uniform) const;
-  template <class Visit>
-  void Each(Visit&& visit) const;
+  void KeepBest(const Cut& cut);
+  void KeepNear(const Point& point, const Cut& cut);
+  template <class Keep>
+  size_t Append(size_t kept, size_t begin, size_t end, Keep keep);
+  template <class Before, class After>
+  void Filter(size_t place, Before before, After after);
+  void Become(size_t kept);
+  Drawn DrawAt(double temperature, double uniform);
 
-  // Below this distance a token's share is under e^-32: no float draw reaches it, unless a high
-  // temperature brings it near.
-  static constexpr float kRange = 32.0f;
-
-  float* logits_;
-  int32_t count_;
-  float reach_ = 1.0f;
+  // One value per candidate, the best being anywhere: the caller's, or those of the list.
+  float* values_ = nullptr;
+  size_t size_ = 0;
   bool whole_ = true;
-  bool sorted_ = false;  // the list, best first
   bool certain_ = false;
   mutable std::optional<float> best_;  // once somebody has asked; until logits change
-  std::vector<Candidate> list_;
-  std::unordered_map<Token, size_t> places_;  // in the list; made when somebody looks
+
+  // The list. More than a few are in the order of their ids.
+  std::vector<float> logits_;
+  std::vector<Token> tokens_;
+  CutFinder cut_finder_;
+  std::vector<double> sums_;  // of a draw's blocks
 };
 
 }  // namespace hoshikage

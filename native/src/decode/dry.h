@@ -1,6 +1,6 @@
 // DRY ("don't repeat yourself"): a token that would continue a sequence which the end of the text
 // already repeats loses more the longer that sequence is. Our own, since the library's changed its
-// arguments without changing its name. One per completion, worker thread only.
+// arguments without changing its name. One per completion, one thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // Runs a grammar over bytes. A frame is a place in the program, a number (of repeats, or a
 // matcher's place) and the frame to go back to; a set of frames is all that may come next; a node
 // is a set and what has come of a character. Frames, sets and nodes are each kept once, and where a
-// byte leads is looked up once: an automaton made as far as it is walked. One per completion,
-// worker thread only.
+// byte leads is looked up once: an automaton made as far as it is walked. One per completion, one
+// thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -48,13 +48,18 @@ void Grammar::Accept(Token token) {
 
 bool Grammar::Mask(float* logits) {
   const std::vector<uint64_t>& bits = AllowedNow();
-  const Token count = model_->VocabularySize();
+  const size_t count = static_cast<size_t>(model_->VocabularySize());
   bool any = false;
-  for (Token token = 0; token < count; token++) {
-    const bool allowed = bits[static_cast<size_t>(token) / 64] >> (token % 64) & 1;
-    if (!allowed) {
-      logits[token] = kForbidden;
-    } else {
+  // Of most words all tokens are forbidden.
+  for (size_t begin = 0; begin < count; begin += 64) {
+    const uint64_t word = bits[begin / 64];
+    const size_t end = std::min(count, begin + 64);
+    if (word == 0) {
+      std::fill(logits + begin, logits + end, kForbidden);
+      continue;
+    }
+    for (size_t token = begin; token < end; token++) {
+      if ((word >> (token - begin) & 1) == 0) logits[token] = kForbidden;
       any = any || logits[token] > kForbidden;
     }
   }

@@ -1,6 +1,6 @@
 // What a grammar allows of a vocabulary: whether a token may come next, and which of all. A control
 // token may come only where the grammar writes its text out or lets any text pass; one that ends
-// the generation only where the text may end. One per completion, worker thread only.
+// the generation only where the text may end. One per completion, one thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "../llama/error.h"
+#include "blocks.h"
 #include "candidates.h"
 
 namespace hoshikage {
@@ -12,20 +13,21 @@ namespace {
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 // The logarithm of what all probabilities are divided by; from the largest, so that none overflows.
-double LogSum(const float* logits, int32_t count) {
-  float best = kNever;
-  for (int32_t i = 0; i < count; i++) best = logits[i] > best ? logits[i] : best;
+double LogSum(const float* logits, size_t count) {
+  const float best = LargestOf(logits, count);
   double sum = 0.0;
-  for (int32_t i = 0; i < count; i++) {
-    if (logits[i] > kNever) sum += std::exp(static_cast<double>(logits[i] - best));
-  }
+  EachBlock(logits, count, [&](const float* block, size_t) {
+    float weights[kBlock];
+    Weights(block, best, 1.0f, weights);
+    sum += SumOf(weights);
+  });
   return best + std::log(sum);
 }
 
 }  // namespace
 
 TokenLogprobs LogprobsOf(const float* logits, int32_t count, Token token, size_t best) {
-  const double log_sum = LogSum(logits, count);
+  const double log_sum = LogSum(logits, static_cast<size_t>(count));
   if (!std::isfinite(log_sum)) throw Error("decode_failed", "no finite logit");
   const auto logprob = [log_sum](float logit) {
     return std::isnan(logit) ? kNever : static_cast<float>(logit - log_sum);

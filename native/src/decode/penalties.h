@@ -1,5 +1,5 @@
 // Penalties for tokens that were there before: all of prompt and output once (repeat), those of the
-// output once or each time (presence, frequency). One per completion, worker thread only.
+// output once or each time (presence, frequency). One per completion, one thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -62,16 +62,15 @@ bool Sampler::Wanted(Step step) const {
 Choice Sampler::Sample(float* logits) {
   const int32_t count = model_->VocabularySize();
   const bool asked = options_.logprobs >= 0;
-  Choice choice;
-  // Which token wins is known when the steps have changed the array.
-  std::vector<float> raw;
-  if (asked) raw.assign(logits, logits + count);
+  // What the steps have changed by the time it is known that they are needed as they came.
+  if (asked || grammar_) raw_.assign(logits, logits + count);
 
+  Choice choice;
   Bias(logits);
   choice.token = grammar_ ? ChooseAllowed(logits) : Choose(logits);
   if (asked) {
     const size_t best = static_cast<size_t>(options_.logprobs);
-    choice.logprobs = LogprobsOf(raw.data(), count, choice.token, best);
+    choice.logprobs = LogprobsOf(raw_.data(), count, choice.token, best);
   }
   Accept(choice.token);
   return choice;
@@ -87,14 +86,13 @@ void Sampler::Bias(float* logits) const {
 Token Sampler::Choose(float* logits) {
   const int32_t count = model_->VocabularySize();
   const bool greedy = options_.temperature <= 0.0f;
-  Candidates candidates(logits, count);
-  candidates.SetReach(options_.temperature + options_.dynatemp_range);
+  candidates_.Begin(logits, count);
   double temperature = 1.0;
   for (const Step step : steps_) {
     if (step == Step::kTemperature && temperature_last_) {
-      temperature = Temperature(candidates);
+      temperature = Temperature();
     } else {
-      Take(step, &candidates);
+      Take(step);
     }
   }
   if (greedy) {
@@ -102,54 +100,52 @@ Token Sampler::Choose(float* logits) {
     if (!(logits[token] > kForbidden)) throw Error("decode_failed", "no finite logit");
     return token;
   }
-  if (options_.mirostat.on) candidates.LimitSurprise(most_surprise_);
+  if (options_.mirostat.on) candidates_.LimitSurprise(most_surprise_);
   if (!(temperature > 0.0)) {
-    candidates.Scale(0.0);
+    candidates_.Scale(0.0);
     temperature = 1.0;
   }
-  const Candidates::Drawn drawn = candidates.Draw(temperature, [this] { return Uniform(); });
+  const Candidates::Drawn drawn = candidates_.Draw(temperature, [this] { return Uniform(); });
   surprise_ = -std::log2(std::max(drawn.probability, 1e-30));
   return drawn.token;
 }
 
-void Sampler::Take(Step step, Candidates* candidates) {
+void Sampler::Take(Step step) {
   switch (step) {
-    case Step::kPenalties: penalties_->Apply(candidates); break;
-    case Step::kDry: dry_->Apply(candidates); break;
-    case Step::kTopNSigma: candidates->TopNSigma(options_.top_n_sigma); break;
-    case Step::kTopK: candidates->TopK(static_cast<size_t>(options_.top_k)); break;
-    case Step::kTypicalP: candidates->TypicalP(options_.typical_p); break;
-    case Step::kTopP: candidates->TopP(options_.top_p); break;
-    case Step::kMinP: candidates->MinP(options_.min_p); break;
+    case Step::kPenalties: penalties_->Apply(&candidates_); break;
+    case Step::kDry: dry_->Apply(&candidates_); break;
+    case Step::kTopNSigma: candidates_.TopNSigma(options_.top_n_sigma); break;
+    case Step::kTopK: candidates_.TopK(static_cast<size_t>(options_.top_k)); break;
+    case Step::kTypicalP: candidates_.TypicalP(options_.typical_p); break;
+    case Step::kTopP: candidates_.TopP(options_.top_p); break;
+    case Step::kMinP: candidates_.MinP(options_.min_p); break;
     case Step::kXtc:
       if (Uniform() < options_.xtc_probability) {
-        candidates->ExcludeTopChoices(options_.xtc_threshold);
+        candidates_.ExcludeTopChoices(options_.xtc_threshold);
       }
       break;
-    case Step::kTemperature:
-      candidates->Scale(Temperature(*candidates));
-      candidates->SetReach(1.0f);
-      break;
+    case Step::kTemperature: candidates_.Scale(Temperature()); break;
   }
 }
 
-double Sampler::Temperature(const Candidates& candidates) const {
+double Sampler::Temperature() const {
   const double temperature = options_.temperature;
   const double range = options_.dynatemp_range;
   if (range <= 0.0) return temperature;
-  return candidates.DynamicTemperature(std::max(0.0, temperature - range), temperature + range,
-                                       options_.dynatemp_exponent, temperature);
+  return candidates_.DynamicTemperature(std::max(0.0, temperature - range), temperature + range,
+                                        options_.dynatemp_exponent, temperature);
 }
 
 Token Sampler::ChooseAllowed(float* logits) {
   grammar_->Begin();
-  std::vector<float> biased(logits, logits + model_->VocabularySize());
   const Token first = Choose(logits);
   if (grammar_->Allows(first)) return first;
-  if (!grammar_->Mask(biased.data())) {
+  std::copy(raw_.begin(), raw_.end(), logits);
+  Bias(logits);
+  if (!grammar_->Mask(logits)) {
     throw Error("grammar_invalid", "the grammar allows no token of this vocabulary");
   }
-  return Choose(biased.data());
+  return Choose(logits);
 }
 
 void Sampler::Accept(Token token) {

@@ -1,6 +1,6 @@
 // Chooses the next token from logits: logit bias, then the steps in their order. The grammar is
 // tried on the chosen token first; only where it forbids that one, it takes its tokens out before
-// the first step. All of it our own code. One per completion, worker thread only.
+// the first step. All of it our own code. One per completion, one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../llama/model.h"
+#include "candidates.h"
 #include "grammar.h"
 #include "logprobs.h"
 #include "sampling-options.h"
@@ -39,8 +40,8 @@ class Sampler {
   bool Wanted(Step step) const;
   void Bias(float* logits) const;
   Token Choose(float* logits);
-  void Take(Step step, Candidates* candidates);
-  double Temperature(const Candidates& candidates) const;
+  void Take(Step step);
+  double Temperature() const;
   Token ChooseAllowed(float* logits);
   void Accept(Token token);
   double Uniform();
@@ -52,6 +53,8 @@ class Sampler {
   std::unique_ptr<Grammar> grammar_;
   std::unique_ptr<Dry> dry_;  // null = off
   std::unique_ptr<Penalties> penalties_;
+  Candidates candidates_;
+  std::vector<float> raw_;  // the logits as they came, where they may be needed
   std::mt19937 random_;
   double most_surprise_ = 0.0;  // Mirostat's mu, in bits
   double surprise_ = 0.0;       // of the token chosen last

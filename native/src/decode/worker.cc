@@ -11,6 +11,16 @@ namespace {
 // Prompt tokens of one step whose logits the library keeps: 40 MB with a large vocabulary.
 constexpr size_t kMostPromptLogits = 64;
 
+// Choosing for all slots in turn must take this long, ms, before waking others for it pays.
+constexpr double kWorthACrew = 0.5;
+
+// The cores that compute nothing.
+size_t HelpersFor(size_t slots, int32_t threads) {
+  const size_t cores = std::thread::hardware_concurrency();
+  const size_t computing = static_cast<size_t>(std::max(threads, 1));
+  return std::min(slots - 1, cores > computing ? cores - computing : 0);
+}
+
 // What fails here is one completion's own, such as the tables of its grammar: no other ends for it.
 template <class Function>
 void OrEnd(Slot* slot, Function&& function) {
@@ -49,6 +59,7 @@ Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,
       batch_(context_->batch_tokens()),
       pace_(options.most_stall_ms),
       share_out_(sequences_),
+      crew_(HelpersFor(sequences_, threads_)),
       most_stall_ms_(options.most_stall_ms),
       store_(options.store_bytes),
       moves_(sequences_) {
@@ -417,7 +428,14 @@ void Worker::SampleBatch() {
       if (slot.FetchLogits()) choosing.push_back(&slot);
     });
   }
-  for (Slot* slot : choosing) slot->Choose();
+  const Clock::time_point begun = Clock::now();
+  const bool together = choosing.size() > 1 && choosing_ms_ > kWorthACrew;
+  if (together) {
+    crew_.Run(choosing.size(), [&](size_t i) { choosing[i]->Choose(); });
+  } else {
+    for (Slot* slot : choosing) slot->Choose();
+    choosing_ms_ += 0.1 * (MsSince(begun) - choosing_ms_);
+  }
   for (Slot* slot : choosing) {
     const size_t generated = slot->generated_tokens();
     const size_t accepted = slot->accepted_tokens();
