@@ -116,7 +116,7 @@ class Worker {
                        const char* code, const std::string& message);
   class Holding;
   Slot* OldestIdle();
-  size_t PartEnd(size_t begin, size_t tokens) const;
+  size_t PartEnd(const Slot& slot, size_t begin) const;
   std::optional<Bytes> ReadPart(const Slot& slot, size_t begin, size_t end, size_t most);
   static bool ShouldAbort(void* worker);
   bool NobodyWants() const;
