@@ -193,8 +193,10 @@ function scratchBytes(
   // One mask for the layers that see everything, another for those with a window.
   const masks = memory.slidingWindow ? 2 : 1;
   const isFlash = options.flashAttention !== 'off';
-  const mask = keeps ? cells * masks * (isFlash ? FLOAT / 2 : FLOAT) : 0;
-  const scores = isFlash ? 0 : cells * FLOAT * most((index) => atLayer(memory.heads, index) ?? 0);
+  // All slots have their cells in one pool, and every token is compared with all of it.
+  const pool = keeps ? cells * options.slots : 0;
+  const mask = pool * masks * (isFlash ? FLOAT / 2 : FLOAT);
+  const scores = isFlash ? 0 : pool * FLOAT * most((index) => atLayer(memory.heads, index) ?? 0);
   const logits = ((facts.vocabularySize ?? 0) + 2 * embedding) * FLOAT;
   return {
     reserved: tokens * Math.max(logits, rest + mask, attention + scores + mask),

@@ -8,14 +8,16 @@ import { join } from 'node:path';
 import { type CanaryCheck, runCanary } from '../../src/canary/canary.js';
 import { GREEDY } from '../../src/canary/canary-text.js';
 import { readAbi } from '../../src/engine/addon.js';
-import type { LibraryIdentity } from '../../src/engine/engine.js';
+import type { Engine, LibraryIdentity } from '../../src/engine/engine.js';
 import { startEngineProcess } from '../../src/engine/process.js';
 import type { LibraryFiles } from '../../src/engine/protocol.js';
 import { identifyLibrary } from '../../src/library/identify.js';
 import { filesOf, scanLibrary } from '../../src/library/scan.js';
 import { silentLog } from '../../src/log.js';
 import { engineOptions } from '../helpers/engine-options.js';
+import { MEMORY_KINDS, memoryModel } from '../helpers/memory-models.js';
 import { randomModel } from '../helpers/models.js';
+import { askInDisorder, conversations, noiseTokens, Reference, start } from '../helpers/talk.js';
 import type { Build } from './builds.js';
 
 /** What one build turned out to be. */
@@ -50,6 +52,7 @@ export async function prove(build: Build, path: string, signal: AbortSignal): Pr
       ...scan.unknownSymbols.map((name) => `${name} is unknown`),
       ...(identity ? contradictions(identity, build) : []),
       ...checks.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`),
+      ...(report.passed ? await memoryProblems(files, signal) : []),
     ];
     return { build, problems, identity, checks, logits, canaryMs };
   } finally {
@@ -77,6 +80,44 @@ function contradictions(identity: LibraryIdentity, build: Build): string[] {
       is === wanted ? [] : [`${what}: ${String(is)} instead of ${String(wanted)}`],
     ),
   ];
+}
+
+/** What each kind of memory does wrong in several slots. */
+async function memoryProblems(library: LibraryFiles, signal: AbortSignal): Promise<string[]> {
+  const problems: string[] = [];
+  for (const kind of MEMORY_KINDS) {
+    const modelPath = await memoryModel(kind);
+    const open = (slots: number): Promise<Engine> => {
+      const options = engineOptions({ modelPath, slots, contextTokens: 1024, batchTokens: 128 });
+      return startEngineProcess({ library, options, env, log: silentLog, signal });
+    };
+    const reference = new Reference(await open(1));
+    try {
+      const engine = await open(3);
+      try {
+        await comeBack(engine, reference);
+        await askInDisorder(engine, reference, await conversations(reference), 1);
+      } finally {
+        await engine.close();
+      }
+    } catch (error) {
+      problems.push(`memory of the kind ${kind}: ${String(error)}`);
+    } finally {
+      await reference.close();
+    }
+  }
+  return problems;
+}
+
+/** A next turn after an answer that has become another one: the prompt is not computed again. */
+async function comeBack(engine: Engine, reference: Reference): Promise<void> {
+  const prompt = noiseTokens(2, 200);
+  const { tokens } = await start(engine, prompt).said;
+  const next = [...prompt, ...tokens.slice(0, 5), ...noiseTokens(3, 20)];
+  const said = await start(engine, next).said;
+  await reference.check(next, said);
+  const { cachedTokens } = said.result;
+  if (cachedTokens < prompt.length - 1) throw new Error(`${cachedTokens} tokens kept`);
 }
 
 /** Byte tokens: every model of ours has them first. */

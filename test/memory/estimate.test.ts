@@ -156,6 +156,7 @@ describe('libllama takes what was estimated', { skip: whyNoLibrary() }, () => {
     { contextTokens: 8192 },
     { contextTokens: 2048, slots: 3 },
     { contextTokens: 8192, flashAttention: 'off' },
+    { contextTokens: 1024, slots: 3, flashAttention: 'off' },
     { contextTokens: 4096, cacheTypeK: 'q8_0', cacheTypeV: 'q8_0' },
     { contextTokens: 300, batchTokens: 64 },
   ];

@@ -171,6 +171,26 @@ describe('slots that share the beginnings of prompts', { skip: skipReason }, () 
         }
       }));
 
+    it('come back to a prompt also where another slot has read it for them', () =>
+      recurrent(async (context) => {
+        const short = PREFIX.slice(0, 100);
+        rig.control.set('holdDecode', 1);
+        const inDecode = rig.control.until('inDecode', 1);
+        const reads = context.start(`${short}w`);
+        await inDecode;
+        const takes = context.start(`${short}w`);
+        rig.control.set('holdDecode', 0);
+        const cached = (await Promise.all([reads.done, takes.done])).map((end) => end.cachedTokens);
+        assert.deepEqual(cached, [0, short.length]);
+        // Takes the slot that was done first, and what it kept.
+        const endless = context.start('0');
+        const next = context.start(`${short}wqw`);
+        assert.equal((await next.done).cachedTokens, short.length);
+        assert.equal(next.text(), 'xyz</s>');
+        endless.completion.cancel(-1);
+        assert.deepEqual([(await endless.done).slot, (await next.done).slot], [0, 1]);
+      }));
+
     it('keep after a stop string what the checkpoint holds', () =>
       recurrent(async (context) => {
         rig.control.set('tokenSleepUs', 2000);

@@ -65,15 +65,16 @@ size_t Slot::Borrow(const Slot& other) {
   const size_t had = cached_.size();
   const size_t end = std::min(other.CommonPrefix(prompt), prompt.size() - 1);
   if (end <= had || PromptLeft() == 0) return 0;
+  const int32_t last = static_cast<int32_t>(end);
   int32_t begin = static_cast<int32_t>(had);
-  if (context_->has_tail_state()) {
-    // A state stands where its last token is, and replaces what was computed here.
-    if (end != other.cached_.size() || computed_ > 0) return 0;
+  if (!context_->Lends(other.id_, begin, last)) {
+    // It may still take the place of what is here, where that is none of this request's own work.
+    if (begin == 0 || computed_ > 0 || !context_->Lends(other.id_, 0, last)) return 0;
     ForgetCache();
     begin = 0;
     reused_ = borrowed_ = 0;
   }
-  if (!context_->Share(other.id_, id_, begin, static_cast<int32_t>(end))) {
+  if (!context_->Share(other.id_, id_, begin, last)) {
     // Not to be tried at every step, whatever made it fail.
     borrows_ = false;
     reused_ = borrowed_ = 0;
@@ -82,7 +83,8 @@ size_t Slot::Borrow(const Slot& other) {
   }
   cached_.assign(prompt.begin(), prompt.begin() + static_cast<ptrdiff_t>(end));
   borrowed_ += end - static_cast<size_t>(begin);
-  completion_->SetPrefilled(static_cast<int32_t>(end));
+  completion_->SetPrefilled(last);
+  if (context_->has_tail_state() && PromptLeft() == 1) KeepCheckpoint();
   return end - had;
 }
 

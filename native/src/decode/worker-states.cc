@@ -68,7 +68,7 @@ std::optional<SavedState> Worker::SaveState(int32_t slot, size_t most_bytes) {
     Await([&] {
       const Slot& source = *holding.slot();
       if (begin == 0) saved.tokens = source.cached();
-      const size_t end = PartEnd(begin, saved.tokens.size());
+      const size_t end = PartEnd(source, begin);
       std::optional<Bytes> part = ReadPart(source, begin, end, most_bytes - bytes);
       whole = part.has_value();
       if (!whole) {
@@ -128,19 +128,21 @@ Slot* Worker::OldestIdle() {
   return oldest;
 }
 
-size_t Worker::PartEnd(size_t begin, size_t tokens) const {
-  if (!context_->reads_parts()) return tokens;
+size_t Worker::PartEnd(const Slot& slot, size_t begin) const {
+  const size_t tokens = slot.cached_tokens();
+  const size_t most = context_->MostOfState(slot.id());
+  if (most == 0) return tokens;
   size_t part = kFirstPart;
   if (state_bytes_per_token_ > 0.0) {
     const double bytes = state_bytes_per_ms_ * kPartShare * most_stall_ms_;
     part = std::max(kLeastPart, static_cast<size_t>(bytes / state_bytes_per_token_));
   }
-  return std::min(tokens, begin + part);
+  return std::min(tokens, begin + std::min(part, most));
 }
 
 std::optional<Bytes> Worker::ReadPart(const Slot& slot, size_t begin, size_t end, size_t most) {
   size_t allowed = most;
-  if (!context_->reads_parts() && AnyGenerating()) {
+  if (context_->MostOfState(slot.id()) == 0 && AnyGenerating()) {
     // It cannot be read in parts, and nobody's stream is to stall for it.
     const double pace = state_bytes_per_ms_ > 0.0 ? state_bytes_per_ms_ : kFirstBytesPerMs;
     allowed = std::min(most, static_cast<size_t>(pace * most_stall_ms_));
@@ -220,7 +222,7 @@ void Worker::MoveOut(const Slot& slot, Move* move) {
       static_cast<size_t>(static_cast<double>(total - begin) * state_bytes_per_token_);
   std::optional<Bytes> part;
   try {
-    const size_t end = PartEnd(begin, total);
+    const size_t end = PartEnd(slot, begin);
     if (store_.MakeRoom(rest, gathered)) {
       part = ReadPart(slot, begin, end, store_.limit() - store_.bytes() - gathered);
     }

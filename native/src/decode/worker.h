@@ -137,7 +137,7 @@ class Worker {
   void MoveOut(const Slot& slot, Move* move);
   void MoveIn(Slot* slot, Move* move);
   Slot* OldestIdle();
-  size_t PartEnd(size_t begin, size_t tokens) const;
+  size_t PartEnd(const Slot& slot, size_t begin) const;
   std::optional<Bytes> ReadPart(const Slot& slot, size_t begin, size_t end, size_t most);
   static bool ShouldAbort(void* worker);
   bool NobodyWants() const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "error.h"
 #include "probe.h"
@@ -119,7 +120,9 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   Poke(layout, &params, "n_batch", batch);
   Poke(layout, &params, "n_ubatch", micro_batch);
   tail_state_ = model_->HasTailState();
-  // Another sequence costs nothing where all share the cells, but a whole state where they have one.
+  window_ = model_->Window();
+  // Another sequence costs nothing where all share the cells, but a whole state where they have
+  // one.
   const bool spare = !tail_state_ && api.llama_memory_seq_cp && library.Doubt().empty() &&
                      layout.Find("kv_unified");
   const uint32_t sequences = options.sequences + (spare ? 1 : 0);
@@ -171,8 +174,8 @@ void Context::Verify(const ContextOptions& written, uint32_t micro_batch) {
         (!written.threads ||
          (threads_ == *written.threads && api.llama_n_threads_batch(context_) == *written.threads));
     // A library whose sequences share the cells gives each of them all.
-    const bool shares = !unified_ || !api.llama_n_ctx_seq ||
-                        api.llama_n_ctx_seq(context_) == context_tokens_;
+    const bool shares =
+        !unified_ || !api.llama_n_ctx_seq || api.llama_n_ctx_seq(context_) == context_tokens_;
     if (!shares) {
       throw Error("library_incompatible", "the context does not share its cells: n_ctx_seq " +
                                               std::to_string(api.llama_n_ctx_seq(context_)));
@@ -269,9 +272,19 @@ bool Context::Holds(int32_t sequence, int32_t tokens) const {
   const Api& api = model_->library()->api();
   if (!api.llama_memory_seq_pos_max) return true;
   if (api.llama_memory_seq_pos_max(memory_, sequence) != tokens - 1) return false;
-  if (!api.llama_memory_seq_pos_min) return true;
-  const int32_t first = api.llama_memory_seq_pos_min(memory_, sequence);
-  return first == 0 || (tail_state_ && first == tokens - 1);
+  const int32_t first = First(sequence);
+  return first == 0 || (tail_state_ && first == tokens - 1) || WindowFrom(first, tokens);
+}
+
+// Whether what is held from `first` on is all that layers with a window see behind so many tokens.
+bool Context::WindowFrom(int32_t first, int32_t tokens) const {
+  return window_ > 0 && first >= 0 && first <= tokens - window_ + 1;
+}
+
+// Where what is held of a sequence begins; -1 = nothing is.
+int32_t Context::First(int32_t sequence) const {
+  const Api& api = model_->library()->api();
+  return api.llama_memory_seq_pos_min ? api.llama_memory_seq_pos_min(memory_, sequence) : 0;
 }
 
 bool Context::Copy(int32_t from, int32_t to, int32_t begin, int32_t end) {
@@ -281,19 +294,40 @@ bool Context::Copy(int32_t from, int32_t to, int32_t begin, int32_t end) {
   });
 }
 
+bool Context::Lends(int32_t sequence, int32_t begin, int32_t end) const {
+  return Guard("decode_failed", "llama_memory_seq_pos_min", [&] {
+    if (tail_state_) return begin == 0 && Holds(sequence, end);
+    // Behind what is there already, a hole would stay, and nothing would tell of it later.
+    const int32_t first = First(sequence);
+    return first >= 0 && (first <= begin || (begin == 0 && WindowFrom(first, end)));
+  });
+}
+
 bool Context::Share(int32_t from, int32_t to, int32_t begin, int32_t end) {
   return Copy(from, to, begin, end) &&
          Guard("decode_failed", "llama_memory_seq_pos_max", [&] { return Holds(to, end); });
 }
 
-std::optional<Bytes> Context::ReadState(int32_t sequence, int32_t begin, int32_t end,
-                                        size_t most) {
-  if (!reads_parts()) return Read(sequence, most, 0);
+std::optional<Bytes> Context::ReadState(int32_t sequence, int32_t begin, int32_t end, size_t most) {
+  if (MostOfState(sequence) == 0) {
+    // Also where a window has slid on since the part before this one.
+    if (begin > 0) return std::nullopt;
+    return Read(sequence, most, 0);
+  }
   Forget(spare_);
   Copy(sequence, spare_, begin, end);
   std::optional<Bytes> bytes = Read(spare_, most, 0);
   Forget(spare_);
   return bytes;
+}
+
+size_t Context::MostOfState(int32_t sequence) const {
+  if (spare_ < 0) return 0;
+  const int32_t first =
+      Guard("decode_failed", "llama_memory_seq_pos_min", [&] { return First(sequence); });
+  if (first > 0) return 0;
+  // The library leaves out what the last token of a part cannot see.
+  return window_ > 0 ? static_cast<size_t>(window_) : std::numeric_limits<size_t>::max();
 }
 
 bool Context::WriteState(int32_t sequence, int32_t begin, int32_t end, const uint8_t* data,
@@ -304,7 +338,7 @@ bool Context::WriteState(int32_t sequence, int32_t begin, int32_t end, const uin
   };
   // The library empties the sequence that it writes.
   if (begin == 0) return Write(sequence, data, size, 0) && holds();
-  if (!reads_parts()) return false;
+  if (spare_ < 0) return false;
   Forget(spare_);
   const bool written =
       Write(spare_, data, size, 0) && Copy(spare_, sequence, begin, end) && holds();
@@ -349,9 +383,8 @@ bool Context::Write(int32_t sequence, const uint8_t* data, size_t size, uint32_t
   if (flags ? !api.llama_state_seq_set_data_ext : !api.llama_state_seq_set_data) return false;
   const LongCall long_call(Lane::kSteps);
   return Guard("decode_failed", "llama_state_seq_set_data", [&] {
-    return size == (flags
-                        ? api.llama_state_seq_set_data_ext(context_, data, size, sequence, flags)
-                        : api.llama_state_seq_set_data(context_, data, size, sequence));
+    return size == (flags ? api.llama_state_seq_set_data_ext(context_, data, size, sequence, flags)
+                          : api.llama_state_seq_set_data(context_, data, size, sequence));
   });
 }
 

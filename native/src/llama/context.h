@@ -92,18 +92,22 @@ class Context {
   // The same of what the last step added, where a window may have lost tokens far behind it: going on
   // does not need them. False where the memory could not, and then anything may be in the sequence.
   bool TakeBack(int32_t sequence, int32_t from);
+  // Whether a sequence has [begin, end) to give to one that holds exactly what comes before: a
+  // state is only of all that it has read, and what has left a window may be gone. Changes nothing.
+  bool Lends(int32_t sequence, int32_t begin, int32_t end) const;
   // Gives [begin, end) of one sequence to another that holds exactly what comes before; only where
-  // shares(). False where the memory could not, and then anything may be in the other.
+  // shares() and Lends(). False where the memory could not, and then anything may be in the other.
   bool Share(int32_t from, int32_t to, int32_t begin, int32_t end);
   // [begin, end) of a sequence as the library writes it; nothing where it cannot, or where that has
-  // more than `most` bytes. A part of a sequence needs reads_parts().
+  // more than `most` bytes. Of all of a sequence, or of a part that MostOfState() allows.
   std::optional<Bytes> ReadState(int32_t sequence, int32_t begin, int32_t end, size_t most);
-  bool reads_parts() const { return spare_ >= 0; }
+  // How many tokens of a sequence ReadState() can be asked for at once; 0 = only for all of it.
+  size_t MostOfState(int32_t sequence) const;
   // Adds [begin, end) to a sequence that holds exactly what comes before; false where that does not
   // fit, and then anything may be in the sequence.
   bool WriteState(int32_t sequence, int32_t begin, int32_t end, const uint8_t* data, size_t size);
-  // What a sequence of a memory with has_tail_state() needs to come back to where it is now; nothing
-  // where the library cannot or that has more than `most` bytes.
+  // What a sequence of a memory with has_tail_state() needs to come back to where it is now;
+  // nothing where the library cannot or that has more than `most` bytes.
   std::optional<Bytes> ReadCheckpoint(int32_t sequence, size_t most);
   // Takes a sequence back to the checkpoint made of its first `tokens` tokens; false where that
   // failed, and then anything may be in the sequence.
@@ -113,6 +117,8 @@ class Context {
  private:
   void Verify(const ContextOptions& written, uint32_t micro_batch);
   bool Holds(int32_t sequence, int32_t tokens) const;
+  bool WindowFrom(int32_t first, int32_t tokens) const;
+  int32_t First(int32_t sequence) const;
   bool Copy(int32_t from, int32_t to, int32_t begin, int32_t end);
   std::optional<Bytes> Read(int32_t sequence, size_t most, uint32_t flags);
   bool Write(int32_t sequence, const uint8_t* data, size_t size, uint32_t flags);
@@ -130,7 +136,8 @@ class Context {
   bool all_cores_ = false;  // how the library's threads are set
   bool unified_ = false;
   bool tail_state_ = false;
-  int32_t spare_ = -1;    // a sequence of ours, empty but while a part of another is read or written
+  int32_t window_ = 0;  // see Model::Window
+  int32_t spare_ = -1;  // a sequence of ours, empty but while a part of another is read or written
   bool decoded_ = false;  // at least once
 };
 

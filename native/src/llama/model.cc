@@ -196,9 +196,18 @@ bool Model::Causal() const { return Metadata("attention.causal") != "false"; }
 bool Model::HasTailState() const {
   const Api& api = library_->api();
   return Guard("model_load_failed", "kind of model", [&] {
-    return api.llama_model_is_recurrent(model_) ||
-           (api.llama_model_is_hybrid && api.llama_model_is_hybrid(model_));
+    if (api.llama_model_is_recurrent(model_)) return true;
+    if (api.llama_model_is_hybrid) return api.llama_model_is_hybrid(model_);
+    // Builds from before b6685 do not tell; every hybrid that they know has one of these.
+    return !Metadata("ssm.conv_kernel").empty() || !Metadata("shortconv.l_cache").empty();
   });
+}
+
+int32_t Model::Window() const {
+  const Api& api = library_->api();
+  if (!api.llama_model_n_swa) return 0;
+  return Guard("model_load_failed", "llama_model_n_swa",
+               [&] { return std::max(0, api.llama_model_n_swa(model_)); });
 }
 
 int32_t Model::EmbeddingLength() const {

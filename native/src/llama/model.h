@@ -69,6 +69,9 @@ class Model {
   // Whether what has been read becomes a state, wholly or beside a cache, so that nothing can be
   // taken back (Mamba and its relatives). Throws model_load_failed.
   bool HasTailState() const;
+  // How many tokens those layers look back that do not look at all; 0 = none do. Throws
+  // model_load_failed.
+  int32_t Window() const;
   // Values of one embedding, as the library says.
   int32_t EmbeddingLength() const;
   // Scores that a model which ranks gives for a text.
