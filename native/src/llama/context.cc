@@ -119,7 +119,8 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   Poke(layout, &params, "n_batch", batch);
   Poke(layout, &params, "n_ubatch", micro_batch);
   tail_state_ = model_->HasTailState();
-  // Another sequence costs nothing where all share the cells, but a whole state where they have one.
+  // Another sequence costs nothing where all share the cells, but a whole state where they have
+  // one.
   const bool spare = !tail_state_ && api.llama_memory_seq_cp && library.Doubt().empty() &&
                      layout.Find("kv_unified");
   const uint32_t sequences = options.sequences + (spare ? 1 : 0);
@@ -171,8 +172,8 @@ void Context::Verify(const ContextOptions& written, uint32_t micro_batch) {
         (!written.threads ||
          (threads_ == *written.threads && api.llama_n_threads_batch(context_) == *written.threads));
     // A library whose sequences share the cells gives each of them all.
-    const bool shares = !unified_ || !api.llama_n_ctx_seq ||
-                        api.llama_n_ctx_seq(context_) == context_tokens_;
+    const bool shares =
+        !unified_ || !api.llama_n_ctx_seq || api.llama_n_ctx_seq(context_) == context_tokens_;
     if (!shares) {
       throw Error("library_incompatible", "the context does not share its cells: n_ctx_seq " +
                                               std::to_string(api.llama_n_ctx_seq(context_)));
@@ -286,8 +287,7 @@ bool Context::Share(int32_t from, int32_t to, int32_t begin, int32_t end) {
          Guard("decode_failed", "llama_memory_seq_pos_max", [&] { return Holds(to, end); });
 }
 
-std::optional<Bytes> Context::ReadState(int32_t sequence, int32_t begin, int32_t end,
-                                        size_t most) {
+std::optional<Bytes> Context::ReadState(int32_t sequence, int32_t begin, int32_t end, size_t most) {
   if (!reads_parts()) return Read(sequence, most, 0);
   Forget(spare_);
   Copy(sequence, spare_, begin, end);
@@ -349,9 +349,8 @@ bool Context::Write(int32_t sequence, const uint8_t* data, size_t size, uint32_t
   if (flags ? !api.llama_state_seq_set_data_ext : !api.llama_state_seq_set_data) return false;
   const LongCall long_call(Lane::kSteps);
   return Guard("decode_failed", "llama_state_seq_set_data", [&] {
-    return size == (flags
-                        ? api.llama_state_seq_set_data_ext(context_, data, size, sequence, flags)
-                        : api.llama_state_seq_set_data(context_, data, size, sequence));
+    return size == (flags ? api.llama_state_seq_set_data_ext(context_, data, size, sequence, flags)
+                          : api.llama_state_seq_set_data(context_, data, size, sequence));
   });
 }
 

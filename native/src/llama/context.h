@@ -16,8 +16,8 @@ struct ContextOptions {
   uint32_t batch_tokens = 512;
   std::optional<int32_t> threads;
   std::optional<int32_t> long_step_threads;  // of steps that take long; as the others where absent
-  std::optional<int32_t> flash_attention;  // -1 auto, 0 off, 1 on
-  std::optional<int32_t> type_k;           // ggml type numbers
+  std::optional<int32_t> flash_attention;    // -1 auto, 0 off, 1 on
+  std::optional<int32_t> type_k;             // ggml type numbers
   std::optional<int32_t> type_v;
   std::optional<int32_t> rope_scaling;
   std::optional<float> rope_freq_base;
@@ -90,8 +90,9 @@ class Context {
   // all that is to stay. Throws decode_failed, as all that follow do.
   bool Trim(int32_t sequence, int32_t from);
   void Forget(int32_t sequence);
-  // The same of what the last step added, where a window may have lost tokens far behind it: going on
-  // does not need them. False where the memory could not, and then anything may be in the sequence.
+  // The same of what the last step added, where a window may have lost tokens far behind it: going
+  // on does not need them. False where the memory could not, and then anything may be in the
+  // sequence.
   bool TakeBack(int32_t sequence, int32_t from);
   // Gives [begin, end) of one sequence to another that holds exactly what comes before; only where
   // shares(). False where the memory could not, and then anything may be in the other.
@@ -103,8 +104,8 @@ class Context {
   // Adds [begin, end) to a sequence that holds exactly what comes before; false where that does not
   // fit, and then anything may be in the sequence.
   bool WriteState(int32_t sequence, int32_t begin, int32_t end, const uint8_t* data, size_t size);
-  // What a sequence of a memory with has_tail_state() needs to come back to where it is now; nothing
-  // where the library cannot or that has more than `most` bytes.
+  // What a sequence of a memory with has_tail_state() needs to come back to where it is now;
+  // nothing where the library cannot or that has more than `most` bytes.
   std::optional<Bytes> ReadCheckpoint(int32_t sequence, size_t most);
   // Takes a sequence back to the checkpoint made of its first `tokens` tokens; false where that
   // failed, and then anything may be in the sequence.
@@ -131,7 +132,7 @@ class Context {
   bool long_step_ = false;  // how the library's threads are set
   bool unified_ = false;
   bool tail_state_ = false;
-  int32_t spare_ = -1;    // a sequence of ours, empty but while a part of another is read or written
+  int32_t spare_ = -1;  // a sequence of ours, empty but while a part of another is read or written
   bool decoded_ = false;  // at least once
 };
 
