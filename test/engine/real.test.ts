@@ -5,14 +5,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
-import type { CompletionResult, Engine, EngineOptions } from '../../src/engine/engine.js';
+import type {
+  CompletionResult,
+  Engine,
+  EngineOptions,
+  SamplingOptions,
+} from '../../src/engine/engine.js';
 import { SLOT_COUNTS } from '../../src/engine/slot-count.js';
+import { HoshikageError } from '../../src/errors.js';
 import { writeGguf } from '../../src/models/gguf-write.js';
+import { writeRandom } from '../../src/models/random.js';
 import { writeScripted } from '../../src/models/scripted.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
 import { RANK, writeEncoder } from '../helpers/encoder-model.js';
 import { stateContent } from '../helpers/other-models.js';
 
+/** Logits of tokens that are computed together may differ by less than this from those of one alone. */
+const ROUNDING = 0.01;
 const SAY = 'これは普段の答えです。いくつかの文からできていて、最後まで同じように話します。';
 
 describe('an engine on the real library', { skip: whyNoLibrary() }, () => {
@@ -55,6 +64,82 @@ describe('an engine on the real library', { skip: whyNoLibrary() }, () => {
     for await (const batch of completion) bytes.push(...batch.bytes);
     return [Buffer.from(bytes).toString(), await completion.result];
   };
+
+  /** What it says behind this text, and how many tokens are the best by more than rounding decides. */
+  const goOn = async (engine: Engine, text: string, sampling: SamplingOptions) => {
+    const prompt = await engine.tokenize([{ text, special: true }], true);
+    const completion = engine.start({ prompt, maxTokens: 150, sampling, cachePrompt: true });
+    const tokens: number[] = [];
+    let firm = Number.POSITIVE_INFINITY;
+    for await (const batch of completion) {
+      for (const [index, { top }] of (batch.logprobs ?? []).entries()) {
+        const [best, second] = [top[0]?.[1] ?? 0, top[1]?.[1] ?? Number.NEGATIVE_INFINITY];
+        if (best - second < ROUNDING) firm = Math.min(firm, tokens.length + index);
+      }
+      tokens.push(...batch.tokens);
+    }
+    return { tokens, firm, ...(await completion.result) };
+  };
+
+  it('says the same with tokens guessed ahead, from the text and by a draft model', async () => {
+    const endless = join(folder, 'endless.gguf');
+    const options = { contextLength: 2048, ballastMiB: 24 };
+    await writeScripted(endless, { answers: [{ say: SAY, endless: true }], ...options });
+    const ask = '<|im_start|>user\nこんにちは。<|im_end|>\n<|im_start|>assistant\n';
+    const samplings = [GREEDY, { ...GREEDY, temperature: 0.7, seed: 7, repeatPenalty: 1.05 }];
+    const said: number[][] = [];
+    await withEngine(endless, { contextTokens: 512 }, async (engine) => {
+      for (const one of samplings) said.push((await goOn(engine, ask, one)).tokens);
+    });
+    for (const draftModelPath of [null, endless]) {
+      const speculation = { lookup: draftModelPath === null, draftModelPath, mostTokens: 8 };
+      await withEngine(endless, { contextTokens: 512, speculation }, async (engine) => {
+        for (const [index, one] of samplings.entries()) {
+          assert.deepEqual((await goOn(engine, ask, one)).tokens, said[index]);
+        }
+      });
+    }
+  });
+
+  it('says the same with a batch of guesses, right and wrong, on a model with random weights', async () => {
+    const path = join(folder, 'random.gguf');
+    await writeRandom(path, { layers: 2 });
+    const other = join(folder, 'other.gguf');
+    await writeRandom(other, { layers: 1, seed: 2 });
+    // The text repeats what no model goes on with, so that most of what is looked up is wrong.
+    const text = 'ab ab ab cd ab ab cd ab';
+    const sampling = { ...GREEDY, ignoreEos: true, logprobs: 2 };
+    let plain: readonly number[] = [];
+    await withEngine(path, { contextTokens: 512, slots: 2 }, async (engine) => {
+      const { tokens, firm } = await goOn(engine, text, sampling);
+      assert.ok(firm >= 20, `only ${firm} tokens are certain`);
+      plain = tokens.slice(0, firm);
+    });
+    const begins = ({ tokens }: { readonly tokens: readonly number[] }): void =>
+      assert.deepEqual(tokens.slice(0, plain.length), plain);
+    for (const draftModelPath of [null, path, other]) {
+      const speculation = { lookup: true, draftModelPath, mostTokens: 4 };
+      await withEngine(path, { contextTokens: 512, slots: 2, speculation }, async (engine) => {
+        const both = [goOn(engine, text, sampling), goOn(engine, text, sampling)];
+        for (const one of await Promise.all(both)) begins(one);
+        const again = await goOn(engine, text, sampling);
+        assert.equal(again.cachedTokens, again.promptTokens - 1);
+        begins(again);
+      });
+    }
+  });
+
+  it('refuses a draft model with another vocabulary, by its name', async () => {
+    const draftModelPath = join(folder, 'foreign.gguf');
+    await writeRandom(draftModelPath, { layers: 1, vocabulary: 3000 });
+    const speculation = { lookup: false, draftModelPath, mostTokens: 4 };
+    await assert.rejects(openRealEngine(model, { speculation }), (error: unknown) => {
+      assert.ok(error instanceof HoshikageError && error.code === 'draft_model_unusable');
+      assert.equal(error.details.draft, draftModelPath);
+      assert.match(String(error.details.reason), /its vocabulary has \d+ tokens/);
+      return true;
+    });
+  });
 
   it('gives a saved state back to another engine: the same text, the prompt not computed', async () => {
     const path = join(folder, 'state');

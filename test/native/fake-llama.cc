@@ -207,8 +207,9 @@ struct llama_vocab {
   int32_t size = kVocabulary;
   int32_t other = -1;  // a token whose piece is another one
 };
-// By words in the name of its file: `draft`: takes no time, and has counters of its own; `wrong`: says
-// what the others do not; `padded`, `smaller`, `foreign`: another vocabulary; `state`: keeps only one.
+// By words in the name of its file: `draft`: takes no time, and has counters of its own; `wrong`:
+// says what the others do not; `padded`, `smaller`, `foreign`: another vocabulary; `state`: keeps
+// only one.
 struct llama_model {
   explicit llama_model(const std::string& name)
       : draft(name.find("draft") != std::string::npos),
@@ -292,7 +293,7 @@ struct llama_context {
   // Freed after the sequences, whose cells count themselves here.
   std::shared_ptr<std::atomic<int64_t>> cells = std::make_shared<std::atomic<int64_t>>(0);
   std::vector<Sequence> sequences;
-  std::vector<int32_t> asked;  // per batch index: the sequence's last token, or -1
+  std::vector<int32_t> asked;              // per batch index: the sequence's last token, or -1
   std::vector<std::vector<float>> logits;  // by batch index
   std::vector<int32_t> batch;              // contexts for embeddings: the tokens of the last batch
   std::vector<float> embedding;
@@ -869,8 +870,8 @@ EXPORT size_t llama_state_seq_get_data_ext(llama_context* context, uint8_t* out,
   if (flags != 1 || At(kRecurrent) == 0) At(kViolations)++;
   return llama_state_seq_get_data(context, out, size, id);
 }
-EXPORT size_t llama_state_seq_set_data_ext(llama_context* context, const uint8_t* data,
-                                           size_t size, int32_t id, uint32_t flags) {
+EXPORT size_t llama_state_seq_set_data_ext(llama_context* context, const uint8_t* data, size_t size,
+                                           int32_t id, uint32_t flags) {
   if (flags != 1 || At(kRecurrent) == 0) At(kViolations)++;
   return llama_state_seq_set_data(context, data, size, id);
 }

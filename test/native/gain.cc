@@ -1,8 +1,10 @@
-// native/src/decode/gain.cc and lookup.cc as lines: how many tokens are tried, and which. Test code
-// only.
+// native/src/decode/gain.cc and lookup.cc as lines: how many tokens are tried,
+// and which. Test code only.
 #include "gain.h"
 
 #include <iostream>
+#include <map>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -14,8 +16,8 @@ static void Print(const std::vector<size_t>& counts) {
   for (const size_t count : counts) std::cout << count << " ";
 }
 
-// plan|probe MOST_MS MOST_TOKENS ROUND_MS STEPS then per step: rows ms, then per slot: likely most
-// by_model
+// plan|probe MOST_MS MOST_TOKENS ROUND_MS STEPS then per step: rows ms, then
+// per slot: likely most by_model
 static void Plan(std::istream& words, bool probe) {
   DraftLimits limits;
   size_t steps;
@@ -55,6 +57,31 @@ static void Guess(std::istream& words) {
   for (const Token next : lookup.Guess(most)) std::cout << " " << next;
 }
 
+// scan EXPECTED COUNT KINDS: a long text; how often something was found, and
+// how often that had never followed what stands before it
+static void Scan(std::istream& words) {
+  size_t expected, count;
+  uint32_t kinds;
+  words >> expected >> count >> kinds;
+  Lookup lookup(expected);
+  std::map<std::pair<Token, Token>, std::set<Token>> followers;
+  std::vector<Token> last{0, 0};
+  uint32_t random = 1;
+  size_t found = 0, wrong = 0;
+  for (size_t i = 0; i < count; i++) {
+    random = random * 1664525u + 1013904223u;
+    const Token token = static_cast<Token>((random >> 12) % kinds);
+    followers[{last[0], last[1]}].insert(token);
+    last = {last[1], token};
+    lookup.Append(token);
+    if (lookup.matched() == 0) continue;
+    found++;
+    const std::vector<Token> guess = lookup.Guess(1);
+    wrong += guess.size() == 1 && followers[{last[0], last[1]}].count(guess[0]) ? 0 : 1;
+  }
+  std::cout << found << " " << wrong;
+}
+
 int main() {
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
@@ -63,6 +90,7 @@ int main() {
     if (question == "plan" || question == "probe") Plan(words, question == "probe");
     if (question == "likely") Learn(words);
     if (question == "guess") Guess(words);
+    if (question == "scan") Scan(words);
     std::cout << "\n";
   }
 }

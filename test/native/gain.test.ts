@@ -63,7 +63,10 @@ describe('tokens to try ahead', { skip: skipReason }, () => {
   it('are as many as bring the most: fewer where they are less likely', () => {
     const steps: Steps = [1, 2, 4, 8, 9].map((rows) => [rows, 10 + rows]);
     const counts = [0.95, 0.7, 0.5, 0.3].map((likely) => Number(plan([{ likely }], steps)));
-    assert.deepEqual(counts, [...counts].sort((one, other) => other - one));
+    assert.deepEqual(
+      counts,
+      [...counts].sort((one, other) => other - one),
+    );
     assert.equal(counts[0], 8);
     assert.ok((counts[2] ?? 0) >= 1 && (counts[2] ?? 0) < 8, `${counts}`);
   });
@@ -173,13 +176,13 @@ describe('tokens to try ahead', { skip: skipReason }, () => {
       const answers = program.answers(texts.map((text) => `guess 100 6 ${text.join(' ')}`));
       const same = texts.filter((text, index) => searched(text) === answers[index]);
       // A place may have been taken by another sequence of tokens; then less is found, nothing wrong.
-      assert.ok(same.length >= 380, `${same.length} of ${texts.length}`);
+      assert.ok(same.length >= 390, `${same.length} of ${texts.length}`);
     });
 
-    it('are looked up in bounded memory: what is far back may be forgotten, nothing is made up', () => {
-      const text = Array.from({ length: 40_000 }, (_, i) => (i * 7919) % 30_011);
-      const [matched, next] = guess([...text, ...text.slice(100, 110)], 1).split(': ');
-      assert.ok(matched === '0:' || Number(next) === text[110], `${matched}, ${next}`);
+    it('are looked up in bounded memory: much may be forgotten, nothing is made up', () => {
+      const [found = 0, wrong = 0] = ask('scan 10 300000 40').split(' ').map(Number);
+      assert.ok(found > 1000, `${found}`);
+      assert.equal(wrong, 0);
     });
   });
 });

@@ -22,7 +22,15 @@ async function outcome(context: RigContext, prompt: string, over: Partial<Native
   const { reason, code, generatedTokens, promptTokens } = await run.done;
   const { cachedTokens } = context.native.slots()[0] ?? {};
   const logprobs = [...run.promptLogprobs, ...run.promptTopTokens];
-  return { tokens: run.tokens, logprobs, reason, code, generatedTokens, promptTokens, cachedTokens };
+  return {
+    tokens: run.tokens,
+    logprobs,
+    reason,
+    code,
+    generatedTokens,
+    promptTokens,
+    cachedTokens,
+  };
 }
 
 describe('tokens that are tried ahead', { skip: skipReason }, () => {

@@ -331,9 +331,9 @@ void Round(const std::shared_ptr<Library>& library, const std::string& path,
   auto target = std::make_unique<Context>(model, context);
   auto speculation = Speculation::For(*target, drafting, std::move(drafter));
   Bell bell;
-  const auto worker =
-      std::make_shared<Worker>(std::move(target), model, WorkerOptions{100.0, 4096},
-                               [&bell] { bell.Ring(); }, std::move(speculation));
+  const auto worker = std::make_shared<Worker>(
+      std::move(target), model, WorkerOptions{100.0, 4096}, [&bell] { bell.Ring(); },
+      std::move(speculation));
   ContextOptions embedding;
   embedding.context_tokens = 1024;
   embedding.threads = 1;

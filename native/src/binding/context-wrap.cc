@@ -26,9 +26,8 @@ Napi::Value FromState(Napi::Env env, SavedState* saved) {
   for (uint32_t i = 0; i < saved->parts.size(); i++) {
     SavedState::Part& part = saved->parts[i];
     ends.push_back(static_cast<Token>(part.end));
-    parts.Set(i, Napi::Buffer<uint8_t>::NewOrCopy(
-                     env, part.bytes.data.release(), part.bytes.size,
-                     [](Napi::Env, uint8_t* data) { delete[] data; }));
+    parts.Set(i, Napi::Buffer<uint8_t>::NewOrCopy(env, part.bytes.data.release(), part.bytes.size,
+                                                  [](Napi::Env, uint8_t* data) { delete[] data; }));
   }
   object.Set("ends", FromTokens(env, ends));
   object.Set("parts", parts);

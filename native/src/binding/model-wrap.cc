@@ -206,9 +206,9 @@ Napi::Value ModelWrap::CreateContext(const Napi::CallbackInfo& info) {
         },
         [model, bell, workers, drafter_workers, worker_options](
             Napi::Env e, DraftingContext& made) -> Napi::Value {
-          auto worker = std::make_shared<Worker>(std::move(made.context), model, worker_options,
-                                                 [bell] { bell->bell->Ring(); },
-                                                 std::move(made.speculation));
+          auto worker = std::make_shared<Worker>(
+              std::move(made.context), model, worker_options, [bell] { bell->bell->Ring(); },
+              std::move(made.speculation));
           workers->push_back(worker);
           if (drafter_workers) drafter_workers->push_back(worker);
           AddonData::Of(e).AddWorker(worker);

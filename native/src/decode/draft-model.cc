@@ -93,8 +93,7 @@ bool DraftModel::Read(const Slot& slot, size_t* room, int32_t* index) {
     const Token token = slot.TextAt(read.size());
     if (token >= vocabulary_size_) return false;
     const bool last = read.size() + 1 == slot.text_size();
-    const int32_t at =
-        batch_.Add(token, static_cast<int32_t>(read.size()), slot.id(), last);
+    const int32_t at = batch_.Add(token, static_cast<int32_t>(read.size()), slot.id(), last);
     read.push_back(token);
     if (last) *index = at;
   }

@@ -54,7 +54,7 @@ class DraftModel {
   std::unique_ptr<Context> context_;
   Batch batch_;
   Pace pace_;
-  const int32_t vocabulary_size_;  // of what both know
+  const int32_t vocabulary_size_;         // of what both know
   std::vector<std::vector<Token>> read_;  // what each sequence holds
   double round_ms_ = 0.0;
   bool failed_ = false;

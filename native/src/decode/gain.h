@@ -12,8 +12,8 @@ namespace hoshikage {
 // Rows (tokens whose logits are asked for) of a step with drafts, at most.
 constexpr size_t kMostRows = 64;
 
-// What steps that only generate take, by their rows, ms. A machine that does something else in between
-// makes some of them longer, so none is believed alone.
+// What steps that only generate take, by their rows, ms. A machine that does something else in
+// between makes some of them longer, so none is believed alone.
 class StepCosts {
  public:
   void Took(size_t rows, double ms);
@@ -54,8 +54,8 @@ class Likelihood {
 
 // A slot that generates.
 struct DraftPlace {
-  double likely = 0.0;      // that a tried token is right, those before it being so
-  size_t most = 0;          // tokens that may be tried
+  double likely = 0.0;    // that a tried token is right, those before it being so
+  size_t most = 0;        // tokens that may be tried
   bool by_model = false;  // they have to be computed first, one after the other
 };
 

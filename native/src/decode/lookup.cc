@@ -21,7 +21,7 @@ size_t PlacesFor(size_t expected) {
 Lookup::Lookup(size_t expected) : places_(PlacesFor(expected)) {}
 
 uint32_t* Lookup::PlaceOf(size_t length) {
-  uint64_t hash = length;
+  uint64_t hash = length * 0xD1B54A32D192ED03u;
   for (size_t i = tokens_.size() - length; i < tokens_.size(); i++) {
     hash = (hash ^ static_cast<uint32_t>(tokens_[i])) * 0x9E3779B97F4A7C15u;
     hash ^= hash >> 29;
@@ -37,8 +37,10 @@ void Lookup::Append(Token token) {
   for (size_t length = std::min(kLongest, size); length >= kShortest; length--) {
     uint32_t* place = PlaceOf(length);
     const auto end = tokens_.end() - static_cast<ptrdiff_t>(length);
-    if (matched_ == 0 && *place >= length &&
-        std::equal(end, tokens_.end(), tokens_.begin() + (*place - static_cast<ptrdiff_t>(length)))) {
+    // A longer end of the same text may have been put there just now.
+    if (matched_ == 0 && *place >= length && *place < size &&
+        std::equal(end, tokens_.end(),
+                   tokens_.begin() + (*place - static_cast<ptrdiff_t>(length)))) {
       next_ = *place;
       matched_ = length;
     }

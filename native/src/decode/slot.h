@@ -31,8 +31,8 @@ class Slot {
   size_t ReusablePrefix(const CompletionRequest& request) const;
   // Takes a completion: trims the cache to the common prefix. Throws grammar_invalid.
   void Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const Model> model);
-  // Takes from another slot's cache what the prompt has in common with it beyond what is here; gives
-  // how many tokens that were, and 0 where the memory could not. Throws decode_failed.
+  // Takes from another slot's cache what the prompt has in common with it beyond what is here;
+  // gives how many tokens that were, and 0 where the memory could not. Throws decode_failed.
   size_t Borrow(const Slot& other);
   // Whether Borrow() may be asked at all.
   bool borrows() const { return borrows_; }
@@ -40,17 +40,19 @@ class Slot {
   void End(DoneReason reason, const char* code = "", const std::string& message = "");
 
   bool generating() const { return completion_ && has_pending_ && again_.empty(); }
-  // Tokens of the prompt, or of what had to be forgotten (see Rewind), that are not in the cache yet.
+  // Tokens of the prompt, or of what had to be forgotten (see Rewind), that are not in the cache
+  // yet.
   size_t PromptLeft() const;
   // Where it generates, its text: the cache and the token that comes next.
   size_t text_size() const { return cached_.size() + 1; }
   Token TextAt(size_t index) const { return index < cached_.size() ? cached_[index] : pending_; }
   // How many tokens may be tried behind the pending one: what the request and the context leave.
   size_t RoomForDraft() const;
-  // What may follow the pending token is tried in the coming step, as far as there is room and up to
-  // what would end the text.
+  // What may follow the pending token is tried in the coming step, as far as there is room and up
+  // to what would end the text.
   void SetDraft(std::vector<Token> draft);
-  // Whether its memory has failed to take tokens back, since the start: then nothing is to be tried.
+  // Whether its memory has failed to take tokens back, since the start: then nothing is to be
+  // tried.
   bool cannot_rewind() const { return cannot_rewind_; }
   // Whether logits of every prompt token are asked for, which take memory: one value per entry of
   // the vocabulary and token.
@@ -71,11 +73,11 @@ class Slot {
   // for. Throws decode_failed.
   void TellPromptTokens();
   // Chooses what comes next, and what comes behind that as long as it is what the draft says.
-  // Touches nothing but what is this completion's own, so that several slots may do it at once, each
-  // on a thread; what it throws is kept for Take().
+  // Touches nothing but what is this completion's own, so that several slots may do it at once,
+  // each on a thread; what it throws is kept for Take().
   void Choose();
-  // Tells what was chosen, and takes back what was drafted and not chosen; ends the completion where
-  // that is the end. Throws what Choose() met, decode_failed.
+  // Tells what was chosen, and takes back what was drafted and not chosen; ends the completion
+  // where that is the end. Throws what Choose() met, decode_failed.
   void Take();
   void ForgetCache();
   const std::vector<Token>& cached() const { return cached_; }
@@ -124,7 +126,7 @@ class Slot {
 
   int32_t id_;
   Context* context_;
-  std::vector<Token> cached_;  // what the sequence holds
+  std::vector<Token> cached_;            // what the sequence holds
   std::vector<Checkpoint> checkpoints_;  // in the order of their tokens
   bool held_ = false;
   std::shared_ptr<Completion> completion_;

@@ -30,10 +30,7 @@ std::unique_ptr<Speculation> Speculation::For(const Context& target,
 
 Speculation::Speculation(const SpeculationOptions& options, std::unique_ptr<DraftModel> model,
                          size_t slots)
-    : options_(options),
-      model_(std::move(model)),
-      lines_(slots),
-      steps_to_probe_(kFirstProbe) {}
+    : options_(options), model_(std::move(model)), lines_(slots), steps_to_probe_(kFirstProbe) {}
 
 void Speculation::SetAbortCallback(AbortCallback callback, void* user_data) {
   if (model_) model_->SetAbortCallback(callback, user_data);

@@ -46,9 +46,8 @@ class Speculation {
   struct Line {
     std::unique_ptr<Lookup> lookup;
     // That a token is right which followed so many tokens.
-    std::array<Likelihood, Lookup::kLongest + 1> by_match{Likelihood(0.5), Likelihood(0.5),
-                                                          Likelihood(0.5), Likelihood(0.5),
-                                                          Likelihood(0.5)};
+    std::array<Likelihood, Lookup::kLongest + 1> by_match{
+        Likelihood(0.5), Likelihood(0.5), Likelihood(0.5), Likelihood(0.5), Likelihood(0.5)};
     size_t matched = 0;
     std::vector<Token> guess;  // of the text itself, whether it is tried or not
     Source tried = Source::kNone;

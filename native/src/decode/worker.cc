@@ -135,8 +135,7 @@ void Worker::Run() {
       std::unique_lock<std::mutex> lock(mutex_);
       // Who waits can begin where a slot is free; one that is held is given back by an errand.
       const bool busy = std::any_of(slots_.begin(), slots_.end(), [&](const Slot& s) {
-        return !s.idle() || (!waiting_.empty() && !s.held()) ||
-               moves_[static_cast<size_t>(s.id())];
+        return !s.idle() || (!waiting_.empty() && !s.held()) || moves_[static_cast<size_t>(s.id())];
       });
       if (!busy) {
         wake_.wait(lock,
@@ -262,8 +261,7 @@ void Worker::NoteShared(const Slot& slot) {
   const size_t id = static_cast<size_t>(slot.id());
   for (const Slot& other : slots_) {
     const bool runs = &other != &slot && !other.idle();
-    const size_t common =
-        runs ? CommonPrefixOf(prompt, other.completion()->request().prompt) : 0;
+    const size_t common = runs ? CommonPrefixOf(prompt, other.completion()->request().prompt) : 0;
     const size_t their_id = static_cast<size_t>(other.id());
     shared_[id][their_id] = shared_[their_id][id] = common;
   }
@@ -304,15 +302,17 @@ void Worker::Step() {
   if (batch_prompt_ == 0) share_out_.Took(batch_generated_, ms);
   if (batch_generated_ > 0) local_.longest_step_ms = std::max(local_.longest_step_ms, ms);
   SampleBatch();
-  if (speculation_) speculation_->Learn(slots_, batch_prompt_ == 0 ? batch_generated_ : 0, decode_ms);
+  if (speculation_)
+    speculation_->Learn(slots_, batch_prompt_ == 0 ? batch_generated_ : 0, decode_ms);
 }
 
 bool Worker::AnyGenerating() const {
   return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); });
 }
 
-// Running generations first, one token each and what it tries behind that, then prompts in the order of their turns with what
-// room is left. Of those whose every token's logits are wanted, only so many tokens together.
+// Running generations first, one token each and what it tries behind that, then prompts in the
+// order of their turns with what room is left. Of those whose every token's logits are wanted, only
+// so many tokens together.
 void Worker::FillBatch() {
   batch_.Clear();
   const auto has_prompt = [](const Slot& s) { return s.PromptLeft() > 0; };
@@ -334,10 +334,9 @@ void Worker::FillBatch() {
   const size_t free = batch_.capacity() - batch_.size();
   const size_t beside = std::min(pace_.Beside(), free);
   const StepRoom room{batch_generated_ > 0 ? beside : std::min(pace_.Alone(), free), beside};
-  const auto wants_all =
-      std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) {
-        return s.wants_prompt_logits() && s.PromptLeft() > 0;
-      });
+  const auto wants_all = std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) {
+    return s.wants_prompt_logits() && s.PromptLeft() > 0;
+  });
   std::vector<PromptPlace> places;
   for (const Slot& slot : slots_) {
     if (slot.PromptLeft() == 0) continue;

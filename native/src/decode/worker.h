@@ -190,7 +190,7 @@ class Worker {
   const double most_stall_ms_;
   PrefixStore store_;
   std::vector<std::unique_ptr<Move>> moves_;  // by slot
-  double state_bytes_per_ms_ = 0.0;  // 0 = not known yet
+  double state_bytes_per_ms_ = 0.0;           // 0 = not known yet
   double state_bytes_per_token_ = 0.0;
   Counters local_;
   std::atomic<bool> aborting_all_{false};

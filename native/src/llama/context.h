@@ -16,8 +16,8 @@ struct ContextOptions {
   uint32_t batch_tokens = 512;
   std::optional<int32_t> threads;
   std::optional<int32_t> long_step_threads;  // of steps on all cores; as the others where absent
-  std::optional<int32_t> flash_attention;  // -1 auto, 0 off, 1 on
-  std::optional<int32_t> type_k;           // ggml type numbers
+  std::optional<int32_t> flash_attention;    // -1 auto, 0 off, 1 on
+  std::optional<int32_t> type_k;             // ggml type numbers
   std::optional<int32_t> type_v;
   std::optional<int32_t> rope_scaling;
   std::optional<float> rope_freq_base;
@@ -89,8 +89,9 @@ class Context {
   // all that is to stay. Throws decode_failed, as all that follow do.
   bool Trim(int32_t sequence, int32_t from);
   void Forget(int32_t sequence);
-  // The same of what the last step added, where a window may have lost tokens far behind it: going on
-  // does not need them. False where the memory could not, and then anything may be in the sequence.
+  // The same of what the last step added, where a window may have lost tokens far behind it: going
+  // on does not need them. False where the memory could not, and then anything may be in the
+  // sequence.
   bool TakeBack(int32_t sequence, int32_t from);
   // Whether a sequence has [begin, end) to give to one that holds exactly what comes before: a
   // state is only of all that it has read, and what has left a window may be gone. Changes nothing.
