@@ -70,7 +70,8 @@ describe('an engine on the real library', { skip: whyNoLibrary() }, () => {
       assert.deepEqual(restored?.tokens, saved);
       const [text, result] = await say(engine);
       assert.ok(text.startsWith(SAY), text);
-      assert.equal(result.slot, restored?.slot);
+      // A free slot takes over what it needs of it, and the conversation stays whole where it is.
+      assert.notEqual(result.slot, restored?.slot);
       assert.equal(result.cachedTokens, result.promptTokens - 1);
     });
   });
