@@ -1,7 +1,7 @@
 /** The same greedy text, byte for byte, whatever runs beside it and whatever was asked before. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { TEXT, talker } from '../helpers/models.js';
+import { copyOf, TEXT, talker } from '../helpers/models.js';
 import { suiteOwner } from '../helpers/owner.js';
 import { makeHome, startServer, type TestServer } from '../helpers/server.js';
 import { chat, chatBody, streamChat } from '../helpers/wire.js';
@@ -16,15 +16,31 @@ const QUESTIONS: readonly (readonly [question: string, answer: string])[] = [
   [`${'前置きです。'.repeat(40)}では?`, TEXT.greeting],
 ];
 
-for (const slots of [1, 4]) {
-  describe(`With ${slots} slot${slots > 1 ? 's' : ''}, greedy text`, () => {
+interface Setting {
+  readonly slots: number;
+  readonly guessing?: 'lookup' | 'draft model';
+}
+const SETTINGS: readonly Setting[] = [
+  { slots: 1 },
+  { slots: 4 },
+  { slots: 2, guessing: 'lookup' },
+  { slots: 2, guessing: 'draft model' },
+];
+
+for (const { slots, guessing } of SETTINGS) {
+  const ahead = guessing ? `, tokens guessed ahead by ${guessing}` : '';
+  describe(`With ${slots} slot${slots > 1 ? 's' : ''}${ahead}, greedy text`, () => {
     const owner = suiteOwner();
     let server: TestServer;
 
     before(async () => {
       const home = makeHome(owner);
       home.writeMap({ talker: await talker() });
-      const env = { N_SLOTS: String(slots), N_CTX: '1024', N_BATCH: '64' };
+      const env = {
+        ...{ N_SLOTS: String(slots), N_CTX: '1024', N_BATCH: '64' },
+        ...(guessing === 'lookup' && { SPECULATION: 'lookup' }),
+        ...(guessing === 'draft model' && { DRAFT_MODEL: await copyOf(talker) }),
+      };
       server = await startServer(owner, { home, env });
     });
 

@@ -5,8 +5,9 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type RandomModelOptions, writeRandom } from '../../src/models/random.js';
 import { type ScriptedOptions, writeScripted } from '../../src/models/scripted.js';
@@ -52,6 +53,12 @@ export async function madeModel(
 /** A scripted model with these options. */
 export function scriptedModel(options: ScriptedOptions): Promise<string> {
   return madeModel(['scripted', options], (path) => writeScripted(path, options));
+}
+
+/** The same model as another file: one that may guess for it. */
+export async function copyOf(make: () => Promise<string>): Promise<string> {
+  const source = await make();
+  return madeModel(['copy', basename(source)], (path) => copyFile(source, path));
 }
 
 /** A model with random weights. */
