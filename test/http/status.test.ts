@@ -88,7 +88,13 @@ describe('status', () => {
       slots: [{ id: 0, state: 'idle', cached_tokens: 0, prompt_tokens: 0, generated_tokens: 0 }],
       counters: {
         ...{ steps: 12, prompt_tokens: 0, cached_tokens: 0, shared_tokens: 0, generated_tokens: 9 },
-        ...{ stored_tokens: 0, drafted_tokens: 0, accepted_tokens: 0, rings: 0, longest_step_ms: 7 },
+        ...{
+          stored_tokens: 0,
+          drafted_tokens: 0,
+          accepted_tokens: 0,
+          rings: 0,
+          longest_step_ms: 7,
+        },
       },
     });
   });

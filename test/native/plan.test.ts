@@ -149,6 +149,15 @@ describe('a step’s share of prompts', { skip: skipReason }, () => {
       assert.equal(pace(100, [...steady, [1, 40, 1]])[0], 80);
     });
 
+    it('is a whole tile where less of it takes more than twice as long per token', () => {
+      // 64 tokens in 120 ms, but 4 in 60.
+      const steps = [[1, 0, 10], [1, 64, 130], ...Array.from({ length: 20 }, () => [1, 4, 70])];
+      assert.equal(pace(100, steps as [number, number, number][])[0], 64);
+      // Nor where that takes more than two budgets.
+      const slow = [[1, 0, 10], [1, 64, 300], ...Array.from({ length: 20 }, () => [1, 4, 150])];
+      assert.ok((pace(100, slow as [number, number, number][])[0] ?? 64) < 8);
+    });
+
     it('keeps a quarter where generating alone takes all the time, and is never nothing', () => {
       const slow = Array.from(
         { length: 20 },

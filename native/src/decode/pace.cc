@@ -11,6 +11,10 @@ constexpr double kMargin = 0.8;
 constexpr double kLeastShare = 0.25;
 // The first piece, when nothing is known of the pace.
 constexpr size_t kFirstPiece = 32;
+// libllama computes attention in tiles of so many tokens, and what is less one by one: deep in a
+// prompt a tile takes little longer than a few of them. It may take this many budgets then.
+constexpr size_t kTile = 64;
+constexpr double kMostForTile = 2.0;
 // Pieces below this size compute markedly slower per token, and above it hardly faster.
 constexpr size_t kLeastAlone = 128;
 constexpr double kStallsAlone = 2.0;
@@ -38,6 +42,7 @@ void Pace::Took(size_t generated, size_t prompt, double ms, bool all_cores) {
   const double rest = generated > 0 ? std::max(ms - generation_ms_, ms / 10.0) : ms;
   const double token_ms = rest / static_cast<double>(prompt);
   prompt_token_ms_ = Learned(prompt_token_ms_, token_ms);
+  if (prompt >= kTile) tile_token_ms_ = Learned(tile_token_ms_, token_ms);
   if (!all_cores && token_ms * static_cast<double>(prompt) < kLongMs) return;
   by_cores_[all_cores] = Learned(by_cores_[all_cores], token_ms);
   since_[all_cores] = 0;
@@ -58,6 +63,10 @@ size_t Pace::Fitting(double ms) const {
   const double token = prompt_token_ms_ > 0.0 ? prompt_token_ms_ : generation_ms_;
   if (token <= 0.0) return kFirstPiece;
   const size_t fitting = static_cast<size_t>(std::min(ms / token, 1e6));
+  const double tile_ms = static_cast<double>(kTile) * tile_token_ms_;
+  // Half the pace for keeping to the budget, but not a tenth.
+  const bool crawls = fitting < kTile && tile_ms > 0.0 && 2.0 * tile_token_ms_ < token;
+  if (crawls && tile_ms + generation_ms_ <= kMostForTile * most_stall_ms_) return kTile;
   // Nor is one lucky step believed at once.
   const size_t most = std::max(2 * last_piece_, kFirstPiece);
   return std::max<size_t>(std::min(fitting, most), 1);
@@ -67,8 +76,6 @@ size_t Pace::Beside() const {
   return Fitting(std::max(kMargin * most_stall_ms_ - generation_ms_, kLeastShare * most_stall_ms_));
 }
 
-size_t Pace::Alone() const {
-  return std::max(Fitting(kStallsAlone * most_stall_ms_), kLeastAlone);
-}
+size_t Pace::Alone() const { return std::max(Fitting(kStallsAlone * most_stall_ms_), kLeastAlone); }
 
 }  // namespace hoshikage

@@ -1,5 +1,6 @@
-// How long steps take, learned from those that were made, and so how many prompt tokens fit into one
-// beside those who generate, and on how many cores they are computed. Pure arithmetic on what it is told; worker thread only.
+// How long steps take, learned from those that were made, and so how many prompt tokens fit into
+// one beside those who generate, and on how many cores they are computed. Pure arithmetic on what
+// it is told; worker thread only.
 #pragma once
 
 #include <cstddef>
@@ -32,6 +33,7 @@ class Pace {
   double most_stall_ms_;
   double generation_ms_ = 0.0;
   double prompt_token_ms_ = 0.0;
+  double tile_token_ms_ = 0.0;       // in pieces of a tile or more
   double by_cores_[2] = {0.0, 0.0};  // ms per prompt token of long steps; second: on all cores
   size_t since_[2] = {0, 0};         // long steps since one was computed so
   size_t last_piece_ = 0;

@@ -175,8 +175,7 @@ bool Worker::StartMove(Slot* slot, const std::shared_ptr<Completion>& completion
 
 // What the store has of a prompt, where bringing it back is quicker than computing what no slot
 // holds of it; null else.
-std::shared_ptr<const SavedState> Worker::Stored(const Slot& slot,
-                                                 const CompletionRequest& request,
+std::shared_ptr<const SavedState> Worker::Stored(const Slot& slot, const CompletionRequest& request,
                                                  size_t* wanted) {
   if (!request.cache_prompt || request.prompt_logprobs >= 0) return nullptr;
   std::shared_ptr<const SavedState> found = store_.Find(request.prompt);

@@ -181,7 +181,7 @@ class Worker {
   Pace pace_;
   ShareOut share_out_;
   Crew crew_;
-  double choosing_ms_ = 0.0;  // for all slots of a step, one after the other
+  double choosing_ms_ = 0.0;     // for all slots of a step, one after the other
   size_t first_generating_ = 0;  // the slot that is the first to take part in the next step
   uint64_t admitted_ = 0;
   size_t batch_generated_ = 0;  // tokens of the batch by what they are
