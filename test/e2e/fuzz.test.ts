@@ -96,7 +96,12 @@ describe('Ten thousand fuzzed bodies', { skip: !hasProc && 'needs /proc' }, () =
     const home = makeHome(t);
     const ranker = await madeModel(['encoder', RANK], (path) => writeEncoder(path, RANK));
     home.writeMap({ noise: await gapModel(), ranker });
-    const env = { N_SLOTS: '4', N_CTX: '1024', NODE_OPTIONS: `--require ${COLLECT}` };
+    const env = {
+      PREFIX_CACHE_BYTES: '0',
+      N_SLOTS: '4',
+      N_CTX: '1024',
+      NODE_OPTIONS: `--require ${COLLECT}`,
+    };
     const server = await startServer(t, { home, env });
     const ordinary = async () => {
       const body = chatBody('noise', '星', { temperature: 0, max_tokens: 12 });

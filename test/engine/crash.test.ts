@@ -107,7 +107,7 @@ describe('an engine process that is closed', { skip: skipReason }, () => {
     const path = buildFake((source) =>
       source
         .replace(
-          'return 8 + 4 * context->sequences.at(static_cast<size_t>(id)).size();',
+          'return kStateHead + 4 * context->sequences.at(static_cast<size_t>(id)).entries.size();',
           `return ${bytes};`,
         )
         .replace(
