@@ -8,9 +8,6 @@
 namespace hoshikage {
 namespace {
 
-// Prompt tokens of one step whose logits the library keeps: 40 MB with a large vocabulary.
-constexpr size_t kMostPromptLogits = 64;
-
 // Choosing for all slots in turn must take this long, ms, before waking others for it pays.
 constexpr double kWorthACrew = 0.5;
 
@@ -235,38 +232,6 @@ void Worker::Begin(Slot* slot, const std::shared_ptr<Completion>& completion) {
   });
 }
 
-// Where a slot can take from others what they hold, an idle one whose own cache is no loss: it goes
-// on with all of it, has none, or was unused for longest. Else the one with the longest common
-// prefix; among equals the one unused for longest, so that the caches of other conversations live
-// on.
-Slot* Worker::ChooseSlot(const Completion& completion) {
-  const bool lends = context_->shares() && !context_->has_tail_state();
-  Slot* best = nullptr;
-  size_t best_gain = 0;
-  for (Slot& slot : slots_) {
-    if (!slot.idle() || slot.held()) continue;
-    const size_t prefix = slot.ReusablePrefix(completion.request());
-    // 0 = its cache would be lost, though another slot can lend what is needed of it.
-    size_t gain = prefix + 1;
-    if (lends && gain < slot.cached_tokens()) gain = 0;
-    const bool older = gain == best_gain && best && slot.last_used() < best->last_used();
-    if (!best || gain > best_gain || older) best = &slot, best_gain = gain;
-  }
-  return best;
-}
-
-// What the prompts of running completions have in common.
-void Worker::NoteShared(const Slot& slot) {
-  const std::vector<Token>& prompt = slot.completion()->request().prompt;
-  const size_t id = static_cast<size_t>(slot.id());
-  for (const Slot& other : slots_) {
-    const bool runs = &other != &slot && !other.idle();
-    const size_t common = runs ? CommonPrefixOf(prompt, other.completion()->request().prompt) : 0;
-    const size_t their_id = static_cast<size_t>(other.id());
-    shared_[id][their_id] = shared_[their_id][id] = common;
-  }
-}
-
 // Prompts take what another one with the same beginning has computed since the last step.
 void Worker::Lend() {
   if (!context_->shares()) return;
@@ -304,61 +269,6 @@ void Worker::Step() {
   SampleBatch();
   if (speculation_)
     speculation_->Learn(slots_, batch_prompt_ == 0 ? batch_generated_ : 0, decode_ms);
-}
-
-bool Worker::AnyGenerating() const {
-  return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); });
-}
-
-// Running generations first, one token each and what it tries behind that, then prompts in the
-// order of their turns with what room is left. Of those whose every token's logits are wanted, only
-// so many tokens together.
-void Worker::FillBatch() {
-  batch_.Clear();
-  const auto has_prompt = [](const Slot& s) { return s.PromptLeft() > 0; };
-  const size_t generating = static_cast<size_t>(
-      std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); }));
-  // Beside a prompt's piece one token more is little; alone they may be quicker in parts, in turn.
-  // Where tokens are tried ahead, the sizes of steps are chosen there.
-  const bool all = speculation_ || std::any_of(slots_.begin(), slots_.end(), has_prompt);
-  size_t left = all ? generating : share_out_.Size(generating);
-  const size_t first = first_generating_;
-  for (size_t i = 0; i < slots_.size() && left > 0; i++) {
-    Slot& slot = slots_[(first + i) % slots_.size()];
-    if (!slot.generating() || batch_.size() == batch_.capacity()) continue;
-    slot.AddTo(&batch_, batch_.capacity() - batch_.size());
-    first_generating_ = static_cast<size_t>(slot.id()) + 1;
-    left--;
-  }
-  batch_generated_ = batch_.size();
-  const size_t free = batch_.capacity() - batch_.size();
-  const size_t beside = std::min(pace_.Beside(), free);
-  const StepRoom room{batch_generated_ > 0 ? beside : std::min(pace_.Alone(), free), beside};
-  const auto wants_all = std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) {
-    return s.wants_prompt_logits() && s.PromptLeft() > 0;
-  });
-  std::vector<PromptPlace> places;
-  for (const Slot& slot : slots_) {
-    if (slot.PromptLeft() == 0) continue;
-    const size_t id = static_cast<size_t>(slot.id());
-    PromptPlace place;
-    place.slot = id;
-    place.admitted = turns_[id].admitted;
-    place.left = slot.PromptLeft();
-    const uint64_t own = turns_[id].prompt_tokens + slot.computed_tokens();
-    place.passed = static_cast<size_t>(std::max(local_.prompt_tokens, own) - own);
-    place.background = slot.completion()->request().background;
-    place.cached = slot.cached_tokens();
-    if (slot.borrows() && !context_->has_tail_state()) place.shared = &shared_[id];
-    if (slot.wants_prompt_logits()) {
-      place.most = std::max<size_t>(kMostPromptLogits / static_cast<size_t>(wants_all), 1);
-    }
-    places.push_back(place);
-  }
-  for (const PromptPiece& piece : PlanPrompts(std::move(places), tokens_per_sequence_, room)) {
-    slots_[piece.slot].AddTo(&batch_, piece.tokens);
-  }
-  batch_prompt_ = batch_.size() - batch_generated_;
 }
 
 bool Worker::DecodeBatch() {
