@@ -14,6 +14,7 @@ import {
 import { randomBits } from '../../src/models/prng.js';
 import { randomContent } from '../../src/models/random.js';
 import { madeModel } from './models.js';
+import { underArchitecture } from './other-models.js';
 
 /** How a model remembers. */
 export type MemoryKind = 'cache' | 'window' | 'state' | 'hybrid';
@@ -64,16 +65,8 @@ function modelOf(
     commonWords: false,
   });
   const rows = Number(metadata['llama.vocab_size']?.[1]);
-  const renamed = Object.entries(metadata).map(([key, value]) => [
-    key.replace(/^llama\./, `${architecture}.`),
-    value,
-  ]);
   return {
-    metadata: {
-      ...Object.fromEntries(renamed),
-      'general.architecture': ['string', architecture],
-      ...changes,
-    },
+    metadata: underArchitecture(metadata, architecture, changes),
     tensors: [
       noise('token_embd.weight', WIDTH, rows, embedding),
       ...tensors.filter(({ name }) => name.startsWith('output')),

@@ -21,7 +21,23 @@ const ones = (name: string, length = EMBEDDING): GgufTensor =>
 const zeros = (name: string, columns: number, rows: number): GgufTensor =>
   matrix(`${name}.weight`, 'f16', columns, rows, null);
 
-/** The llama that the others are made from, its keys under another architecture's name. */
+/** A llama's metadata with its keys under another architecture's name, changed. */
+export function underArchitecture(
+  metadata: GgufContent['metadata'],
+  architecture: string,
+  changes: Readonly<Record<string, GgufValue>>,
+): Record<string, GgufValue> {
+  const renamed = Object.entries(metadata).map(
+    ([key, value]) => [key.replace(/^llama\./, `${architecture}.`), value] as const,
+  );
+  return {
+    ...Object.fromEntries(renamed),
+    'general.architecture': ['string', architecture],
+    ...changes,
+  };
+}
+
+/** The llama that the others are made from. */
 function base(architecture: string, changes: Readonly<Record<string, GgufValue>>): GgufContent {
   const { metadata, tensors } = randomContent({
     embedding: EMBEDDING,
@@ -31,18 +47,7 @@ function base(architecture: string, changes: Readonly<Record<string, GgufValue>>
     feedForward: 1024,
     contextLength: 65_536,
   });
-  const renamed = Object.entries(metadata).map(([key, value]) => [
-    key.replace(/^llama\./, `${architecture}.`),
-    value,
-  ]);
-  return {
-    metadata: {
-      ...Object.fromEntries(renamed),
-      'general.architecture': ['string', architecture],
-      ...changes,
-    },
-    tensors,
-  };
+  return { metadata: underArchitecture(metadata, architecture, changes), tensors };
 }
 
 /** Gemma 3: five of six layers look back 1024 tokens, heads are wider than the embedding says. */

@@ -22,6 +22,9 @@ struct CompletionRequest {
   int32_t prompt_logprobs = -1;
   bool background = false;  // its prompt may wait for those of others
   SamplingOptions sampling;
+
+  // Whether what is computed already of the prompt may be used.
+  bool ReusesCache() const { return cache_prompt && prompt_logprobs < 0; }
 };
 
 enum class DoneReason { kEog, kLength, kContext, kCancelled, kError };

@@ -1,7 +1,6 @@
 #include "draft-model.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "../llama/error.h"
@@ -20,10 +19,6 @@ constexpr double kReadingShare = 0.25;
 // What is this far below the best logit adds nothing that matters: e^-16.
 constexpr float kNegligible = 16.0f;
 constexpr double kLearn = 0.2;
-
-double MsSince(Clock::time_point begun) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
-}
 
 std::string Quoted(const std::string& text) { return "\"" + text.substr(0, 32) + "\""; }
 

@@ -13,10 +13,6 @@ namespace {
 constexpr size_t kMostCheckpoints = 4;
 constexpr size_t kMostCheckpointBytes = size_t{256} << 20;
 
-double Milliseconds(Clock::duration duration) {
-  return std::chrono::duration<double, std::milli>(duration).count();
-}
-
 }  // namespace
 
 size_t Slot::CommonPrefix(const std::vector<Token>& prompt) const {
@@ -24,7 +20,7 @@ size_t Slot::CommonPrefix(const std::vector<Token>& prompt) const {
 }
 
 size_t Slot::ReusablePrefix(const CompletionRequest& request) const {
-  if (!request.cache_prompt || request.prompt_logprobs >= 0) return 0;
+  if (!request.ReusesCache()) return 0;
   // The last prompt token is always decoded: its logits choose the first answer token.
   const size_t prefix = std::min(CommonPrefix(request.prompt), request.prompt.size() - 1);
   if (!context_->has_tail_state() || prefix == cached_.size()) return prefix;
@@ -38,7 +34,7 @@ void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const M
   model_ = std::move(model);
   begun_ = Clock::now();
   first_token_ = begun_;
-  borrows_ = context_->shares() && request.cache_prompt && request.prompt_logprobs < 0;
+  borrows_ = context_->shares() && request.ReusesCache();
   has_pending_ = false;
   reused_ = 0;
   borrowed_ = 0;

@@ -2,7 +2,6 @@
 // Worker thread only.
 #pragma once
 
-#include <chrono>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -10,11 +9,10 @@
 #include <vector>
 
 #include "../llama/context.h"
+#include "clock.h"
 #include "completion.h"
 
 namespace hoshikage {
-
-using Clock = std::chrono::steady_clock;
 
 class Slot {
  public:

@@ -2,20 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <string>
 
 #include "../llama/error.h"
 #include "../llama/progress.h"
+#include "clock.h"
 
 namespace hoshikage {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double MsSince(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
 
 // Tokens that a sequence has room for; all rounds together take fewer.
 constexpr uint32_t kSequenceTokens = 256;

@@ -150,7 +150,7 @@ std::optional<Bytes> Worker::ReadPart(const Slot& slot, size_t begin, size_t end
   const Clock::time_point begun = Clock::now();
   std::optional<Bytes> bytes = context_->ReadState(slot.id(), static_cast<int32_t>(begin),
                                                    static_cast<int32_t>(end), allowed);
-  const double ms = std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
+  const double ms = MsSince(begun);
   if (!bytes) return std::nullopt;
   state_bytes_per_ms_ = static_cast<double>(bytes->size) / std::max(ms, 0.01);
   state_bytes_per_token_ = static_cast<double>(bytes->size) / static_cast<double>(end - begin);
@@ -177,7 +177,7 @@ bool Worker::StartMove(Slot* slot, const std::shared_ptr<Completion>& completion
 // holds of it; null else.
 std::shared_ptr<const SavedState> Worker::Stored(const Slot& slot, const CompletionRequest& request,
                                                  size_t* wanted) {
-  if (!request.cache_prompt || request.prompt_logprobs >= 0) return nullptr;
+  if (!request.ReusesCache()) return nullptr;
   std::shared_ptr<const SavedState> found = store_.Find(request.prompt);
   if (!found) return nullptr;
   const size_t common =

@@ -32,10 +32,6 @@ void OrEnd(Slot* slot, Function&& function) {
   }
 }
 
-double MsSince(Clock::time_point begun) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
-}
-
 }  // namespace
 
 Worker::Worker(std::unique_ptr<Context> context, std::shared_ptr<Model> model,

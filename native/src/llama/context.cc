@@ -121,14 +121,14 @@ Context::Context(std::shared_ptr<Model> model, const ContextOptions& options)
   Poke(layout, &params, "n_ubatch", micro_batch);
   tail_state_ = model_->HasTailState();
   window_ = model_->Window();
+  // A bool that may have moved without a trace is written only where nothing speaks for that.
+  const bool pool = library.Doubt().empty() && layout.Find("kv_unified");
   // Another sequence costs nothing where all share the cells, but a whole state where they have
   // one.
-  const bool spare = !tail_state_ && api.llama_memory_seq_cp && library.Doubt().empty() &&
-                     layout.Find("kv_unified");
+  const bool spare = pool && !tail_state_ && api.llama_memory_seq_cp;
   const uint32_t sequences = options.sequences + (spare ? 1 : 0);
   if (spare) spare_ = static_cast<int32_t>(options.sequences);
-  // A bool that may have moved without a trace is written only where nothing speaks for that.
-  unified_ = sequences > 1 && library.Doubt().empty() && Poke(layout, &params, "kv_unified", true);
+  unified_ = pool && sequences > 1 && Poke(layout, &params, "kv_unified", true);
   Poke(layout, &params, "n_seq_max", sequences);
   WriteComputeParams(layout, options, &params);
   const ErrorLines errors;
