@@ -30,7 +30,6 @@ static void Plan(std::istream& words) {
   }
 }
 
-// pace MOST_MS then steps: generated prompt ms
 // cores PROMPT STEPS then ms per token on some and on all cores: how those steps were computed
 static void Cores(std::istream& words) {
   size_t prompt, steps;
@@ -44,13 +43,14 @@ static void Cores(std::istream& words) {
   }
 }
 
+// pace MOST_MS then steps: generated prompt ms; then what fits beside as many as in the last one.
 static void Learn(std::istream& words) {
   double most_ms, ms;
-  size_t generated, prompt;
+  size_t generated = 0, prompt;
   words >> most_ms;
   Pace pace(most_ms);
   while (words >> generated >> prompt >> ms) pace.Took(generated, prompt, ms);
-  std::cout << pace.Beside() << " " << pace.Alone();
+  std::cout << pace.Beside(generated) << " " << pace.Alone();
 }
 
 // share MOST GENERATING STEPS then what a step of 1, 2, ... tokens takes: the sizes of those steps.

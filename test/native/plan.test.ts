@@ -146,16 +146,35 @@ describe('a step’s share of prompts', { skip: skipReason }, () => {
       const [before = 0] = pace(100, steady);
       const [after = 0] = pace(100, [...steady, [1, 120, 240]]);
       assert.ok(after <= before / 2, `${before} then ${after}`);
-      assert.equal(pace(100, [...steady, [1, 40, 1]])[0], 80);
+      assert.equal(pace(100, [...steady, [1, 20, 1]])[0], 40);
     });
 
     it('is a whole tile where less of it takes more than twice as long per token', () => {
       // 64 tokens in 120 ms, but 4 in 60.
-      const steps = [[1, 0, 10], [1, 64, 130], ...Array.from({ length: 20 }, () => [1, 4, 70])];
-      assert.equal(pace(100, steps as [number, number, number][])[0], 64);
-      // Nor where that takes more than two budgets.
-      const slow = [[1, 0, 10], [1, 64, 300], ...Array.from({ length: 20 }, () => [1, 4, 150])];
-      assert.ok((pace(100, slow as [number, number, number][])[0] ?? 64) < 8);
+      const crawl = (ms: number) => Array.from({ length: 20 }, () => [1, 4, ms] as const);
+      assert.equal(pace(100, [[1, 0, 10], [1, 63, 130], ...crawl(70)])[0], 63);
+      // Not where that takes more than four budgets.
+      assert.ok((pace(100, [[1, 0, 10], [1, 63, 500], ...crawl(150)])[0] ?? 64) < 8);
+    });
+
+    it('is tried as a whole tile where none was seen, if it could be as quick as the quickest token', () => {
+      const begun = [[1, 0, 10] as const, [1, 16, 40] as const];
+      const crawl = Array.from({ length: 20 }, () => [1, 4, 70] as const);
+      assert.equal(pace(100, [...begun, ...crawl])[0], 63);
+      assert.ok((pace(100, [[1, 0, 10], [1, 16, 150], ...crawl])[0] ?? 64) < 8);
+    });
+
+    it('is tried again after a while where a tile took too long once', () => {
+      const once = [[1, 0, 10] as const, [1, 63, 500] as const];
+      const crawl = (length: number) => Array.from({ length }, () => [1, 4, 70] as const);
+      assert.ok((pace(100, [...once, ...crawl(50)])[0] ?? 64) < 8);
+      assert.equal(pace(100, [...once, ...crawl(300)])[0], 63);
+    });
+
+    it('ends with a tile that it would only just begin', () => {
+      // 80 of 100 ms, 1 ms per token: 70, and 67 with the three that generate.
+      const steps = Array.from({ length: 20 }, () => [[3, 0, 10] as const, [3, 70, 80] as const]);
+      assert.equal(pace(100, steps.flat())[0], 61);
     });
 
     it('keeps a quarter where generating alone takes all the time, and is never nothing', () => {

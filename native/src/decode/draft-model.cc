@@ -109,7 +109,7 @@ void DraftModel::Guess(std::vector<Wish>* wishes) {
   const Clock::time_point begun = Clock::now();
   std::vector<Reading> readings;
   batch_.Clear();
-  size_t room = std::min(std::max(pace_.Beside(), wishes->size()), batch_.capacity());
+  size_t room = std::min(std::max(pace_.Beside(0), wishes->size()), batch_.capacity());
   for (Wish& wish : *wishes) {
     if (wish.slot->text_size() + wish.most > context_->tokens_per_sequence()) continue;
     int32_t index = -1;

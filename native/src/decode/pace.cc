@@ -11,10 +11,14 @@ constexpr double kMargin = 0.8;
 constexpr double kLeastShare = 0.25;
 // The first piece, when nothing is known of the pace.
 constexpr size_t kFirstPiece = 32;
-// libllama computes attention in tiles of so many tokens, and what is less one by one: deep in a
-// prompt a tile takes little longer than a few of them. It may take this many budgets then.
+// libllama computes attention in tiles of so many tokens of a step, and steps with less one by one:
+// deep in a prompt a tile takes little longer than a few of them. It may take this many budgets
+// then.
 constexpr size_t kTile = 64;
-constexpr double kMostForTile = 2.0;
+constexpr double kMostForTile = 4.0;
+// What a tile takes is half forgotten after some 200 pieces without one: the machine may be idle
+// now.
+constexpr double kForget = 0.997;
 // Pieces below this size compute markedly slower per token, and above it hardly faster.
 constexpr size_t kLeastAlone = 128;
 constexpr double kStallsAlone = 2.0;
@@ -42,7 +46,12 @@ void Pace::Took(size_t generated, size_t prompt, double ms, bool all_cores) {
   const double rest = generated > 0 ? std::max(ms - generation_ms_, ms / 10.0) : ms;
   const double token_ms = rest / static_cast<double>(prompt);
   prompt_token_ms_ = Learned(prompt_token_ms_, token_ms);
-  if (prompt >= kTile) tile_token_ms_ = Learned(tile_token_ms_, token_ms);
+  if (least_token_ms_ == 0.0 || token_ms < least_token_ms_) least_token_ms_ = token_ms;
+  if (generated + prompt >= kTile) {
+    tile_token_ms_ = Learned(tile_token_ms_, token_ms);
+  } else {
+    tile_token_ms_ *= kForget;
+  }
   if (!all_cores && token_ms * static_cast<double>(prompt) < kLongMs) return;
   by_cores_[all_cores] = Learned(by_cores_[all_cores], token_ms);
   since_[all_cores] = 0;
@@ -58,24 +67,36 @@ bool Pace::AllCores(size_t prompt) {
   return since_[!all] >= kRetry ? !all : all;
 }
 
-size_t Pace::Fitting(double ms) const {
+// Half the pace for keeping to the budget, but not a tenth.
+bool Pace::TilePays(double token_ms) const {
+  const double tile_token_ms = tile_token_ms_ > 0.0 ? tile_token_ms_ : least_token_ms_;
+  const double step_ms = static_cast<double>(kTile) * tile_token_ms + generation_ms_;
+  return tile_token_ms > 0.0 && 2.0 * tile_token_ms < token_ms &&
+         step_ms <= kMostForTile * most_stall_ms_;
+}
+
+size_t Pace::Fitting(double ms, size_t generated) const {
   // A token of a prompt takes no longer than a step of its own would.
   const double token = prompt_token_ms_ > 0.0 ? prompt_token_ms_ : generation_ms_;
   if (token <= 0.0) return kFirstPiece;
   const size_t fitting = static_cast<size_t>(std::min(ms / token, 1e6));
-  const double tile_ms = static_cast<double>(kTile) * tile_token_ms_;
-  // Half the pace for keeping to the budget, but not a tenth.
-  const bool crawls = fitting < kTile && tile_ms > 0.0 && 2.0 * tile_token_ms_ < token;
-  if (crawls && tile_ms + generation_ms_ <= kMostForTile * most_stall_ms_) return kTile;
-  // Nor is one lucky step believed at once.
+  if (generated + fitting < kTile && TilePays(token)) return kTile - generated;
+  // One lucky step is not believed at once.
   const size_t most = std::max(2 * last_piece_, kFirstPiece);
-  return std::max<size_t>(std::min(fitting, most), 1);
+  const size_t size = std::min(fitting, most);
+  // A few tokens more than whole tiles take as long as one more.
+  const size_t over = generated + size < kTile ? 0 : (generated + size) % kTile;
+  return std::max<size_t>(over < kTile / 2 && over < size ? size - over : size, 1);
 }
 
-size_t Pace::Beside() const {
-  return Fitting(std::max(kMargin * most_stall_ms_ - generation_ms_, kLeastShare * most_stall_ms_));
+size_t Pace::Beside(size_t generated) const {
+  const double left =
+      std::max(kMargin * most_stall_ms_ - generation_ms_, kLeastShare * most_stall_ms_);
+  return Fitting(left, generated);
 }
 
-size_t Pace::Alone() const { return std::max(Fitting(kStallsAlone * most_stall_ms_), kLeastAlone); }
+size_t Pace::Alone() const {
+  return std::max(Fitting(kStallsAlone * most_stall_ms_, 0), kLeastAlone);
+}
 
 }  // namespace hoshikage

@@ -17,8 +17,9 @@ class Pace {
   // Whether a step with so many prompt tokens is to be computed on all cores: only where it takes
   // long, and where that was seen to be quicker. Cores that others use too make each other wait.
   bool AllCores(size_t prompt);
-  // Prompt tokens for a step in which somebody generates: at least one, so that prompts get on.
-  size_t Beside() const;
+  // Prompt tokens for a step in which so many tokens are generated: at least one, so that prompts
+  // get on.
+  size_t Beside(size_t generated) const;
   // Those for a step with nothing but prompts: larger pieces compute faster, but who comes or goes
   // waits for the end of one.
   size_t Alone() const;
@@ -28,12 +29,14 @@ class Pace {
   double prompt_token_ms() const { return prompt_token_ms_; }
 
  private:
-  size_t Fitting(double ms) const;
+  bool TilePays(double token_ms) const;
+  size_t Fitting(double ms, size_t generated) const;
 
   double most_stall_ms_;
   double generation_ms_ = 0.0;
   double prompt_token_ms_ = 0.0;
-  double tile_token_ms_ = 0.0;       // in pieces of a tile or more
+  double least_token_ms_ = 0.0;      // the quickest ever
+  double tile_token_ms_ = 0.0;       // in steps of a tile or more
   double by_cores_[2] = {0.0, 0.0};  // ms per prompt token of long steps; second: on all cores
   size_t since_[2] = {0, 0};         // long steps since one was computed so
   size_t last_piece_ = 0;

@@ -70,7 +70,7 @@ void Worker::FillBatch() {
   }
   batch_generated_ = batch_.size();
   const size_t free = batch_.capacity() - batch_.size();
-  const size_t beside = std::min(pace_.Beside(), free);
+  const size_t beside = std::min(pace_.Beside(batch_generated_), free);
   const StepRoom room{batch_generated_ > 0 ? beside : std::min(pace_.Alone(), free), beside};
   const auto wants_all = std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) {
     return s.wants_prompt_logits() && s.PromptLeft() > 0;
