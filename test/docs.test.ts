@@ -224,8 +224,8 @@ function names(name: string, rest: string): readonly string[] {
 
 /** The CLI's help in English, of a command where one is named. */
 async function help(...command: string[]): Promise<string> {
-  const main = join(ROOT, 'cli/main.ts');
-  const args = ['--import', 'tsx', main, ...command, '--help', '--lang', 'en'];
+  const main = join(ROOT, 'dist/cli/main.js');
+  const args = [main, ...command, '--help', '--lang', 'en'];
   return (await promisify(execFile)(process.execPath, args, { cwd: ROOT, timeout: 60_000 })).stdout;
 }
 

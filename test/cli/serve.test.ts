@@ -64,7 +64,8 @@ describe('hoshikage serve', { concurrency: 2 }, () => {
     const path = await rambler();
     const entry = { path: dirname(path), model: basename(path), stop: [] };
     user.writeFile(user.mapFile, JSON.stringify({ rambler: entry }));
-    const server = await started(user, {});
+    // Long enough that the answer runs until it is stopped.
+    const server = await started(user, { N_CTX: '32768' });
     const response = await fetch(`http://127.0.0.1:${server.port}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },

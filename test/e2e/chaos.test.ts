@@ -13,11 +13,12 @@ import {
   type TestServer,
   untilFree,
 } from '../helpers/server.js';
+import { tries } from '../helpers/thorough.js';
 import { pause, until, within } from '../helpers/waiting.js';
 import { ask, chat, chatBody, getJson, streamChat, textOf } from '../helpers/wire.js';
 
 const CLIENTS = 4;
-const ATTACKS = 50;
+const ATTACKS = tries(24, 50);
 /** Fewer of the last: each costs the hang limit. */
 const SIGNALS = [
   'SIGKILL',

@@ -1,5 +1,5 @@
 /**
- * Ten thousand bodies that are nearly right, for every route that takes JSON: each gets a 2xx or a 4xx,
+ * Thousands of bodies that are nearly right, for every route that takes JSON: each gets a 2xx or a 4xx,
  * nothing is kept of them, and the next ordinary request is answered as if nothing had been.
  */
 import assert from 'node:assert/strict';
@@ -12,11 +12,12 @@ import { BodyFuzzer, FUZZED_PATHS, type FuzzedBody } from '../helpers/fuzz.js';
 import { madeModel } from '../helpers/models.js';
 import { hasProc, residentBytes } from '../helpers/proc.js';
 import { makeHome, startServer, type TestServer, untilFree } from '../helpers/server.js';
+import { tries } from '../helpers/thorough.js';
 import { pause } from '../helpers/waiting.js';
 import { ask, chat, chatBody, textOf } from '../helpers/wire.js';
 
-const BODIES = 10_000;
-const WARM_UP = 2_500;
+const BODIES = tries(4_000, 10_000);
+const WARM_UP = tries(1_500, 2_500);
 const CLIENTS = 4;
 const SEED = 20_240;
 /** How many of the bodies are answered at least, and refused at least, of all and of each route. */
@@ -91,7 +92,7 @@ async function settledBytes(server: TestServer): Promise<{ server: number; engin
   };
 }
 
-describe('Ten thousand fuzzed bodies', { skip: !hasProc && 'needs /proc' }, () => {
+describe(`${BODIES} fuzzed bodies`, { skip: !hasProc && 'needs /proc' }, () => {
   test('get 2xx and 4xx only, and leave nothing behind', { timeout: 600_000 }, async (t) => {
     const home = makeHome(t);
     const ranker = await madeModel(['encoder', RANK], (path) => writeEncoder(path, RANK));

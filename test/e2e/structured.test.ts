@@ -1,6 +1,6 @@
 /**
  * Structured output from a model with random weights: whatever it would rather say, what it is made to
- * say obeys the schema. 500 random bounded schemas, four seeds each, against ajv.
+ * say obeys the schema: random bounded schemas, four seeds each, against ajv.
  */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
@@ -10,9 +10,10 @@ import { randomModel } from '../helpers/models.js';
 import { suiteOwner } from '../helpers/owner.js';
 import { randomSchema } from '../helpers/random-schema.js';
 import { makeHome, startServer, type TestServer } from '../helpers/server.js';
+import { tries } from '../helpers/thorough.js';
 import { chatBody, getJson } from '../helpers/wire.js';
 
-const SCHEMAS = 500;
+const SCHEMAS = tries(150, 500);
 const SEEDS = 4;
 const MAX_TOKENS = 500;
 

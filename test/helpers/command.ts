@@ -1,17 +1,16 @@
 /**
- * The command line from its source, run as a process by a user with an empty home; for tests of the
- * CLI itself. It must never see the configuration or the proxy of whoever runs the tests.
+ * The command line from dist, run as a process by a user with an empty home; for tests of the CLI
+ * itself. It must never see the configuration or the proxy of whoever runs the tests.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ggufBytes, smallGguf } from './gguf-bytes.js';
 
-const MAIN = fileURLToPath(new URL('../../cli/main.ts', import.meta.url));
-const TSX = import.meta.resolve('tsx');
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const DEADLINE_MS = 60_000;
 
 /** How a command ended. */
@@ -88,7 +87,8 @@ function startCommand(
   cwd: string,
   env: NodeJS.ProcessEnv,
 ): Running {
-  const child = spawn(process.execPath, ['--import', TSX, MAIN, ...args], {
+  if (!existsSync(MAIN)) throw new Error('dist is missing: run `npm run build` first');
+  const child = spawn(process.execPath, [MAIN, ...args], {
     cwd,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -20,6 +20,8 @@ const PROMPT = digits(30);
 async function outcome(context: RigContext, prompt: string, over: Partial<NativeRequest>) {
   const run = context.start(prompt, { cachePrompt: false, ...over });
   const { reason, code, generatedTokens, promptTokens } = await run.done;
+  // The end may be read before the step that it came in has been published.
+  await until('an idle slot', () => context.native.slots()[0]?.state === 'idle');
   const { cachedTokens } = context.native.slots()[0] ?? {};
   const logprobs = [...run.promptLogprobs, ...run.promptTopTokens];
   return {
@@ -78,6 +80,7 @@ describe('tokens that are tried ahead', { skip: skipReason }, () => {
   it('are told with the completion and counted by the context', () =>
     paying(LOOKUP, async (context) => {
       const done = await context.start(PROMPT, { maxTokens: 100 }).done;
+      await until('an idle slot', () => context.native.slots()[0]?.state === 'idle');
       const { draftedTokens, acceptedTokens } = context.counters();
       assert.ok(draftedTokens >= acceptedTokens && acceptedTokens > 50);
       assert.deepEqual([done.draftedTokens, done.acceptedTokens], [draftedTokens, acceptedTokens]);
