@@ -157,7 +157,7 @@ async function renameOver(from: string, to: string): Promise<void> {
 }
 
 /** Windows has no fsync for directories; elsewhere a failure is a failure. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(directory, 'r');
   try {
