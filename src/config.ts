@@ -422,8 +422,10 @@ export function proxiesOf(
   config: Pick<Config, 'engineEnvironment'>,
   env: NodeJS.ProcessEnv = process.env,
 ): { readonly httpProxy: string; readonly httpsProxy: string; readonly noProxy: string } {
-  const all = { ...config.engineEnvironment, ...env };
-  const named = (name: string): string => all[name] || all[name.toUpperCase()] || '';
+  const named = (name: string): string =>
+    [env, config.engineEnvironment]
+      .flatMap((source) => [source[name], source[name.toUpperCase()]])
+      .find((value) => value) ?? '';
   const proxy = (name: string): string => {
     const value = named(name);
     const url = value === '' || /^\w+:\/\//.test(value) ? value : `http://${value}`;

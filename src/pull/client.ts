@@ -70,6 +70,8 @@ const MAX_SIZE = 2 ** 44;
 const PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 const TRIES = 5;
+/** Whoever is not there at all is told sooner. */
+const FIRST_TRIES = 3;
 /** Who is asked to wait for longer can come again himself. */
 const LONGEST_WAIT_MS = 120_000;
 
@@ -87,7 +89,7 @@ export class Client {
 
   /** A JSON value. Codes: those of refusals.ts, pull_unreachable, pull_invalid, cancelled. */
   json(url: URL, named: Named, signal: AbortSignal): Promise<unknown> {
-    return this.again(url, signal, async () => {
+    return this.#first(url, signal, async () => {
       const reply = await this.#get(url, named, signal, { accept: 'application/json' });
       const text = (await this.#read(reply, MAX_JSON_BYTES, named, signal)).toString('utf8');
       try {
@@ -100,7 +102,7 @@ export class Client {
 
   /** What a file is; one that does not begin as a GGUF file does is refused at once. Codes as of `json`. */
   look(url: URL, named: Named, signal: AbortSignal): Promise<Look> {
-    return this.again(url, signal, async () => {
+    return this.#first(url, signal, async () => {
       const range = `bytes=0-${PREAMBLE_BYTES - 1}`;
       const reply = await this.#get(url, named, signal, { range });
       const isPart = reply.status === 206;
@@ -178,13 +180,34 @@ export class Client {
    * Tries until it works, what passes at least; `progress` tells how far the work has come, and who
    * gets further begins to count anew. Codes: pull_unreachable, cancelled, what `work` throws.
    */
-  async again<T>(
+  again<T>(
     url: URL,
     signal: AbortSignal,
     work: () => Promise<T>,
     progress: () => number = () => 0,
   ): Promise<T> {
-    const { pauseMs, tries } = this.#limits;
+    return this.#again({ url, signal, work, progress, tries: this.#limits.tries });
+  }
+
+  #first<T>(url: URL, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const tries = Math.min(FIRST_TRIES, this.#limits.tries);
+    return this.#again({ url, signal, work, progress: () => 0, tries });
+  }
+
+  async #again<T>({
+    url,
+    signal,
+    work,
+    progress,
+    tries,
+  }: {
+    readonly url: URL;
+    readonly signal: AbortSignal;
+    readonly work: () => Promise<T>;
+    readonly progress: () => number;
+    readonly tries: number;
+  }): Promise<T> {
+    const { pauseMs } = this.#limits;
     let failures = 0;
     for (;;) {
       const before = progress();

@@ -7,7 +7,13 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { isRecord, readSmallFile, replaceFile, syncDirectory } from '../models/map-file.js';
+import {
+  isRecord,
+  readSmallFile,
+  removeTemporaries,
+  replaceFile,
+  syncDirectory,
+} from '../models/map-file.js';
 import { type Range, Ranges, readRanges } from './ranges.js';
 
 /** What a file on a server is, as far as anybody says. */
@@ -23,7 +29,7 @@ export interface Identity {
 export type Found = 'none' | 'some' | 'other';
 
 /** Between two states that are written while bytes come. */
-const SAVE_MS = 500;
+const SAVE_MS = 250;
 const MAX_STATE_BYTES = 1024 * 1024;
 
 /** Where the part and its state are. */
@@ -37,6 +43,13 @@ export function isSameFile(a: Identity, b: Identity): boolean {
   if (a.sha256 !== null || b.sha256 !== null) return a.sha256 === b.sha256;
   if (a.etag !== null || b.etag !== null) return a.etag === b.etag;
   return a.modified !== null && a.modified === b.modified;
+}
+
+/** Removes what kills have left beside a file that is whole, or of which nothing is there; under the lock. */
+export async function tidyBeside(target: string): Promise<void> {
+  const { state } = partPaths(target);
+  await rm(state, { force: true });
+  await removeTemporaries(state, 0);
 }
 
 /** How much of a file is on the disk already, without touching anything. */
@@ -104,6 +117,7 @@ export class PartFile {
     await this.#saving;
     // First the claim, then the bytes.
     await rm(state, { force: true });
+    await syncDirectory(dirname(state));
     this.#done = new Ranges();
     await this.#handle.truncate(0);
     if (this.identity.size !== null) await this.#handle.truncate(this.identity.size);
@@ -124,16 +138,15 @@ export class PartFile {
     this.#done.add([at, at + bytes.byteLength]);
     // What has no known length cannot be gone on with.
     if (this.identity.size === null) return;
-    const now = performance.now();
-    if (now - this.#savedAt < SAVE_MS) return;
-    this.#savedAt = now;
-    await this.save();
+    if (this.#saving === null && performance.now() - this.#savedAt >= SAVE_MS) await this.save();
   }
 
-  /** Has the state say what is on the disk; those who ask while it is written share that writing. */
+  /** Has the state say what is on the disk now. */
   async save(): Promise<void> {
-    this.#saving ??= this.#saveNow().finally(() => {
+    while (this.#saving !== null) await this.#saving;
+    this.#saving = this.#saveNow().finally(() => {
       this.#saving = null;
+      this.#savedAt = performance.now();
     });
     await this.#saving;
   }

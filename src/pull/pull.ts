@@ -12,7 +12,7 @@ import { readGguf } from '../models/gguf.js';
 import { type TryLock, withFileLock } from '../models/lock.js';
 import { sizeText } from '../models/size-text.js';
 import { Changed, type Client, invalid, type Look, wrongSize } from './client.js';
-import { bytesThere, type Identity, PartFile, partPaths } from './part-file.js';
+import { bytesThere, type Identity, PartFile, partPaths, tidyBeside } from './part-file.js';
 import type { Named } from './refusals.js';
 import { type TransferLimits, transfer } from './transfer.js';
 import { sha256Of } from './verify.js';
@@ -81,6 +81,10 @@ interface Found {
 
 /** How often a file that changes on the server while it is brought is begun anew. */
 const CHANGES = 3;
+/** Long enough for whoever is just leaving. */
+const LOCK_MS = 250;
+/** What a file of unknown length must leave free. */
+const SPARE_BYTES = 256 * 2 ** 20;
 
 /**
  * Has all files in place, checked. Codes: pull_busy, pull_exists, pull_invalid, pull_not_found,
@@ -95,7 +99,7 @@ export async function pullFiles(input: PullInput): Promise<Pulled> {
       const top = await mkdir(directory, { recursive: true });
       if (top !== undefined) made.push(...foldersBetween(directory, top));
     }
-    return await alone(first.target, input.tryLock, () => pullAll(input));
+    return await alone(input.files, input.tryLock, () => pullAll(input));
   } catch (error) {
     // Only those that are empty go.
     for (const folder of made) await rmdir(folder).catch(() => {});
@@ -110,28 +114,38 @@ function foldersBetween(inner: string, outer: string): readonly string[] {
     : [inner, ...foldersBetween(dirname(inner), outer)];
 }
 
-/** Under the lock of a model; its file goes when nothing is left to be locked. */
+/** Under the lock of a model, beside its first file; what is not needed any more goes in the end. */
 async function alone<T>(
-  target: string,
+  files: readonly WantedFile[],
   tryLock: TryLock | undefined,
   work: () => Promise<T>,
 ): Promise<T> {
-  const { part } = partPaths(target);
+  const target = files[0]?.target ?? '';
+  const { part: lockName } = partPaths(target);
   const locked = async (): Promise<T> => {
     try {
       return await work();
     } finally {
-      const isThere = await exists(part);
-      // Whoever opened it before sees that it is gone, and takes a new one.
-      if (!isThere) await rm(`${part}.lock`, { force: true }).catch(() => {});
+      await tidy(files, `${lockName}.lock`).catch(() => {});
     }
   };
   try {
-    return await withFileLock(part, locked, { timeoutMs: 0, ...(tryLock && { tryLock }) });
+    const options = { timeoutMs: LOCK_MS, ...(tryLock && { tryLock }) };
+    return await withFileLock(lockName, locked, options);
   } catch (error) {
     const isHeld = error instanceof HoshikageError && error.code === 'map_locked';
     throw isHeld ? new HoshikageError('pull_busy', { path: target }, { cause: error }) : error;
   }
+}
+
+async function tidy(files: readonly WantedFile[], lock: string): Promise<void> {
+  let isNeeded = false;
+  for (const { target } of files) {
+    if (await exists(partPaths(target).part)) isNeeded = true;
+    else await tidyBeside(target);
+  }
+  // Whoever opened it before sees that it is gone, and takes a new one.
+  if (!isNeeded) await rm(lock, { force: true });
 }
 
 async function pullAll(input: PullInput): Promise<Pulled> {
@@ -230,6 +244,15 @@ async function assertRoom(
   throw new HoshikageError('disk_full', details);
 }
 
+/** How long a file may become: as long as it is, or as the disk allows where nobody knows. */
+async function mostBytesOf(
+  { target }: WantedFile,
+  { size }: Identity,
+  { freeBytes = freeAt }: PullInput,
+): Promise<number> {
+  return size ?? Math.max(0, (await freeBytes(dirname(target))) - SPARE_BYTES);
+}
+
 async function freeAt(path: string): Promise<number> {
   return (await spaceAt(path)).diskFree;
 }
@@ -247,20 +270,17 @@ async function bring(found: Found, input: PullInput): Promise<void> {
       const onProgress = (received: number, size: number | null): void =>
         watch.progress(named.name, received, size);
       const { hasRanges } = look;
+      const mostBytes = await mostBytesOf(file, identity, input);
       await transfer({
-        client,
-        url,
-        named,
-        part,
-        hasRanges,
-        onProgress,
-        signal,
+        ...{ client, url, named, part, hasRanges, mostBytes, onProgress, signal },
         ...(limits && { limits }),
       });
       await assertRight(part, found, input);
       await part.place();
       return;
     } catch (error) {
+      // Nobody can go on with it.
+      if (identity.size === null) await part.discard();
       if (!(error instanceof Changed)) throw error;
       if (change === CHANGES) throw keepsChanging(file);
       input.watch.note({ kind: 'changed', name: file.named.name, bytes: part.doneBytes });

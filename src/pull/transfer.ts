@@ -5,6 +5,7 @@
  * It must never write a byte that was not asked for, and never end with a connection still open.
  */
 import { HoshikageError } from '../errors.js';
+import { sizeText } from '../models/size-text.js';
 import { discard, type Reply } from '../web/web.js';
 import { asFailure, type Client, invalid, Passing, wrongSize } from './client.js';
 import type { PartFile } from './part-file.js';
@@ -18,6 +19,8 @@ export interface TransferInput {
   readonly named: Named;
   readonly part: PartFile;
   readonly hasRanges: boolean;
+  /** What a file of unknown length may take of the disk. */
+  readonly mostBytes: number;
   /** Told after every write; `size` is null where it is not known. */
   readonly onProgress: (received: number, size: number | null) => void;
   readonly signal: AbortSignal;
@@ -98,10 +101,12 @@ class RangedTransfer {
       // Those that were ended for another's failure say only that.
       const first = this.#abort.signal.aborted ? this.#abort.signal.reason : failed[0];
       if (first !== undefined) throw first;
+    } catch (error) {
+      // What came is claimed, so that the next one goes on from there; a full disk has said so already.
+      await part.save().catch(() => {});
+      throw error;
     } finally {
       signal.removeEventListener('abort', leave);
-      // However it ended, what came is claimed, so that the next one goes on from there.
-      await part.save();
     }
   }
 
@@ -157,6 +162,7 @@ async function stream({
   url,
   named,
   part,
+  mostBytes,
   onProgress,
   signal,
 }: TransferInput): Promise<void> {
@@ -169,7 +175,9 @@ async function stream({
     let at = 0;
     try {
       await eachChunk(reply, async (bytes) => {
-        if (size !== null && at + bytes.byteLength > size) throw tooMuch(named.name);
+        if (at + bytes.byteLength > mostBytes) {
+          throw size === null ? endless(named.name, mostBytes) : tooMuch(named.name);
+        }
         await part.write(bytes, at);
         at += bytes.byteLength;
         onProgress(at, size);
@@ -202,6 +210,15 @@ async function eachChunk(reply: Reply, take: (bytes: Uint8Array) => Promise<void
   } finally {
     discard(reply);
   }
+}
+
+function endless(file: string, mostBytes: number): HoshikageError {
+  const most = sizeText(mostBytes);
+  return invalid(
+    file,
+    `the server does not say how long it is, and the disk has room for ${most} only`,
+    `長さが分からないまま、ディスクに置ける ${most} を超えました`,
+  );
 }
 
 function tooMuch(file: string): HoshikageError {

@@ -17,7 +17,7 @@ const KILLS = 10;
 describe('A pull', () => {
   test('that is killed ten times at any moment ends with the right file, and never claims a byte it lacks', async (t) => {
     const hub = await fakeHub(t);
-    const model = noisyGguf(4 * 2 ** 20);
+    const model = noisyGguf(3 * 2 ** 20);
     hub.offer(REPO, 'm-Q8_0.gguf', model);
     const home = makeHome(t);
     const env = { HF_ENDPOINT: hub.url };
@@ -32,7 +32,7 @@ describe('A pull', () => {
       // One is killed before it has asked for anything, the others while bytes come.
       const isFirst = kill === 0;
       await until('something asked', () => isFirst || hub.asked.length > asked + 3);
-      await pause(isFirst ? 20 : 250 + (random() % 700));
+      await pause(isFirst ? 20 : 120 + (random() % 330));
       child.kill('SIGKILL');
       const { signal } = await exited;
       assert.equal(signal, 'SIGKILL', output());
