@@ -2,6 +2,8 @@
  * A place where models are pulled to, with everything that watches it, for tests of the pull room. Every
  * wait of the client is short; nothing is left behind after the test.
  */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -12,7 +14,7 @@ import { hubFiles, urlFiles } from '../../src/pull/plan.js';
 import { type Pulled, type PullInput, pullFiles, type WantedFile } from '../../src/pull/pull.js';
 import { parseSource } from '../../src/pull/source.js';
 import { Web, type WebOptions } from '../../src/web/web.js';
-import type { FakeHub } from './fake-hub.js';
+import { type FakeHub, fakeHub, noisyGguf } from './fake-hub.js';
 
 /** What a test may change. */
 export interface PullerOptions {
@@ -98,4 +100,49 @@ export function puller(
         : [],
     read: (path) => readFileSync(join(root, path)),
   };
+}
+
+/** The repository that the hub of these tests has, its one model, and where that goes. */
+export const REPO = 'owner/repo';
+export const FILE = 'model-Q8_0.gguf';
+export const TARGET = join('owner', 'repo', FILE);
+export const MODEL = noisyGguf(600_000);
+/** Of the same length, with other bytes. */
+export const OTHER = noisyGguf(600_000, 2);
+
+/** A hub that has MODEL as FILE in REPO. */
+export async function hubWithModel(owner: { after(clean: () => void): void }): Promise<FakeHub> {
+  const hub = await fakeHub(owner);
+  hub.offer(REPO, 'README.md', Buffer.from('# model'), { sha256: null });
+  hub.offer(REPO, FILE, MODEL);
+  return hub;
+}
+
+/** Lower-case hex. */
+export function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** The pull ends with this code, in words that match. */
+export async function assertRefused(
+  pulling: Promise<unknown>,
+  code: string,
+  words: RegExp = /^/,
+): Promise<void> {
+  await assert.rejects(pulling, (error: Error & { code?: string }) => {
+    assert.equal(error.code, code, `${error.message}\n${error.stack}`);
+    assert.match(error.message, words);
+    return true;
+  });
+}
+
+/** The ranges that the storage was asked for, without the look at the beginning. */
+export function askedRanges(asked: FakeHub['asked']): (readonly [number, number])[] {
+  return asked.flatMap(({ server, range }) => {
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
+    const isLook = from === '0' && to === '23';
+    return server === 'storage' && from !== undefined && !isLook
+      ? [[Number(from), Number(to) + 1] as const]
+      : [];
+  });
 }
