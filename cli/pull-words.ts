@@ -113,7 +113,7 @@ export class PullScreen implements PullWatch {
 
   readonly progress = (name: string, received: number, size: number | null): void => {
     this.#endCheck();
-    this.#download.update(name, received, size);
+    this.#download.update(lastOf(name), received, size);
   };
 
   readonly checking = (name: string, done: number): void => {
@@ -121,7 +121,8 @@ export class PullScreen implements PullWatch {
       this.clear();
       this.#check = { name, line: new LoadProgress() };
     }
-    const what = this.#shell.say({ ja: `確かめています: ${name}`, en: `Checking ${name}` });
+    const file = lastOf(name);
+    const what = this.#shell.say({ ja: `確かめています: ${file}`, en: `Checking ${file}` });
     this.#check.line.update(what, done);
   };
 
@@ -140,6 +141,11 @@ export class PullScreen implements PullWatch {
     this.#check?.line.clear();
     this.#check = null;
   }
+}
+
+/** A file without its repository: a line has no room for more. */
+function lastOf(name: string): string {
+  return name.slice(name.lastIndexOf('/') + 1);
 }
 
 function noteWords({ kind, name, bytes }: PullNote): Words {
