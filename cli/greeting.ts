@@ -105,6 +105,7 @@ function invitation(config: Config, server: RunningServer, url: string): string[
       ? []
       : ['    (<API_KEY> には設定した鍵を / <API_KEY>: the key from your settings)']),
     '  モデルを追加 / Add a model:',
+    `    ${ownCommand()} pull lfm2.5-1.2b-jp`,
     `    ${ownCommand()} add ./model.gguf my-model`,
   ];
 }

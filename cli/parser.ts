@@ -11,6 +11,7 @@ import { libCommand } from './commands/lib.js';
 import { listCommand } from './commands/list.js';
 import { loadCommand } from './commands/load.js';
 import { psCommand } from './commands/ps.js';
+import { pullCommand } from './commands/pull.js';
 import { removeCommand } from './commands/remove.js';
 import { serveCommand } from './commands/serve.js';
 import { serviceCommand } from './commands/service.js';
@@ -22,6 +23,7 @@ import { packageVersion } from './version.js';
 const COMMANDS: readonly Command[] = [
   serveCommand,
   addCommand,
+  pullCommand,
   removeCommand,
   listCommand,
   psCommand,

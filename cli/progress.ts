@@ -8,6 +8,8 @@ const REDRAW_MS = 100;
 /** Columns of the bar, as the terminal allows. */
 const BAR_WIDTHS = [24, 16, 10] as const;
 
+const MANY_BYTES = 2 ** 30;
+
 /** Where it is drawn. */
 interface Screen {
   readonly isTTY?: boolean;
@@ -53,6 +55,8 @@ export class DownloadProgress {
   readonly #line: RedrawnLine;
   #name = '';
   #startedAt = 0;
+  /** What was there before this run brought anything. */
+  #startedFrom = 0;
   /** The last tenth that was told in plain lines. */
   #tenth = 0;
 
@@ -64,7 +68,7 @@ export class DownloadProgress {
 
   /** Bytes so far; `total` is null where it is not known. */
   update(name: string, received: number, total: number | null): void {
-    if (name !== this.#name || received < 1) this.#begin(name, total);
+    if (name !== this.#name || received < 1) this.#begin(name, received, total);
     if (this.#screen.isTTY) this.#draw(received, total);
     else this.#tell(received, total);
   }
@@ -74,11 +78,12 @@ export class DownloadProgress {
     this.#line.clear();
   }
 
-  #begin(name: string, total: number | null): void {
+  #begin(name: string, received: number, total: number | null): void {
     this.clear();
     this.#name = name;
     this.#startedAt = this.#now();
-    this.#tenth = 0;
+    this.#startedFrom = received;
+    this.#tenth = total ? Math.floor((received / total) * 10) : 0;
     if (this.#screen.isTTY) return;
     this.#screen.write(`${plain(name)}${total === null ? '' : `  ${formatBytes(total)}`}\n`);
   }
@@ -91,7 +96,7 @@ export class DownloadProgress {
   /** The line in as many columns as there are: first the name goes, then the bar, then the rest. */
   #text(received: number, total: number | null, seconds: number, columns: number): string {
     const name = plain(this.#name);
-    const rate = seconds > 0.2 ? received / seconds : 0;
+    const rate = seconds > 0.2 ? (received - this.#startedFrom) / seconds : 0;
     const speed = rate > 0 ? [`${(rate / 1024 / 1024).toFixed(1)} MiB/s`] : [];
     if (total === null || total === 0) {
       const size = formatBytes(received);
@@ -114,8 +119,9 @@ export class DownloadProgress {
     const tenth = Math.floor((received / total) * 10);
     if (tenth <= this.#tenth) return;
     this.#tenth = tenth;
-    // A few lines are enough for a log.
-    if (tenth % 5 === 0) this.#screen.write(`  ${tenth * 10} %  ${formatBytes(received)}\n`);
+    // A few lines are enough for a log, of what takes long a few more.
+    if (tenth % 5 === 0 || total > MANY_BYTES)
+      this.#screen.write(`  ${tenth * 10} %  ${formatBytes(received)}\n`);
   }
 }
 

@@ -27,6 +27,7 @@ export const PARSER_MARKS = {
 const SYNTAX: Readonly<Record<string, string>> = {
   serve: 'serve [--port <PORT>] [--host <HOST>]',
   add: 'add <PATH> <ALIAS> [STOP…] [--force]',
+  pull: 'pull [NAME | hf:OWNER/REPOSITORY[:FORM] | URL] [--list] [--alias <NAME>] [--dir <DIR>] [--yes]',
   rm: 'rm <ALIAS>',
   remove: 'remove <ALIAS>',
   list: 'list [--json]',
@@ -48,8 +49,18 @@ const SYNTAX: Readonly<Record<string, string>> = {
   'service status': 'service status',
   doctor: 'doctor [--json]',
 };
-const OVERVIEW = '[serve | add | rm | list | ps | load | unload | lib | service | doctor]';
-const WITH_VALUE = ['--lang', '--port', '-p', '--host', '--version', '--keep-alive'];
+const OVERVIEW = '[serve | add | pull | rm | list | ps | load | unload | lib | service | doctor]';
+const WITH_VALUE = [
+  '--lang',
+  '--port',
+  '-p',
+  '--host',
+  '--version',
+  '--keep-alive',
+  '--alias',
+  '--dir',
+  '--sha256',
+];
 
 /** Puts what the parser said of these arguments into words. */
 export function wrongUsage(args: readonly string[], said: string): WrongUsage {

@@ -413,3 +413,35 @@ export function engineEnvironmentOf(
 export function npmEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
   return env;
 }
+
+/**
+ * Proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in either case, as the environment or the .env file
+ * has them. A value may hold a password: it is never shown. Throws `setting_invalid`.
+ */
+export function proxiesOf(
+  config: Pick<Config, 'engineEnvironment'>,
+  env: NodeJS.ProcessEnv = process.env,
+): { readonly httpProxy: string; readonly httpsProxy: string; readonly noProxy: string } {
+  const named = (name: string): string =>
+    [env, config.engineEnvironment]
+      .flatMap((source) => [source[name], source[name.toUpperCase()]])
+      .find((value) => value) ?? '';
+  const proxy = (name: string): string => {
+    const value = named(name);
+    const url = value === '' || /^\w+:\/\//.test(value) ? value : `http://${value}`;
+    if (url === '' || (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))) return url;
+    throw new HoshikageError('setting_invalid', {
+      key: name.toUpperCase(),
+      value: '***',
+      origin: 'the environment',
+      origin_ja: '環境変数',
+      reason: 'expected an http(s) address',
+      reason_ja: 'http(s) のアドレスを指定してください',
+    });
+  };
+  return {
+    httpProxy: proxy('http_proxy'),
+    httpsProxy: proxy('https_proxy') || proxy('http_proxy'),
+    noProxy: named('no_proxy'),
+  };
+}

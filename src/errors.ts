@@ -8,6 +8,7 @@ import { ENGINE_ERRORS } from './errors/engine.js';
 import type { CatalogueEntry } from './errors/entry.js';
 import { LIBRARY_ERRORS } from './errors/library.js';
 import { MODEL_ERRORS } from './errors/model.js';
+import { PULL_ERRORS } from './errors/pull.js';
 import { REQUEST_ERRORS } from './errors/request.js';
 import { SERVER_ERRORS } from './errors/server.js';
 
@@ -17,6 +18,7 @@ export const CATALOGUE = {
   ...MODEL_ERRORS,
   ...ENGINE_ERRORS,
   ...LIBRARY_ERRORS,
+  ...PULL_ERRORS,
   ...SERVER_ERRORS,
 } as const satisfies Record<string, CatalogueEntry>;
 

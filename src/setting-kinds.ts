@@ -204,6 +204,21 @@ export function webOrigins(): Kind<readonly string[]> {
   );
 }
 
+/** The address of a service, without a slash at its end; no password and no query may stand in it. */
+export function webAddress(): Kind<string> {
+  return {
+    type: 'text',
+    en: 'an http(s) address without a password',
+    ja: 'http(s) のアドレス(パスワードは含めない)',
+    parse: (raw) => {
+      if (!/^https?:\/\//i.test(raw) || !URL.canParse(raw)) return undefined;
+      const { origin, pathname, username, password, search, hash } = new URL(raw);
+      if (username + password + search + hash !== '') return undefined;
+      return origin + pathname.replace(/\/+$/, '');
+    },
+  };
+}
+
 /** Shares of a whole, e.g. `3,1`: numbers from 0, at least one above it. */
 export function shares(): Kind<readonly number[]> {
   const kind = list({ en: 'shares such as 3,1', ja: '3,1 のような比率' }, (raw) =>

@@ -3,6 +3,7 @@
  * earlier versions became. config.ts reads values by it, `.env.example` and docs/CONFIG.md are held
  * against it. Data only: nothing is read here.
  */
+import { DOWNLOADS } from './settings/downloads.js';
 import { ENGINE } from './settings/engine.js';
 import { FILES } from './settings/files.js';
 import { RESOURCES } from './settings/resources.js';
@@ -12,7 +13,14 @@ import { SERVING } from './settings/serving.js';
 export type { Setting } from './settings/row.js';
 
 /** Every setting, in the order of `.env.example`. */
-export const SETTINGS = [...SERVING, ...RESOURCES, ...ENGINE, ...SAMPLING, ...FILES] as const;
+export const SETTINGS = [
+  ...SERVING,
+  ...RESOURCES,
+  ...ENGINE,
+  ...SAMPLING,
+  ...FILES,
+  ...DOWNLOADS,
+] as const;
 
 /** A key of SETTINGS. */
 export type SettingKey = (typeof SETTINGS)[number]['key'];

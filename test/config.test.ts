@@ -10,8 +10,10 @@ import {
   chooseLanguage,
   configPaths,
   createDirectories,
+  examineConfig,
   isLoopback,
   loadConfig,
+  proxiesOf,
 } from '../src/config.js';
 import { HoshikageError, words } from '../src/errors.js';
 import { FORMER_NAMES, SETTINGS } from '../src/settings.js';
@@ -214,6 +216,11 @@ describe('a bad value', () => {
     ['TENSOR_SPLIT', '0,0'],
     ['CACHE_TYPE_K', 'q9_0'],
     ['MODEL_DIR', 'a\0b'],
+    ['HF_ENDPOINT', 'hub.example'],
+    ['HF_ENDPOINT', 'ftp://hub.example'],
+    ['HF_ENDPOINT', 'https://me:secret@hub.example'],
+    ['HF_ENDPOINT', 'https://hub.example/?a=b'],
+    ['HF_TOKEN', 'two words'],
   ];
   for (const [key, value] of BAD) {
     it(`stops the start: ${key}=${JSON.stringify(value)}`, (context) => {
@@ -226,6 +233,49 @@ describe('a bad value', () => {
     const { sources } = user(context);
     const error = refusal({ ...sources, env: { API_KEY: 'hush hush' } });
     assert(!JSON.stringify([error.message, error.details]).includes('hush'));
+    const { texts } = examineConfig({ ...sources, env: { HF_TOKEN: 'hf_hush' } });
+    assert.equal(texts.HF_TOKEN, '***');
+  });
+
+  it('of a proxy is told by its name alone', () => {
+    for (const value of ['socks5://me:hush@host:1', 'http://', 'file:///hush']) {
+      assert.throws(
+        () => proxiesOf({ engineEnvironment: {} }, { https_proxy: value }),
+        (error: Error & { details?: object }) => {
+          assert.match(error.message, /HTTPS_PROXY/);
+          return !JSON.stringify([error.message, error.details]).includes('hush');
+        },
+      );
+    }
+  });
+});
+
+describe('how to reach others', () => {
+  it('is said by the hub’s address, without a slash at its end', (context) => {
+    const { sources } = user(context);
+    assert.equal(loadConfig(sources).hubEndpoint, 'https://huggingface.co');
+    const env = { HF_ENDPOINT: 'HTTP://Mirror.Example:80/hf//' };
+    assert.equal(loadConfig({ ...sources, env }).hubEndpoint, 'http://mirror.example/hf');
+  });
+
+  it('is said by the proxy variables of the environment, else of the .env file', (context) => {
+    const { sources } = user(context, 'HTTPS_PROXY=http://from.file:1\nno_proxy=a.example\n');
+    const config = loadConfig(sources);
+    assert.deepEqual(proxiesOf(config, {}), {
+      httpProxy: '',
+      httpsProxy: 'http://from.file:1',
+      noProxy: 'a.example',
+    });
+    assert.deepEqual(proxiesOf(config, { HTTPS_PROXY: 'env.example:2', NO_PROXY: '*' }), {
+      httpProxy: '',
+      httpsProxy: 'http://env.example:2',
+      noProxy: '*',
+    });
+    assert.deepEqual(proxiesOf({ engineEnvironment: {} }, { http_proxy: 'http://one:1' }), {
+      httpProxy: 'http://one:1',
+      httpsProxy: 'http://one:1',
+      noProxy: '',
+    });
   });
 });
 

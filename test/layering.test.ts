@@ -80,7 +80,9 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   engine: [],
   binary: [],
   library: ['binary', 'engine', 'models'],
-  install: ['binary', 'library', 'models'],
+  web: [],
+  install: ['binary', 'library', 'models', 'web'],
+  pull: ['folders', 'memory', 'models', 'web'],
   canary: ['binary', 'library', 'engine', 'models', 'grammar'],
   events: [],
   figures: [],
@@ -110,12 +112,15 @@ const TYPES: Readonly<Record<string, readonly string[]>> = {
   resources: ['config'],
   http: ['engine'],
   start: ['server', 'library', 'resources'],
-  cli: ['start', 'install', 'canary', 'library', 'doctor'],
+  cli: ['start', 'install', 'pull', 'memory', 'canary', 'library', 'doctor'],
 };
 /** Only when a command runs. */
 const WHEN_IT_RUNS: Readonly<Record<string, readonly string[]>> = {
   start: ['server'],
-  cli: ['start', 'install', 'canary', 'library', 'engine', 'chat', 'doctor', 'service'],
+  cli: [
+    ...['start', 'install', 'pull', 'web', 'memory', 'canary', 'library', 'engine', 'chat'],
+    ...['doctor', 'service'],
+  ],
 };
 
 /** Packages that belong to one place. */
@@ -126,7 +131,8 @@ const PLACES: readonly (readonly [packages: RegExp, place: RegExp])[] = [
   [/^zod(\/.*)?$/, /^src\/(http\/schema\/.*|models\/(registry|model-settings)|config)\.ts$/],
   [/^winston/, /^src\/log\.ts$/],
   [/^dotenv$/, /^src\/config\.ts$/],
-  [/^(undici|ini|tar)$/, /^src\/install\//],
+  [/^undici$/, /^src\/web\//],
+  [/^(ini|tar)$/, /^src\/install\//],
   [/^(yargs|picocolors)(\/.*)?$/, /^cli\//],
 ];
 

@@ -2,10 +2,9 @@
  * `hoshikage add PATH ALIAS [STOP…]`: gives a GGUF file a name. Runs in the CLI process. The file is
  * checked here before anything is asked or written.
  */
-import { isDeepStrictEqual } from 'node:util';
-import type { Config } from '../../src/config.js';
 import type { ExitCode } from '../fail.js';
-import { print, remark } from '../print.js';
+import { print } from '../print.js';
+import { register, usageLine } from '../register.js';
 import { type Command, literal, type Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -58,55 +57,21 @@ interface Wanted {
   readonly force: boolean;
 }
 
-async function add({ path, alias, stop, force }: Wanted, shell: Shell): Promise<ExitCode> {
+async function add({ path, ...wanted }: Wanted, shell: Shell): Promise<ExitCode> {
   const { loadConfig } = await import('../../src/config.js');
   const { readGguf } = await import('../../src/models/gguf.js');
   const { toAbsolute } = await import('../../src/models/registry.js');
   const config = loadConfig({ flags: { lang: shell.language } });
   const file = toAbsolute(path, process.cwd());
   await readGguf(file);
-  const wanted = { path: file, alias, stop, force };
-  const unchanged = await isInMap(config, wanted);
-  if (!(await addByServer(config, wanted, shell))) await addToFile(config, wanted);
+  const { alias } = wanted;
+  const { outcome } = await register(config, { ...wanted, path: file }, shell);
   const added = { ja: `登録しました: ${alias}`, en: `Added model: ${alias}` };
   const same = {
     ja: `同じ内容で登録済みです(何も変えていません): ${alias}`,
     en: `Already added like this, nothing changed: ${alias}`,
   };
-  print(shell.say(unchanged ? same : added));
-  const field = `"model": ${JSON.stringify(alias)}`;
-  print(
-    shell.say({
-      ja: `リクエストに ${field} と書くと使えます`,
-      en: `To use it, write ${field} in a request`,
-    }),
-  );
+  print(shell.say(outcome === 'unchanged' ? same : added));
+  print(usageLine(alias, shell));
   return 0;
-}
-
-/** True where the map already says just this; a map that cannot be read says nothing. */
-async function isInMap({ modelMapFile }: Config, { path, alias, stop }: Wanted): Promise<boolean> {
-  const { findEntry, ModelRegistry } = await import('../../src/models/registry.js');
-  const entries = await new ModelRegistry(modelMapFile).read().catch(() => []);
-  const entry = findEntry(entries, alias);
-  return entry?.path === path && isDeepStrictEqual(entry.stop, stop);
-}
-
-async function addByServer(
-  config: Config,
-  { path, alias, stop, force }: Wanted,
-  shell: Shell,
-): Promise<boolean> {
-  const { ask, findServer, NO_ANSWER } = await import('../admin-client.js');
-  const server = findServer(config);
-  if (!server) return false;
-  const body = { name: alias, path, stop, force };
-  const answer = await ask(server, 'POST', '/admin/models', { body, details: { model: alias } });
-  if (!answer) remark(NO_ANSWER, shell.language);
-  return answer !== null;
-}
-
-async function addToFile(config: Config, { alias, ...model }: Wanted): Promise<void> {
-  const { withLocalModels } = await import('../local-models.js');
-  await withLocalModels(config, (models) => models.add(alias, model));
 }

@@ -117,8 +117,8 @@ function toText(rows: readonly Row[], { say }: Shell): string[] {
   const lines = table([head, ...body]);
   if (rows.some(({ origin }) => origin !== 'builtin')) return lines;
   const hint = say({
-    ja: `登録されたモデルはありません。${ownCommand()} add <GGUF> <名前> で登録できます`,
-    en: `No models registered; add one with ${ownCommand()} add <GGUF> <NAME>`,
+    ja: `登録されたモデルはありません。${ownCommand()} pull で取り寄せるか、${ownCommand()} add <GGUF> <名前> で登録できます`,
+    en: `No models registered; download one with ${ownCommand()} pull, or add one with ${ownCommand()} add <GGUF> <NAME>`,
   });
   return [...lines, '', hint];
 }

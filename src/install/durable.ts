@@ -4,6 +4,7 @@
  */
 import { lstat, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { syncDirectory } from '../models/map-file.js';
 
 /** Bytes of each file, by its name relative to the installation. */
 export type Sizes = Readonly<Record<string, number>>;
@@ -23,17 +24,6 @@ async function syncFile(path: string): Promise<number> {
   try {
     await handle.sync();
     return (await handle.stat()).size;
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Windows has no fsync for directories; elsewhere a failure is a failure. */
-export async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
   } finally {
     await handle.close();
   }

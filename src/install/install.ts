@@ -12,8 +12,9 @@ import { PACKAGE_BY_PLATFORM } from '../library/find.js';
 import { libraryIn } from '../library/place.js';
 import { type Installed, LibraryStore } from '../library/store.js';
 import type { TryLock } from '../models/lock.js';
+import { syncDirectory } from '../models/map-file.js';
 import { type Contents, readContents, unpack } from './archive.js';
-import { isWhole, settle, syncDirectory } from './durable.js';
+import { isWhole, settle } from './durable.js';
 import { invalid, NpmRegistry, type PackageVersion, type RegistryLimits } from './npm-registry.js';
 import type { NpmConfig } from './npmrc.js';
 

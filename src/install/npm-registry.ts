@@ -1,14 +1,13 @@
 /**
  * The npm registry over HTTP: what versions a package has, and its archive, checked.
- * Any process; the only place that opens a connection to anywhere, and only when a command asked for
- * it. It must never send a key to a host it was not written for, never follow a redirect down to plain
- * http, never wait without a deadline, and never hand out bytes whose hash it has not seen.
+ * Any process, and only when a command asked for it. It must never send a key to a host it was not
+ * written for, never wait without a deadline, and never hand out bytes whose hash it has not seen.
  */
 import { createHash } from 'node:crypto';
 import { open, unlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { HoshikageError } from '../errors.js';
+import { discard, reasonOf, shownUrl, Unfollowed, Web } from '../web/web.js';
 import type { NpmConfig } from './npmrc.js';
 
 /** One version of a package. */
@@ -39,14 +38,13 @@ const MAX_ARCHIVE_BYTES = 2 * 1024 ** 3;
 const SILENCE_MS = 30_000;
 const PAUSE_MS = 1000;
 const TRIES = 3;
-const MAX_REDIRECTS = 5;
 const NPM_HOST = 'registry.npmjs.org';
 const LISTING = 'application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8';
 
 /** A failure that another try may not have. */
 class Passing extends Error {}
 
-interface Reply {
+interface Answer {
   readonly url: URL;
   readonly length: number | null;
   readonly body: AsyncIterable<Uint8Array>;
@@ -56,7 +54,7 @@ interface Reply {
 export class NpmRegistry {
   readonly #config: NpmConfig;
   readonly #limits: Required<RegistryLimits>;
-  readonly #agent: EnvHttpProxyAgent;
+  readonly #web: Web;
 
   constructor(config: NpmConfig, limits: RegistryLimits = {}) {
     this.#config = config;
@@ -66,25 +64,12 @@ export class NpmRegistry {
       pauseMs: PAUSE_MS,
       ...limits,
     };
-    const { httpProxy, httpsProxy, noProxy, ca, strictSsl } = config;
-    const tls = { rejectUnauthorized: strictSsl, ...(ca && { ca: [...ca] }) };
-    const silence = this.#limits.silenceMs;
-    this.#agent = new EnvHttpProxyAgent({
-      // Empty texts, so that it does not look into the environment itself.
-      httpProxy,
-      httpsProxy,
-      noProxy,
-      connect: { ...tls, timeout: silence },
-      requestTls: tls,
-      proxyTls: tls,
-      headersTimeout: silence,
-      bodyTimeout: silence,
-    });
+    this.#web = new Web({ ...config, silenceMs: this.#limits.silenceMs });
   }
 
   /** Ends its connections. */
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await this.#web.close();
   }
 
   /**
@@ -219,7 +204,7 @@ export class NpmRegistry {
         if (signal.aborted) throw new HoshikageError('cancelled', {}, { cause: error });
         if (error instanceof HoshikageError || isLocal(error)) throw error;
         if (attempt === TRIES) {
-          const details = { url: shown(url), reason: reasonOf(error) };
+          const details = { url: shownUrl(url), reason: reasonOf(error) };
           throw new HoshikageError('registry_unreachable', details, { cause: error });
         }
         await sleep(this.#limits.pauseMs * attempt, undefined, { signal }).catch(() => {});
@@ -227,57 +212,33 @@ export class NpmRegistry {
     }
   }
 
-  /** One GET with its redirects. Codes: package_not_found, registry_refused, registry_unreachable. */
+  /** Codes: package_not_found, registry_refused, registry_unreachable. */
   async #get(
     url: URL,
     { accept, missing, signal }: { accept: string; missing: string; signal: AbortSignal },
-  ): Promise<Reply> {
-    let target = url;
-    for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
-      // What belongs to one host is nothing that another one may see.
-      const own = target.origin === url.origin ? this.#config.authorization(target) : null;
-      const headers = { accept, 'user-agent': 'hoshikage', ...(own && { authorization: own }) };
-      const { statusCode, headers: answered, body } = await this.#send(target, headers, signal);
-      if (statusCode === 200) {
-        const length = Number(answered['content-length']);
-        return { url: target, length: Number.isSafeInteger(length) ? length : null, body };
-      }
-      // Reading it to its end would be waiting for a stranger.
-      body.on('error', () => {});
-      body.destroy();
-      const { location } = answered;
-      if (statusCode < 300 || statusCode > 399 || typeof location !== 'string') {
-        throw this.#failure(target, statusCode, missing);
-      }
-      target = this.#redirected(target, location);
+  ): Promise<Answer> {
+    const authorization = (target: URL): string | null => this.#config.authorization(target);
+    const reply = await this.#web
+      .get(url, { headers: { accept }, authorization, signal })
+      .catch((error: unknown) => {
+        throw error instanceof Unfollowed ? this.#unreachable(error.url, error.message) : error;
+      });
+    if (reply.status === 200) {
+      const length = Number(reply.headers['content-length']);
+      return {
+        url: reply.url,
+        length: Number.isSafeInteger(length) ? length : null,
+        body: reply.body,
+      };
     }
-    throw this.#unreachable(url, `more than ${MAX_REDIRECTS} redirects`);
-  }
-
-  #send(
-    url: URL,
-    headers: Record<string, string>,
-    signal: AbortSignal,
-  ): Promise<Dispatcher.ResponseData> {
-    const { origin, pathname, search } = url;
-    return this.#agent.request({ origin, path: pathname + search, method: 'GET', headers, signal });
-  }
-
-  #redirected(from: URL, location: string): URL {
-    const target = URL.canParse(location, from.href) ? new URL(location, from) : null;
-    const isDown = from.protocol === 'https:' && target?.protocol !== 'https:';
-    if (!target || isDown || !/^https?:$/.test(target.protocol)) {
-      throw this.#unreachable(from, 'it redirects to what cannot be trusted');
-    }
-    target.username = '';
-    target.password = '';
-    return target;
+    discard(reply);
+    throw this.#failure(reply.url, reply.status, missing);
   }
 
   #failure(url: URL, http: number, missing: string): Error {
     if (http === 404 || http === 410) return this.#missing(missing);
     if (http === 401 || http === 403 || http === 407) {
-      return new HoshikageError('registry_refused', { url: shown(url), http });
+      return new HoshikageError('registry_refused', { url: shownUrl(url), http });
     }
     if (http >= 500 || http === 429 || http === 408) return new Passing(`HTTP ${http}`);
     return this.#unreachable(url, `HTTP ${http}`);
@@ -285,7 +246,7 @@ export class NpmRegistry {
 
   /** `newest`: the version that the registry recommends instead, where it names one. */
   #missing(name: string, newest?: unknown): HoshikageError {
-    const registry = shown(this.#config.registry);
+    const registry = shownUrl(this.#config.registry);
     const isNamed = typeof newest === 'string';
     return new HoshikageError('package_not_found', {
       package: name,
@@ -296,11 +257,14 @@ export class NpmRegistry {
   }
 
   #unreachable(url: URL, reason: string): HoshikageError {
-    return new HoshikageError('registry_unreachable', { url: shown(url), reason });
+    return new HoshikageError('registry_unreachable', { url: shownUrl(url), reason });
   }
 }
 
-async function readListing(reply: Reply, name: string): Promise<Readonly<Record<string, unknown>>> {
+async function readListing(
+  reply: Answer,
+  name: string,
+): Promise<Readonly<Record<string, unknown>>> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const part of reply.body) {
@@ -336,22 +300,10 @@ export function invalid(name: string, reason: string, reason_ja: string): Hoshik
   return new HoshikageError('package_invalid', { package: name, reason, reason_ja });
 }
 
-/** An address without what may be a secret in it. */
-function shown({ origin, pathname }: URL): string {
-  return origin + pathname;
-}
-
 /** The disk's failure, not the network's. */
 function isLocal(error: unknown): boolean {
   if (!(error instanceof Error) || !('code' in error)) return false;
   return ['ENOSPC', 'EDQUOT', 'EACCES', 'EROFS', 'EEXIST', 'ENOENT', 'EIO'].includes(
     String(error.code),
   );
-}
-
-function reasonOf(error: unknown): string {
-  const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  if (!(inner instanceof Error)) return String(inner);
-  const code = 'code' in inner ? String(inner.code) : '';
-  return inner.message === '' ? code || inner.name : inner.message;
 }

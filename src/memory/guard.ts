@@ -11,7 +11,7 @@ import { type GgufFacts, readGguf, splitParts } from '../models/gguf.js';
 import type { ModelEntry } from '../models/registry.js';
 import { sizeText } from '../models/size-text.js';
 import { adviceFor } from './advice.js';
-import { type MachineMemory, machineMemory } from './machine.js';
+import { type MachineMemory, machineMemory, systemKeeps } from './machine.js';
 import { type EngineFiles, needOf, type Room, shortageOf } from './room.js';
 import { moreSlots } from './slots.js';
 import type { MemoryUse } from './use.js';
@@ -29,10 +29,6 @@ export interface MemoryGuardDeps {
   readonly platform?: NodeJS.Platform;
 }
 
-/** What the system keeps for itself: a part of its memory within bounds, bytes. */
-const SYSTEM_SHARE = 1 / 32;
-const SYSTEM_LEAST = 64 * 2 ** 20;
-const SYSTEM_MOST = 512 * 2 ** 20;
 /** statfs type of a file system that lies in main memory. */
 const TMPFS = 0x0102_1994;
 /** Headers that are remembered; a switch back and forth asks for two. */
@@ -87,10 +83,12 @@ export class MemoryGuard {
   async #room(options: EngineOptions, freed: MemoryUse): Promise<Room> {
     const { machine = machineMemory, devices, platform = process.platform } = this.#deps;
     const { totalBytes, availableBytes } = await machine();
-    const kept = Math.min(SYSTEM_MOST, Math.max(SYSTEM_LEAST, totalBytes * SYSTEM_SHARE));
     return {
       // What goes may have been counted as available already, so the whole is a bound.
-      mainBytes: Math.max(0, Math.min(totalBytes, availableBytes + freed.freedBytes) - kept),
+      mainBytes: Math.max(
+        0,
+        Math.min(totalBytes, availableBytes + freed.freedBytes) - systemKeeps(totalBytes),
+      ),
       devices: options.gpuLayers === 0 ? [] : await devices(),
       isFileInMemory: await this.#isInMemory(options.modelPath),
       isUnified: platform === 'darwin',

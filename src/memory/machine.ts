@@ -23,6 +23,16 @@ export interface MemorySource {
   readonly read: (path: string) => Promise<string | null>;
 }
 
+/** A part of all memory within bounds, bytes. */
+const SYSTEM_SHARE = 1 / 32;
+const SYSTEM_LEAST = 64 * 2 ** 20;
+const SYSTEM_MOST = 512 * 2 ** 20;
+
+/** What the system keeps for itself of so much memory, bytes. */
+export function systemKeeps(totalBytes: number): number {
+  return Math.min(SYSTEM_MOST, Math.max(SYSTEM_LEAST, totalBytes * SYSTEM_SHARE));
+}
+
 const thisMachine = (): MemorySource => ({
   platform: process.platform,
   totalBytes: totalmem(),

@@ -152,11 +152,18 @@ async function readHeader(reader: HeaderReader, sizeBytes: number): Promise<Gguf
 
 async function readPreamble(reader: HeaderReader): Promise<number> {
   if (reader.remaining < 24) throw new Unsound('too short for a GGUF header');
-  if ((await reader.u32()) !== 0x46554747) throw new Unsound('does not begin with GGUF');
+  const magic = await reader.u32();
   const version = await reader.u32();
-  if (version !== 0 && (version & 0xffff) === 0) throw new Unsound('big-endian');
-  if (version !== 2 && version !== 3) throw new Unsound(`version ${version} is not supported`);
+  const problem = preambleProblem(magic, version);
+  if (problem !== null) throw new Unsound(problem);
   return version;
+}
+
+/** Why a file that begins with these two numbers is none that we read; null where it may be one. */
+export function preambleProblem(magic: number, version: number): string | null {
+  if (magic !== 0x46554747) return 'does not begin with GGUF';
+  if (version !== 0 && (version & 0xffff) === 0) return 'big-endian';
+  return version === 2 || version === 3 ? null : `version ${version} is not supported`;
 }
 
 async function readMetadata(reader: HeaderReader, keyCount: number): Promise<Metadata> {

@@ -109,9 +109,11 @@ export async function writeMapFile(target: string, raw: RawMap): Promise<void> {
  */
 export async function replaceFile(target: string, text: string, mode = 0o666): Promise<void> {
   const directory = dirname(target);
-  const prefix = `.${basename(target)}.`;
-  await removeStaleTemporaries(directory, prefix);
-  const temporary = join(directory, `${prefix}${randomBytes(6).toString('hex')}.tmp`);
+  await removeTemporaries(target, STALE_TEMPORARY_MS);
+  const temporary = join(
+    directory,
+    `${temporaryPrefix(target)}${randomBytes(6).toString('hex')}.tmp`,
+  );
   const before = await stat(target).catch(() => null);
   try {
     const handle = await open(temporary, 'wx', mode);
@@ -131,14 +133,22 @@ export async function replaceFile(target: string, text: string, mode = 0o666): P
   await syncDirectory(directory);
 }
 
-async function removeStaleTemporaries(directory: string, prefix: string): Promise<void> {
-  const oldest = Date.now() - STALE_TEMPORARY_MS;
+const temporaryPrefix = (target: string): string => `.${basename(target)}.`;
+
+/**
+ * Removes what writers of `target` have left that were killed: temporary files of at least that age. 0
+ * is only for whoever keeps all other writers away. Throws what the file system says.
+ */
+export async function removeTemporaries(target: string, ageMs: number): Promise<void> {
+  const directory = dirname(target);
+  const prefix = temporaryPrefix(target);
+  const oldest = Date.now() - ageMs;
   for (const name of await readdir(directory)) {
     if (!name.startsWith(prefix) || !/^[0-9a-f]{12}\.tmp$/.test(name.slice(prefix.length)))
       continue;
     const path = join(directory, name);
     const found = await stat(path).catch(() => null);
-    if (found && found.mtimeMs < oldest) await unlink(path).catch(() => undefined);
+    if (found && found.mtimeMs <= oldest) await unlink(path).catch(() => undefined);
   }
 }
 
@@ -157,7 +167,7 @@ async function renameOver(from: string, to: string): Promise<void> {
 }
 
 /** Windows has no fsync for directories; elsewhere a failure is a failure. */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(directory, 'r');
   try {

@@ -63,6 +63,17 @@ describe('a download', () => {
     assert.equal(lastLine(30), '145.0 MiB / 305.0 MiB  0:22');
   });
 
+  it('that goes on where another one stopped has the speed of its own bytes', () => {
+    const { at, text } = shown(true);
+    at(0, 6 * MIB);
+    at(1000, 8 * MIB);
+    assert.match(text(), /8\.0 MiB \/ 10\.0 MiB {2}2\.0 MiB\/s {2}0:01$/);
+    const log = shown(false);
+    log.at(0, 6 * MIB);
+    log.at(1000, 10 * MIB);
+    assert.equal(log.text(), 'pkg  10.0 MiB\n  100 %  10.0 MiB\n');
+  });
+
   it('of unknown length shows what came', () => {
     const { at, text } = shown(true);
     at(0, 0, null);
@@ -75,6 +86,9 @@ describe('a download', () => {
     for (let part = 1; part <= 100; part += 1) at(part, (part / 100) * 10 * MIB);
     progress.clear();
     assert.equal(text(), 'pkg  10.0 MiB\n  50 %  5.0 MiB\n  100 %  10.0 MiB\n');
+    const large = shown(false);
+    for (let part = 0; part <= 100; part += 1) large.at(part, part * 20 * MIB, 2000 * MIB);
+    assert.equal(large.text().match(/%/g)?.length, 10);
   });
 });
 
