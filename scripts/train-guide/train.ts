@@ -1,0 +1,45 @@
+/**
+ * `npm run guide:train`: dialogues to rows, rows to weights, weights to models/hoshikage-guide.gguf.
+ * Needs PyTorch for Python; `--python` says which one, `--seed` makes another model of the same
+ * dialogues, `--out` puts it elsewhere. A run that was stopped goes on with `--resume`.
+ */
+import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { pack } from './pack.js';
+import { MODEL, TRAINER, WORK } from './paths.js';
+import { prepare } from './prepare.js';
+
+/** The length of the last rows is what the model is said to read. */
+const CONTEXT = 1024;
+const PARTS = [
+  { length: 256, rows: 16 * 800 },
+  { length: CONTEXT, rows: 4 * 100 },
+];
+const MERGES = 3000;
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    python: { type: 'string', default: 'python3' },
+    threads: { type: 'string', default: '1' },
+    steps: { type: 'string' },
+    out: { type: 'string', default: MODEL },
+    resume: { type: 'boolean', default: false },
+  },
+});
+
+const seed = Number(values.seed);
+if (!Number.isSafeInteger(seed)) throw new Error(`not a seed: ${values.seed}`);
+if (!values.resume) {
+  rmSync(WORK, { recursive: true, force: true });
+  prepare({ seed, merges: MERGES, parts: PARTS });
+}
+const args = [TRAINER, WORK, '--seed', String(seed), '--threads', values.threads];
+if (values.steps !== undefined) args.push('--steps', values.steps);
+const done = spawnSync(values.python, args, { stdio: 'inherit' });
+if (done.error) throw done.error;
+if (done.status !== 0) throw new Error(`the trainer ended with ${done.status ?? done.signal}`);
+await pack(WORK, values.out, CONTEXT);
+process.stdout.write(`${join(values.out)}\n`);
