@@ -20,19 +20,59 @@ export function chanceOf(bits: () => number): Chance {
 
 const PREFIXES: Record<Language, readonly string[]> = {
   ja: [
-    ...['すみません、', 'すみません。', 'あの、', 'えっと、', 'ちょっと聞きたいのですが、', '質問です。'],
-    ...['教えてください。', 'こんにちは。', 'こんにちは、', 'ところで、', 'では、', 'じゃあ、', '初心者です。'],
+    ...[
+      'すみません、',
+      'すみません。',
+      'あの、',
+      'えっと、',
+      'ちょっと聞きたいのですが、',
+      '質問です。',
+    ],
+    ...[
+      '教えてください。',
+      'こんにちは。',
+      'こんにちは、',
+      'ところで、',
+      'では、',
+      'じゃあ、',
+      '初心者です。',
+    ],
     ...['お願いします。', 'それと、', 'ちなみに', 'はじめまして。', 'すいません、', 'もう一つ。'],
   ],
   en: [
-    ...['Hi, ', 'Hello, ', 'Hey, ', 'Excuse me, ', 'Sorry, ', 'Please, ', 'Quick question: ', 'So, '],
-    ...['OK, ', 'And ', 'Now, ', 'By the way, ', "I'm new here. ", 'Hello! ', 'Hi there, ', 'Well, '],
+    ...[
+      'Hi, ',
+      'Hello, ',
+      'Hey, ',
+      'Excuse me, ',
+      'Sorry, ',
+      'Please, ',
+      'Quick question: ',
+      'So, ',
+    ],
+    ...[
+      'OK, ',
+      'And ',
+      'Now, ',
+      'By the way, ',
+      "I'm new here. ",
+      'Hello! ',
+      'Hi there, ',
+      'Well, ',
+    ],
     ...['Can you tell me: ', 'I was wondering: ', 'One more thing: ', 'Question: '],
   ],
 };
 
 const SUFFIXES: Record<Language, readonly string[]> = {
-  ja: ['、お願いします', '、教えてください', '、教えて', 'のでしょうか', '、知りたいです', '、困っています'],
+  ja: [
+    '、お願いします',
+    '、教えてください',
+    '、教えて',
+    'のでしょうか',
+    '、知りたいです',
+    '、困っています',
+  ],
   en: [', please', ' please', ', thanks', '? Thanks', ' exactly', ' in Hoshikage', ' here', ' now'],
 };
 
@@ -163,7 +203,10 @@ function widths(text: string, chance: Chance): string {
   let wide = text;
   if (chance.in(0.3)) wide = wide.replace(/(?<=[^\x20-\x7e]) | (?=[^\x20-\x7e])/g, '');
   else if (chance.in(0.15)) {
-    wide = wide.replace(/(?<=[^\x20-\x7e])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[^\x20-\x7e?!])/g, ' ');
+    wide = wide.replace(
+      /(?<=[^\x20-\x7e])(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])(?=[^\x20-\x7e?!])/g,
+      ' ',
+    );
   }
   if (chance.in(0.5)) wide = wide.replace(/\?/g, '？').replace(/!/g, '！');
   if (chance.in(0.03)) {

@@ -50,7 +50,8 @@ export function learnMerges(counts: ReadonlyMap<string, number>, size: number): 
     let best = '';
     let most = 1;
     for (const [pair, { count }] of pairs) {
-      if (count > most || (count === most && best !== '' && pair < best)) [best, most] = [pair, count];
+      if (count > most || (count === most && best !== '' && pair < best))
+        [best, most] = [pair, count];
     }
     const found = pairs.get(best);
     if (found === undefined) break;
@@ -127,7 +128,11 @@ export class Encoder {
         if (rank < lowest && !skips()) [best, lowest] = [i, rank];
       }
       if (best < 0) return parts;
-      parts = [...parts.slice(0, best), `${parts[best]}${parts[best + 1]}`, ...parts.slice(best + 2)];
+      parts = [
+        ...parts.slice(0, best),
+        `${parts[best]}${parts[best + 1]}`,
+        ...parts.slice(best + 2),
+      ];
     }
   }
 }

@@ -18,12 +18,15 @@ export const LANGUAGES = ['ja', 'en'] as const;
 export type Language = (typeof LANGUAGES)[number];
 
 /** A pattern as a tree: a text, a sequence, or a choice. */
-type Node = string | { readonly all: readonly Node[] } | { readonly one: readonly Node[] };
+export type PatternNode =
+  | string
+  | { readonly all: readonly PatternNode[] }
+  | { readonly one: readonly PatternNode[] };
 
 /** Questions written as one line. */
 export interface Pattern {
   readonly line: string;
-  readonly node: Node;
+  readonly node: PatternNode;
 }
 
 /** What is known of one matter in one language. */
@@ -44,10 +47,12 @@ const FOLDER = fileURLToPath(new URL('dialogues/', import.meta.url));
 export function readLessons(folder = FOLDER): Lesson[] {
   const common = wordsOf(readFileSync(join(folder, 'words.txt'), 'utf8'), new Map());
   const files = readdirSync(folder).filter((name) => name.endsWith('.txt') && name !== 'words.txt');
-  return files.sort().flatMap((name) => lessonsOf(readFileSync(join(folder, name), 'utf8'), common));
+  return files
+    .sort()
+    .flatMap((name) => lessonsOf(readFileSync(join(folder, name), 'utf8'), common));
 }
 
-function wordsOf(text: string, common: ReadonlyMap<string, Node>): Map<string, Node> {
+function wordsOf(text: string, common: ReadonlyMap<string, PatternNode>): Map<string, PatternNode> {
   const words = new Map(common);
   for (const [, name = '', choices = ''] of text.matchAll(/^\$([A-Z]+) = (.*)$/gm)) {
     words.set(name, { one: choices.split('|') });
@@ -57,7 +62,7 @@ function wordsOf(text: string, common: ReadonlyMap<string, Node>): Map<string, N
 
 type Draft = { answer: string; taught: Pattern[]; heldOut: string[] };
 
-function lessonsOf(text: string, common: ReadonlyMap<string, Node>): Lesson[] {
+function lessonsOf(text: string, common: ReadonlyMap<string, PatternNode>): Lesson[] {
   const words = wordsOf(text, common);
   const lessons: Lesson[] = [];
   let id = '';
@@ -91,11 +96,11 @@ function lessonsOf(text: string, common: ReadonlyMap<string, Node>): Lesson[] {
 }
 
 /** Reads a pattern. Throws where braces do not match, or nobody knows a $NAME. */
-export function parsePattern(line: string, words: ReadonlyMap<string, Node>): Node {
+export function parsePattern(line: string, words: ReadonlyMap<string, PatternNode>): PatternNode {
   const parts = line.match(/\$[A-Z]+|[{}|]|[^${}|]+/g) ?? [];
   let at = 0;
-  const sequence = (): Node => {
-    const all: Node[] = [];
+  const sequence = (): PatternNode => {
+    const all: PatternNode[] = [];
     for (; at < parts.length; at++) {
       const part = parts[at] ?? '';
       if (part === '|' || part === '}') break;
@@ -105,8 +110,8 @@ export function parsePattern(line: string, words: ReadonlyMap<string, Node>): No
     }
     return { all };
   };
-  const choice = (): Node => {
-    const one: Node[] = [];
+  const choice = (): PatternNode => {
+    const one: PatternNode[] = [];
     do {
       at += 1;
       one.push(sequence());
@@ -114,7 +119,7 @@ export function parsePattern(line: string, words: ReadonlyMap<string, Node>): No
     if (parts[at] !== '}') throw new Error(`a brace is open: ${line}`);
     return { one };
   };
-  const known = (name: string): Node => {
+  const known = (name: string): PatternNode => {
     const word = words.get(name.slice(1));
     if (word === undefined) throw new Error(`${name} is not known: ${line}`);
     return word;
@@ -125,12 +130,12 @@ export function parsePattern(line: string, words: ReadonlyMap<string, Node>): No
 }
 
 /** A reading of a pattern; `choose` gives a number below the one it gets. */
-export function reading(node: Node, choose: (count: number) => number): string {
+export function reading(node: PatternNode, choose: (count: number) => number): string {
   const text = read(node, choose);
   return text.replace(/ {2,}/g, ' ').trim();
 }
 
-function read(node: Node, choose: (count: number) => number): string {
+function read(node: PatternNode, choose: (count: number) => number): string {
   if (typeof node === 'string') return node;
   if ('all' in node) return node.all.map((part) => read(part, choose)).join('');
   const chosen = node.one[choose(node.one.length)];
@@ -138,18 +143,18 @@ function read(node: Node, choose: (count: number) => number): string {
 }
 
 /** How many readings a pattern has. */
-export function countReadings(node: Node): number {
+export function countReadings(node: PatternNode): number {
   if (typeof node === 'string') return 1;
   if ('all' in node) return node.all.reduce((product, part) => product * countReadings(part), 1);
   return node.one.reduce((sum, part) => sum + countReadings(part), 0);
 }
 
 /** A matcher for the plain forms of all readings. */
-export function matcher(node: Node): RegExp {
+export function matcher(node: PatternNode): RegExp {
   return new RegExp(`^${source(node)}$`, 'u');
 }
 
-function source(node: Node): string {
+function source(node: PatternNode): string {
   if (typeof node === 'string') return plain(node).replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
   if ('all' in node) return node.all.map(source).join('');
   return `(?:${node.one.map(source).join('|')})`;

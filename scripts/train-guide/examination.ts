@@ -29,7 +29,12 @@ export function tasksOf(lessons: readonly Lesson[], seed = 20): Task[] {
       ...{ group, id, language, question, answer },
     });
     return [
-      ...taught.map(({ node }) => task('taught', reading(node, () => 0))),
+      ...taught.map(({ node }) =>
+        task(
+          'taught',
+          reading(node, () => 0),
+        ),
+      ),
       ...taught.map(({ node }) =>
         task('reworded', augment(reading(node, chance.below), language, chance)),
       ),

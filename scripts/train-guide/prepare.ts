@@ -9,7 +9,14 @@ import { randomBits } from '../../src/models/prng.js';
 import { CONTROL, spell, Vocabulary } from '../../src/models/vocabulary.js';
 import { augment, type Chance, chanceOf } from './augment.js';
 import { Encoder, learnMerges, type Merge, wordsOf } from './bpe.js';
-import { LANGUAGES, type Language, type Lesson, readLessons, reading, UNKNOWN } from './dialogues.js';
+import {
+  LANGUAGES,
+  type Language,
+  type Lesson,
+  reading,
+  readLessons,
+  UNKNOWN,
+} from './dialogues.js';
 import { WORK } from './paths.js';
 
 /** How much there is to learn from, and in which form. */

@@ -5,7 +5,6 @@
  */
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { pack } from './pack.js';
 import { MODEL, TRAINER, WORK } from './paths.js';
@@ -18,6 +17,12 @@ const PARTS = [
   { length: CONTEXT, rows: 4 * 100 },
 ];
 const MERGES = 3000;
+/** glibc gives large blocks back and takes them again at every step; kept, a fifth of the time is. */
+const STEADY = {
+  MALLOC_MMAP_MAX_: '0',
+  MALLOC_TRIM_THRESHOLD_: String(2 ** 33),
+  MALLOC_TOP_PAD_: String(2 ** 28),
+};
 
 const { values } = parseArgs({
   options: {
@@ -38,8 +43,11 @@ if (!values.resume) {
 }
 const args = [TRAINER, WORK, '--seed', String(seed), '--threads', values.threads];
 if (values.steps !== undefined) args.push('--steps', values.steps);
-const done = spawnSync(values.python, args, { stdio: 'inherit' });
+const done = spawnSync(values.python, args, {
+  stdio: 'inherit',
+  env: { ...STEADY, ...process.env },
+});
 if (done.error) throw done.error;
 if (done.status !== 0) throw new Error(`the trainer ended with ${done.status ?? done.signal}`);
 await pack(WORK, values.out, CONTEXT);
-process.stdout.write(`${join(values.out)}\n`);
+process.stdout.write(`${values.out}\n`);
