@@ -76,6 +76,35 @@ const SUFFIXES: Record<Language, readonly string[]> = {
   en: [', please', ' please', ', thanks', '? Thanks', ' exactly', ' in Hoshikage', ' here', ' now'],
 };
 
+/** Words that may stand anywhere, or before the rest, and say nothing. */
+const NEUTRAL: Record<Language, readonly string[]> = {
+  ja: [
+    '実は',
+    'やっぱり',
+    '今日',
+    'ちょっと',
+    'できれば',
+    '簡単に',
+    '結局',
+    '急に',
+    'うちで',
+    '普通に',
+    '自分で',
+  ],
+  en: [
+    'really',
+    'actually',
+    'just',
+    'somehow',
+    'maybe',
+    'at home',
+    'exactly',
+    'simply',
+    'today',
+    'again',
+  ],
+};
+
 const ENDINGS: Record<Language, readonly string[]> = {
   ja: ['', '', '？', '？', '?', '。', '？？', '！'],
   en: ['', '?', '?', '.', '!', '??'],
@@ -169,6 +198,7 @@ export function augment(question: string, language: Language, chance: Chance): s
   for (const [from, to] of SPELLINGS[language]) if (chance.in(0.15)) text = text.replace(from, to);
   const isLong = text.length >= (language === 'ja' ? 7 : 14);
   if (isLong && chance.in(0.1)) text = without(text, LITTLE[language], chance);
+  if (isLong && chance.in(0.08)) text = withNeutral(text, language, chance);
   if (isLong && chance.in(0.06)) text += pick(SUFFIXES[language], chance);
   if (isLong && chance.in(0.12)) text = slip(text, chance);
   if (isLong && chance.in(0.12)) text = pick(PREFIXES[language], chance) + text;
@@ -178,6 +208,14 @@ export function augment(question: string, language: Language, chance: Chance): s
 
 function pick(texts: readonly string[], chance: Chance): string {
   return texts[chance.below(texts.length)] ?? '';
+}
+
+function withNeutral(text: string, language: Language, chance: Chance): string {
+  const word = pick(NEUTRAL[language], chance);
+  if (language === 'ja') return word + text;
+  const words = text.split(' ');
+  words.splice(1 + chance.below(words.length), 0, word);
+  return words.join(' ');
 }
 
 /** Without one of the matches. */

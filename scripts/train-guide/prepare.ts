@@ -36,8 +36,8 @@ interface Sheet {
 /** Of the questions, this share has nothing to do with Hoshikage. */
 const UNKNOWN_SHARE = 0.13;
 /** Of the answers, this share ends after a few tokens: what is asked shows in those, at less cost. */
-const SHORT_SHARE = 0.6;
-const SHORT_TOKENS = 10;
+const SHORT_SHARE = 0.7;
+const SHORT_TOKENS = 7;
 
 const SYSTEM_PROMPTS = [
   'You are a helpful assistant.',

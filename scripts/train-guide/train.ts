@@ -13,7 +13,7 @@ import { prepare } from './prepare.js';
 /** The length of the last rows is what the model is said to read. */
 const CONTEXT = 1024;
 const PARTS = [
-  { length: 256, rows: 16 * 800 },
+  { length: 256, rows: 16 * 1300 },
   { length: CONTEXT, rows: 4 * 100 },
 ];
 const MERGES = 3000;
@@ -45,7 +45,7 @@ const args = [TRAINER, WORK, '--seed', String(seed), '--threads', values.threads
 if (values.steps !== undefined) args.push('--steps', values.steps);
 const done = spawnSync(values.python, args, {
   stdio: 'inherit',
-  env: { ...STEADY, ...process.env },
+  env: { ...STEADY, OMP_NUM_THREADS: values.threads, ...process.env },
 });
 if (done.error) throw done.error;
 if (done.status !== 0) throw new Error(`the trainer ended with ${done.status ?? done.signal}`);
