@@ -23,7 +23,7 @@ import { WORK } from './paths.js';
 export interface Course {
   readonly seed: number;
   readonly merges: number;
-  /** Tokens of a row, and number of rows: short ones first, then long ones. */
+  /** Tokens of a row, and number of rows, in the order in which they are learned. */
   readonly parts: readonly { readonly length: number; readonly rows: number }[];
 }
 
