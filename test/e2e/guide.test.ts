@@ -179,10 +179,10 @@ describe('The guide', () => {
   test('answers the last question of a conversation, the same with a reused beginning and a fresh one', async () => {
     const first = user('モデルを登録するには？');
     const { text } = await say([first]);
-    const turns = [first, assistant(text), user('How do I add a model?')];
+    const turns = [first, assistant(text), user('What is Hoshikage?')];
     const reused = await say(turns);
     const fresh = await say(turns, { cache_prompt: false });
-    assert.equal(reused.text, answerTo('add', 'en'));
+    assert.equal(reused.text, answerTo('what-is', 'en'));
     assert.equal(fresh.text, reused.text);
     assert.equal(fresh.usage.prompt_tokens_details?.cached_tokens, 0);
     const known = reused.usage.prompt_tokens_details?.cached_tokens ?? 0;

@@ -43,7 +43,7 @@ describe('its tokenizer', { skip: whyNoLibrary() }, () => {
     const vocabulary = vocabularyOf(merges);
     const texts = readLessons().flatMap(({ answer, taught, heldOut }) => [
       answer,
-      ...taught.map(({ node }) => reading(node, () => 0)),
+      ...taught.slice(0, 1).map(({ node }) => reading(node, () => 0)),
       ...heldOut,
     ]);
     texts.push("絵文字🙂と\n\n改行、  空白  と 1234567、WON'T it'll\r\n終わり ", 'ｱｲｳ 龘 ﷽');
