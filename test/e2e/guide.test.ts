@@ -18,7 +18,7 @@ const GUIDE = 'hoshikage-guide';
 const TAUGHT = [
   ['星影とは何ですか？', 'what-is', 'ja'],
   ['What is Hoshikage?', 'what-is', 'en'],
-  ['モデルを追加するには？', 'add', 'ja'],
+  ['モデルを登録するには？', 'add', 'ja'],
   ['How do I add a model?', 'add', 'en'],
   ['port_in_use と出ました', 'port-in-use', 'ja'],
   ['How do I swap libllama?', 'lib-use', 'en'],
@@ -194,8 +194,8 @@ describe('The guide', () => {
     const { text } = await say([first], { keep_alive: 0 });
     assert.equal(text, answerTo('port', 'ja'));
     await until('empty memory', async () => (await server.status()).model === null);
-    const next = await say([first, assistant(text), user('GPU を使うには？')]);
-    assert.equal(next.text, answerTo('lib-install', 'ja'));
+    const next = await say([first, assistant(text), user('モデルの一覧を見るには？')]);
+    assert.equal(next.text, answerTo('list', 'ja'));
     const { prompt_tokens, prompt_tokens_details } = next.usage;
     const known = prompt_tokens_details?.cached_tokens ?? 0;
     assert.ok(known > 20 && known < prompt_tokens, `${known} tokens`);
