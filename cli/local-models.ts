@@ -13,11 +13,10 @@ export async function withLocalModels<T>(
 ): Promise<T> {
   const { ModelCatalog } = await import('../src/models/catalog.js');
   const { loadAddon } = await import('../src/engine/addon.js');
-  const { modelMapFile, modelDir, cacheDir } = config;
+  const { modelMapFile, modelDir } = config;
   const models = await ModelCatalog.open({
     modelMapFile,
     modelDir,
-    cacheDir,
     log: silentLog,
     // Asked only where fs-ext is missing; the server then locks in the same way.
     tryLock: (fd) => loadAddon().tryLock(fd),

@@ -44,10 +44,10 @@ export interface Rooms {
 
 /** Builds the rooms and has the library looked at. Code: map_broken. */
 export async function buildRooms(config: Config, log: Log): Promise<Rooms> {
-  const { modelMapFile, modelDir, cacheDir } = config;
+  const { modelMapFile, modelDir } = config;
   // The addon is loaded only where fs-ext is missing; loading it opens no libllama.
   const tryLock = (fd: number): boolean => loadAddon().tryLock(fd);
-  const catalog = await ModelCatalog.open({ modelMapFile, modelDir, cacheDir, log, tryLock });
+  const catalog = await ModelCatalog.open({ modelMapFile, modelDir, log, tryLock });
   const library = makeLibrary(config, log, tryLock);
   const events = new EventBus();
   const states = makeStates(config, { log, tryLock, events });
@@ -110,7 +110,7 @@ function makePool(config: Config, rooms: PoolRooms): ModelPool {
   return new ModelPool({
     settings: config,
     log,
-    locate: (entry) => locateModel(entry, config.cacheDir, headers),
+    locate: (entry) => locateModel(entry, headers),
     stage,
     find: (name) => catalog.get(name),
     checkDraft: (path) => checkDraftModel(path, headers),

@@ -133,6 +133,7 @@ describe('the package', () => {
     const needed = [
       ...['LICENSE', 'README.md', 'package.json', 'binding.gyp', 'scripts/install.mjs'],
       ...['native/CMakeLists.txt', 'native/package.json', 'native/abi/llama.json'],
+      'models/hoshikage-guide.gguf',
       ...nativeSources(),
     ];
     assert.deepEqual(

@@ -117,7 +117,7 @@ test('without a library the server runs and says so; a chat gets the reason', as
   const reply = await ask(server, '/v1/chat/completions', {
     method: 'POST',
     body: JSON.stringify({
-      model: 'hoshikage-demo',
+      model: 'hoshikage-guide',
       messages: [{ role: 'user', content: 'Hello' }],
     }),
   });

@@ -44,8 +44,8 @@ async function filesFinding(
 ): Promise<Finding> {
   if (entries.length === 0) {
     return finding('models.files', 'skipped', {
-      ja: '登録したモデルはありません(見本の hoshikage-demo が使えます)',
-      en: 'No model is added (the sample hoshikage-demo is offered)',
+      ja: '登録したモデルはありません(付属の hoshikage-guide が使えます)',
+      en: 'No model is added (the built-in hoshikage-guide is offered)',
     });
   }
   const bad: { readonly id: string; readonly why: Text }[] = [];

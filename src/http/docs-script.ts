@@ -232,7 +232,7 @@ export const DOCS_SCRIPT = String.raw`'use strict';
   }
 
   function curlOf({ method, path, operation }) {
-    const lines = ['curl -s ' + quoted(location.origin + path.replace('{id}', 'hoshikage-demo'))];
+    const lines = ['curl -s ' + quoted(location.origin + path.replace('{id}', 'hoshikage-guide'))];
     const { security, requestBody } = operation;
     if (method !== 'GET' && !requestBody) lines[0] += ' -X ' + method;
     if (security.length > 0) {

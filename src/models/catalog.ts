@@ -9,8 +9,8 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { HoshikageError, toHoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
-import { DEMO_ID, demoModelPath } from './demo.js';
 import { type GgufFacts, readGguf } from './gguf.js';
+import { GUIDE_ID, guidePath } from './guide.js';
 import type { TryLock } from './lock.js';
 import {
   findEntry,
@@ -25,7 +25,6 @@ import { scanModels } from './scan.js';
 export interface CatalogOptions {
   readonly modelMapFile: string;
   readonly modelDir: string;
-  readonly cacheDir: string;
   readonly log: Log;
   /** The addon's `tryLock`, for where fs-ext is not installed; may throw where it is missing. */
   readonly tryLock?: TryLock;
@@ -220,8 +219,7 @@ export class ModelCatalog {
   }
 
   #builtin(): ModelEntry {
-    const path = demoModelPath(this.#options.cacheDir);
-    return { id: DEMO_ID, path, stop: [], origin: 'builtin', settings: {} };
+    return { id: GUIDE_ID, path: guidePath(), stop: [], origin: 'builtin', settings: {} };
   }
 
   #watch(): void {

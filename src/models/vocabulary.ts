@@ -91,14 +91,22 @@ export class Vocabulary {
     return this.#texts.length - 1;
   }
 
+  /** Makes two tokens, by their vocabulary texts, one by a merge; gives its text. */
+  join(left: string, right: string): string {
+    if (left === '') return right;
+    this.#merges.set(`${left} ${right}`, null);
+    this.add(left + right, 'normal');
+    return left + right;
+  }
+
   /** Makes a text one token by merges, character by character, with all that lies between. */
   addWord(text: string): void {
     let whole = '';
     for (const character of text) {
       let part = '';
       for (const byte of Buffer.from(character, 'utf8'))
-        part = this.#join(part, byteText(Uint8Array.of(byte)));
-      whole = this.#join(whole, part);
+        part = this.join(part, byteText(Uint8Array.of(byte)));
+      whole = this.join(whole, part);
     }
   }
 
@@ -132,12 +140,5 @@ export class Vocabulary {
       'tokenizer.ggml.add_bos_token': ['bool', addBos],
       'tokenizer.chat_template': ['string', template],
     };
-  }
-
-  #join(left: string, right: string): string {
-    if (left === '') return right;
-    this.#merges.set(`${left} ${right}`, null);
-    this.add(left + right, 'normal');
-    return left + right;
   }
 }

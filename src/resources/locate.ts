@@ -1,11 +1,9 @@
 /**
- * The file of a registry entry, made first where we make it ourselves, and that of its draft model.
- * Any process. It must never write anywhere but the cache directory.
+ * The file of a registry entry, and that of its draft model, looked at before any load.
+ * Any process. It must never write anything.
  */
-
 import { isAbsolute } from 'node:path';
 import { HoshikageError, words } from '../errors.js';
-import { ensureDemoModel } from '../models/demo.js';
 import type { Headers } from '../models/headers.js';
 import type { ModelEntry } from '../models/registry.js';
 import { purposeOf } from './purpose.js';
@@ -14,14 +12,9 @@ import { purposeOf } from './purpose.js';
  * Absolute path of the file to load. Its header is read with every number checked, so that a broken
  * file never reaches native code. Codes: model_file_missing, model_file_invalid.
  */
-export async function locateModel(
-  entry: ModelEntry,
-  cacheDir: string,
-  headers: Headers,
-): Promise<string> {
-  if (entry.origin === 'builtin') return ensureDemoModel(cacheDir);
-  await headers.read(entry.path);
-  return entry.path;
+export async function locateModel({ path }: ModelEntry, headers: Headers): Promise<string> {
+  await headers.read(path);
+  return path;
 }
 
 /**

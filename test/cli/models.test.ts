@@ -156,7 +156,7 @@ describe('hoshikage list', { concurrency: 2 }, () => {
   it('shows the built-in model and how to add one while there is no other', async (context) => {
     const { code, stdout } = await commandUser(context).run(['list', '--lang', 'ja']);
     assert.equal(code, 0);
-    assert.match(stdout, /hoshikage-demo .*\[内蔵\]/);
+    assert.match(stdout, /hoshikage-guide .*\[内蔵\]/);
     assert.match(stdout, /npx hoshikage add/);
   });
 });

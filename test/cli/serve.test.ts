@@ -32,7 +32,7 @@ describe('hoshikage serve', { concurrency: 2 }, () => {
     });
     const run = JSON.parse(readFileSync(user.runFile, 'utf8'));
     assert(server.stdout().includes(`http://127.0.0.1:${run.port}`), server.stdout());
-    assert.match(server.stdout(), /試す \/ Try:\n +curl .*"model":"hoshikage-demo"/);
+    assert.match(server.stdout(), /試す \/ Try:\n +curl .*"model":"hoshikage-guide"/);
     assert.match(server.stdout(), /WARN .*IDLE_TIMEOUT_SECONDS has no effect; use IDLE_TIMEOUT/);
     server.child.kill('SIGTERM');
     const { code } = await within(server.ended, DEADLINE_MS, 'end of the server');

@@ -92,7 +92,7 @@ describe('The map of models', () => {
       TEXT.greeting.slice(0, TEXT.greeting.indexOf('星影')),
     );
     // A map with a model offers the built-in one no more.
-    assert.equal((await chat(server, chatBody('hoshikage-demo', 'x'))).status, 404);
+    assert.equal((await chat(server, chatBody('hoshikage-guide', 'x'))).status, 404);
     const again = await hoshikage(t, home, ['add', await talker(), alias]);
     assert.equal(again.code, 1);
     const listed = await hoshikage(t, home, ['list', '--json']);

@@ -24,7 +24,7 @@ describe('The network', { skip: !hasProc && 'needs /proc' }, () => {
     })();
     let engine = 0;
     try {
-      const reply = await openStream(server, chatBody('hoshikage-demo', 'Hello'));
+      const reply = await openStream(server, chatBody('hoshikage-guide', 'Hello'));
       for await (const _ of chunksOf(reply)) {
         if (engine === 0) engine = (await server.status()).model?.pid ?? 0;
         if (engine > 0) assert.deepEqual(networkSockets(engine), []);
@@ -47,7 +47,7 @@ describe('The network', { skip: !hasProc && 'needs /proc' }, () => {
     const calls = 'trace=connect,bind,sendto,sendmsg,sendmmsg';
     const under = ['strace', '-f', '-qq', '-e', calls, '-e', 'signal=none', '-o', trace];
     const server = await startServer(t, { home, under });
-    const { done } = await streamChat(server, chatBody('hoshikage-demo', 'Hello'));
+    const { done } = await streamChat(server, chatBody('hoshikage-guide', 'Hello'));
     assert.equal(done, true);
     await server.stop();
     const lines = readFileSync(trace, 'utf8')

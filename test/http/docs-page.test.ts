@@ -211,7 +211,7 @@ describe('GET /docs: what it shows', () => {
       [
         "curl -s 'http://127.0.0.1:3030/v1/chat/completions' \\",
         "  -H 'Content-Type: application/json' \\",
-        '  -d \'{"model":"hoshikage-demo","messages":[{"role":"user","content":"こんにちは"}],"max_tokens":64}\'',
+        '  -d \'{"model":"hoshikage-guide","messages":[{"role":"user","content":"こんにちは"}],"max_tokens":64}\'',
       ].join('\n'),
     );
     const closed = textsOf((await shown(documentOf({ API_KEY: 'k' }))).routes, 'pre');
@@ -219,7 +219,7 @@ describe('GET /docs: what it shows', () => {
     const remove = open.find((text) => text.includes('DELETE'));
     assert.match(
       remove ?? '',
-      /admin\/models\/hoshikage-demo' -X DELETE \\\n {2}-H "Authorization: Bearer \$TOKEN"$/,
+      /admin\/models\/hoshikage-guide' -X DELETE \\\n {2}-H "Authorization: Bearer \$TOKEN"$/,
     );
   });
 

@@ -1,8 +1,5 @@
 /** The engine process, the search and the probe on the real library that npm installed. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { GREEDY } from '../../src/canary/canary-text.js';
 import type { Engine, EngineCompletion } from '../../src/engine/engine.js';
@@ -10,7 +7,7 @@ import { startEngineProcess } from '../../src/engine/process.js';
 import type { EngineProxy } from '../../src/engine/proxy.js';
 import { findLibrary, withSiblings } from '../../src/library/find.js';
 import { identifyLibrary } from '../../src/library/identify.js';
-import { ensureDemoModel } from '../../src/models/demo.js';
+import { guidePath } from '../../src/models/guide.js';
 import { openRealEngine, whyNoLibrary } from '../helpers/default-library.js';
 import { engineOptions } from '../helpers/engine-options.js';
 import { recordingLog } from '../helpers/recording-log.js';
@@ -33,13 +30,11 @@ async function textOf(completion: EngineCompletion): Promise<string> {
 }
 
 describe('On the default library', { skip: whyNoLibrary() }, () => {
-  const root = mkdtempSync(join(tmpdir(), 'hoshikage-engine-'));
   const log = recordingLog();
-  let modelPath = '';
+  const modelPath = guidePath();
   let engine: EngineProxy;
 
   before(async () => {
-    modelPath = await ensureDemoModel(root);
     engine = await startEngineProcess({
       library: await withSiblings((await findDefault()).path),
       options: engineOptions({ modelPath, contextTokens: 100_000, slots: 2, threads: 0 }),
@@ -51,7 +46,6 @@ describe('On the default library', { skip: whyNoLibrary() }, () => {
 
   after(async () => {
     await engine.close();
-    rmSync(root, { recursive: true });
   });
 
   test('the probe identifies it', async () => {
@@ -83,7 +77,7 @@ describe('On the default library', { skip: whyNoLibrary() }, () => {
       assert.deepEqual(await local.tokenize([{ text: QUESTION, special: true }], true), prompt);
       const here = await textOf(ask(local, prompt));
       const there = await textOf(ask(engine, prompt));
-      assert.match(here, /Hello! I am the built-in sample/);
+      assert.match(here, /^Hello, I am the Hoshikage guide/);
       assert.equal(there, here);
     } finally {
       await local.close();

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type CatalogOptions, ModelCatalog } from '../../src/models/catalog.js';
-import { DEMO_ID, demoModelPath } from '../../src/models/demo.js';
+import { GUIDE_ID, guidePath } from '../../src/models/guide.js';
 import { ModelRegistry } from '../../src/models/registry.js';
 import { startChild } from '../helpers/child.js';
 import { ggufBytes, smallGguf } from '../helpers/gguf-bytes.js';
@@ -20,7 +20,7 @@ const cliRegistry = (): ModelRegistry => new ModelRegistry(map());
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'hoshikage-catalog-'));
-  for (const name of ['config', 'models', 'cache']) mkdirSync(join(directory, name));
+  for (const name of ['config', 'models']) mkdirSync(join(directory, name));
   model = join(directory, 'star.gguf');
   writeFileSync(model, ggufBytes(smallGguf()).file);
   log = recordingLog();
@@ -35,7 +35,6 @@ async function open(options: Partial<CatalogOptions> = {}): Promise<ModelCatalog
   const catalog = await ModelCatalog.open({
     modelMapFile: map(),
     modelDir: join(directory, 'models'),
-    cacheDir: join(directory, 'cache'),
     log,
     ...options,
   });
@@ -52,14 +51,13 @@ const seen = (catalog: ModelCatalog, ids: readonly string[]): Promise<boolean> =
 describe('the list of models', () => {
   test('is the built-in one while there is no other', async () => {
     const catalog = await open();
-    const path = demoModelPath(join(directory, 'cache'));
-    const builtin = { id: DEMO_ID, path, stop: [], origin: 'builtin', settings: {} };
+    const builtin = { id: GUIDE_ID, path: guidePath(), stop: [], origin: 'builtin', settings: {} };
     assert.deepEqual(catalog.list(), [builtin]);
-    assert.deepEqual(catalog.get(DEMO_ID), builtin);
+    assert.deepEqual(catalog.get(GUIDE_ID), builtin);
     await catalog.add('a', { path: model });
     assert.deepEqual(idsOf(catalog), ['a']);
     await catalog.remove('a');
-    assert.deepEqual(idsOf(catalog), [DEMO_ID]);
+    assert.deepEqual(idsOf(catalog), [GUIDE_ID]);
   });
 
   test('is the map, then what MODEL_DIR has besides, without writing the map', async () => {
@@ -87,7 +85,7 @@ describe('the list of models', () => {
   test('has new files of MODEL_DIR after a reload', async () => {
     const catalog = await open();
     putModel('new.gguf');
-    assert.deepEqual(idsOf(catalog), [DEMO_ID]);
+    assert.deepEqual(idsOf(catalog), [GUIDE_ID]);
     await catalog.reload();
     assert.deepEqual(idsOf(catalog), ['new']);
   });
@@ -96,7 +94,7 @@ describe('the list of models', () => {
 describe('removing', () => {
   test('what only lies in MODEL_DIR or is built in is refused with the reason', async () => {
     const catalog = await open();
-    await assert.rejects(catalog.remove(DEMO_ID), { code: 'model_not_in_map' });
+    await assert.rejects(catalog.remove(GUIDE_ID), { code: 'model_not_in_map' });
     putModel('found.gguf');
     await catalog.reload();
     await assert.rejects(catalog.remove('found'), {
@@ -115,7 +113,7 @@ describe('a change of the map by somebody else', () => {
     await cliRegistry().add('a', { path: model });
     await seen(catalog, ['a']);
     await cliRegistry().remove('a');
-    await seen(catalog, [DEMO_ID]);
+    await seen(catalog, [GUIDE_ID]);
     assert.equal(changes, 2);
     stop();
     await cliRegistry().add('b', { path: model });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { HoshikageError, words } from '../../src/errors.js';
-import { DEMO_ID, demoModelPath } from '../../src/models/demo.js';
+import { GUIDE_ID, guidePath } from '../../src/models/guide.js';
 import { Headers } from '../../src/models/headers.js';
 import { checkDraftModel, locateModel } from '../../src/resources/locate.js';
 import { writeEncoder } from '../helpers/encoder-model.js';
@@ -17,7 +17,7 @@ after(() => rmSync(root, { recursive: true }));
 test('an entry is loaded from its file', async () => {
   const path = join(root, 'a.gguf');
   writeFileSync(path, ggufBytes(smallGguf()).file);
-  assert.equal(await locateModel({ ...entry('a'), path }, root, new Headers()), path);
+  assert.equal(await locateModel({ ...entry('a'), path }, new Headers()), path);
 });
 
 test('a file that is not there, or holds no sound GGUF, is told before any load', async () => {
@@ -29,18 +29,14 @@ test('a file that is not there, or holds no sound GGUF, is told before any load'
     [cut, 'model_file_invalid'],
   ] as const;
   for (const [path, code] of cases) {
-    await assert.rejects(locateModel({ ...entry('a'), path }, root, new Headers()), { code }, path);
+    await assert.rejects(locateModel({ ...entry('a'), path }, new Headers()), { code }, path);
   }
 });
 
-test('the built-in model is made on first use', async () => {
-  const path = demoModelPath(root);
-  assert.ok(!existsSync(path));
-  assert.equal(
-    await locateModel({ ...entry(DEMO_ID), origin: 'builtin', path }, root, new Headers()),
-    path,
-  );
-  assert.ok(existsSync(path));
+test('the built-in model is loaded from the package', async () => {
+  const path = guidePath();
+  const builtin = { ...entry(GUIDE_ID), origin: 'builtin', path } as const;
+  assert.equal(await locateModel(builtin, new Headers()), path);
 });
 
 test('a draft model is refused by its name where it is unknown, gone, broken or cannot generate', async () => {

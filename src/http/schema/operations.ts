@@ -70,10 +70,10 @@ const body = (
   example: object,
 ): OperationBody => ({ title, schema, table: { name, fields }, example });
 
-const DEMO = 'hoshikage-demo';
+const GUIDE = 'hoshikage-guide';
 
 const CHAT_BODY = body('ChatCompletionRequest', chatBody, ['chat', CHAT_FIELDS], {
-  model: DEMO,
+  model: GUIDE,
   messages: [{ role: 'user', content: 'こんにちは' }],
   max_tokens: 64,
 });
@@ -110,7 +110,7 @@ export const OPERATIONS: readonly Operation[] = [
     ja: '文章の続き。JSON かストリームで答える',
     en: 'Texts continued, answered as JSON or as a stream',
     body: body('CompletionRequest', completionForm, ['completion', COMPLETION_FIELDS], {
-      model: DEMO,
+      model: GUIDE,
       prompt: 'こんにちは',
       max_tokens: 64,
     }),
@@ -141,7 +141,7 @@ export const OPERATIONS: readonly Operation[] = [
     ja: '文を埋め込みベクトルにする',
     en: 'Turn texts into vectors',
     body: body('EmbeddingRequest', embeddingForm, ['embedding', EMBEDDING_FIELDS], {
-      model: DEMO,
+      model: GUIDE,
       input: ['星の影', 'stellar shadow'],
     }),
     answer: 'EmbeddingList',
@@ -169,7 +169,7 @@ export const OPERATIONS: readonly Operation[] = [
     ja: '文をトークンにする',
     en: 'Turn a text into tokens',
     body: body('TokenizeRequest', tokenizeBody, ['tokenize', TOKENIZE_FIELDS], {
-      model: DEMO,
+      model: GUIDE,
       content: 'こんにちは',
     }),
     answer: 'Tokens',
@@ -182,7 +182,7 @@ export const OPERATIONS: readonly Operation[] = [
     ja: 'トークンを文に戻す',
     en: 'Turn tokens into a text',
     body: body('DetokenizeRequest', detokenizeBody, ['detokenize', DETOKENIZE_FIELDS], {
-      model: DEMO,
+      model: GUIDE,
       tokens: [945],
     }),
     answer: 'Text',

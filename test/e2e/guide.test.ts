@@ -1,15 +1,35 @@
-/** A fresh clone's first minute: an empty home, the built-in model, curl and an OpenAI client. */
+/**
+ * A fresh clone's first minute: an empty home, the built-in model, curl and an OpenAI client. And what
+ * the built-in model says, by real attention over a real cache.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import OpenAI from 'openai';
+import { type Language, readLessons } from '../../scripts/train-guide/dialogues.js';
 import { suiteOwner } from '../helpers/owner.js';
 import { startServer, type TestServer } from '../helpers/server.js';
+import { until } from '../helpers/waiting.js';
 import { chat, chatBody, getJson, streamChat } from '../helpers/wire.js';
 
-const DEMO = 'hoshikage-demo';
-const OPENING = 'こんにちは、星影(Hoshikage)です。';
+const GUIDE = 'hoshikage-guide';
+/** Questions with what they are about. */
+const TAUGHT = [
+  ['星影とは何ですか？', 'what-is', 'ja'],
+  ['What is Hoshikage?', 'what-is', 'en'],
+  ['モデルを登録するには？', 'add', 'ja'],
+  ['How do I add a model?', 'add', 'en'],
+  ['port_in_use と出ました', 'port-in-use', 'ja'],
+  ['How do I swap libllama?', 'lib-use', 'en'],
+] as const;
+const OUTSIDE = [
+  ['富士山とは何ですか？', 'ja'],
+  ['東京の天気は？', 'ja'],
+  ['Who was Napoleon?', 'en'],
+  ['What is 3 plus 5?', 'en'],
+] as const;
+const OPENING = 'こんにちは、星影ガイドです。';
 
 describe('With an empty home', () => {
   const owner = suiteOwner();
@@ -28,14 +48,14 @@ describe('With an empty home', () => {
     assert.equal(object, 'list');
     assert.deepEqual(
       data.map(({ id, object }) => ({ id, object })),
-      [{ id: DEMO, object: 'model' }],
+      [{ id: GUIDE, object: 'model' }],
     );
-    const one = await getJson(`${server.url}/v1/models/${DEMO}`);
-    assert.equal((one.body as { id: string }).id, DEMO);
+    const one = await getJson(`${server.url}/v1/models/${GUIDE}`);
+    assert.equal((one.body as { id: string }).id, GUIDE);
   });
 
   test('a plain HTTP client gets an answer, whole and streamed alike', async () => {
-    const body = chatBody(DEMO, 'こんにちは', { temperature: 0 });
+    const body = chatBody(GUIDE, 'こんにちは', { temperature: 0 });
     const whole = await chat(server, body);
     assert.equal(whole.status, 200);
     const text = whole.body.choices[0]?.message.content ?? '';
@@ -48,7 +68,7 @@ describe('With an empty home', () => {
   });
 
   test('curl gets an answer', { skip: !hasCurl() && 'curl is not installed' }, () => {
-    const body = JSON.stringify(chatBody(DEMO, 'Hello', { temperature: 0 }));
+    const body = JSON.stringify(chatBody(GUIDE, 'Hello', { temperature: 0 }));
     const args = ['-sS', '--max-time', '20', '-H', 'content-type: application/json', '-d', body];
     const done = spawnSync('curl', [...args, `${server.url}/v1/chat/completions`], {
       encoding: 'utf8',
@@ -56,12 +76,15 @@ describe('With an empty home', () => {
       timeout: 30_000,
     });
     assert.equal(done.status, 0, done.stderr);
-    assert.match(JSON.parse(done.stdout).choices[0].message.content, /^Hello! /);
+    assert.match(
+      JSON.parse(done.stdout).choices[0].message.content,
+      /^Hello, I am the Hoshikage guide/,
+    );
   });
 
   test('the OpenAI client gets an answer as JSON, under the default settings', async () => {
     const completion = await client.chat.completions.create({
-      model: DEMO,
+      model: GUIDE,
       messages: [{ role: 'user', content: 'こんにちは' }],
     });
     assert.equal(completion.object, 'chat.completion');
@@ -74,7 +97,7 @@ describe('With an empty home', () => {
 
   test('the OpenAI client gets the same answer as a stream', async () => {
     const stream = await client.chat.completions.create({
-      model: DEMO,
+      model: GUIDE,
       messages: [
         { role: 'system', content: 'あなたは親切です。' },
         { role: 'user', content: [{ type: 'text', text: 'Hello' }] },
@@ -90,7 +113,7 @@ describe('With an empty home', () => {
       chunks += 1;
       usage = chunk.usage ?? usage;
     }
-    assert.match(text, /^Hello! I am the built-in sample/);
+    assert.match(text, /^Hello, I am the Hoshikage guide/);
     assert.ok(chunks > 10, `${chunks} chunks`);
     assert.ok(usage && usage.completion_tokens > 10, 'usage');
   });
@@ -98,7 +121,7 @@ describe('With an empty home', () => {
   test('the OpenAI client lists the models and understands an error', async () => {
     const ids: string[] = [];
     for await (const model of client.models.list()) ids.push(model.id);
-    assert.deepEqual(ids, [DEMO]);
+    assert.deepEqual(ids, [GUIDE]);
     await assert.rejects(
       client.chat.completions.create({
         model: 'nobody',
@@ -116,6 +139,66 @@ describe('With an empty home', () => {
   test('run.json is for its owner alone', { skip: process.platform === 'win32' }, () => {
     assert.equal(statSync(server.home.runFile).mode & 0o777, 0o600);
     assert.match(server.run.token, /^\w{32,}$/);
+  });
+});
+
+describe('The guide', () => {
+  const owner = suiteOwner();
+  const lessons = readLessons();
+  let server: TestServer;
+  const answerTo = (id: string, language: Language): string => {
+    const lesson = lessons.find((one) => one.id === id && one.language === language);
+    return lesson?.answer ?? assert.fail(`nothing is taught of ${id}`);
+  };
+  const say = async (messages: readonly object[], more: object = {}) => {
+    const { status, body } = await chat(server, { model: GUIDE, messages, ...more });
+    assert.equal(status, 200);
+    return { text: body.choices[0]?.message.content ?? '', usage: body.usage };
+  };
+  const user = (content: string) => ({ role: 'user', content });
+  const assistant = (content: string) => ({ role: 'assistant', content });
+
+  before(async () => {
+    server = await startServer(owner);
+  });
+
+  test('answers what it was taught, with nothing but a model and a message', async () => {
+    for (const [question, id, language] of TAUGHT) {
+      const { text } = await say([user(question)]);
+      assert.equal(text, answerTo(id, language), question);
+    }
+  });
+
+  test('says that it does not know where it does not', async () => {
+    for (const [question, language] of OUTSIDE) {
+      const { text } = await say([user(question)]);
+      assert.equal(text, answerTo('unknown', language), question);
+    }
+  });
+
+  test('answers the last question of a conversation, the same with a reused beginning and a fresh one', async () => {
+    const first = user('モデルを登録するには？');
+    const { text } = await say([first]);
+    const turns = [first, assistant(text), user('What is Hoshikage?')];
+    const reused = await say(turns);
+    const fresh = await say(turns, { cache_prompt: false });
+    assert.equal(reused.text, answerTo('what-is', 'en'));
+    assert.equal(fresh.text, reused.text);
+    assert.equal(fresh.usage.prompt_tokens_details?.cached_tokens, 0);
+    const known = reused.usage.prompt_tokens_details?.cached_tokens ?? 0;
+    assert.ok(known > 20 && known < reused.usage.prompt_tokens, `${known} tokens`);
+  });
+
+  test('goes on with a conversation after its model has left the memory', async () => {
+    const first = user('ポートを変えるには？');
+    const { text } = await say([first], { keep_alive: 0 });
+    assert.equal(text, answerTo('port', 'ja'));
+    await until('empty memory', async () => (await server.status()).model === null);
+    const next = await say([first, assistant(text), user('モデルの一覧を見るには？')]);
+    assert.equal(next.text, answerTo('list', 'ja'));
+    const { prompt_tokens, prompt_tokens_details } = next.usage;
+    const known = prompt_tokens_details?.cached_tokens ?? 0;
+    assert.ok(known > 20 && known < prompt_tokens, `${known} tokens`);
   });
 });
 

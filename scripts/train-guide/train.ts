@@ -1,0 +1,54 @@
+/**
+ * `npm run guide:train`: dialogues to rows, rows to weights, weights to models/hoshikage-guide.gguf.
+ * Needs PyTorch for Python; `--python` says which one, `--seed` makes another model of the same
+ * dialogues, `--out` puts it elsewhere. A run that was stopped goes on with `--resume`.
+ */
+import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { pack } from './pack.js';
+import { MODEL, TRAINER, WORK } from './paths.js';
+import { prepare } from './prepare.js';
+
+/** The length of the longest rows, which is what the model is said to read. */
+const CONTEXT = 1024;
+/** Long rows come all along: a model that meets them at the end only has to learn distances anew. */
+const PARTS = Array.from({ length: 200 }, () => [
+  { length: 256, rows: 16 * 11 },
+  { length: CONTEXT, rows: 4 },
+]).flat();
+const MERGES = 3000;
+/** glibc gives large blocks back and takes them again at every step; kept, a fifth of the time is. */
+const STEADY = {
+  MALLOC_MMAP_MAX_: '0',
+  MALLOC_TRIM_THRESHOLD_: String(2 ** 33),
+  MALLOC_TOP_PAD_: String(2 ** 28),
+};
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    python: { type: 'string', default: 'python3' },
+    threads: { type: 'string', default: '1' },
+    steps: { type: 'string' },
+    out: { type: 'string', default: MODEL },
+    resume: { type: 'boolean', default: false },
+  },
+});
+
+const seed = Number(values.seed);
+if (!Number.isSafeInteger(seed)) throw new Error(`not a seed: ${values.seed}`);
+if (!values.resume) {
+  rmSync(WORK, { recursive: true, force: true });
+  prepare({ seed, merges: MERGES, parts: PARTS });
+}
+const args = [TRAINER, WORK, '--seed', String(seed), '--threads', values.threads];
+if (values.steps !== undefined) args.push('--steps', values.steps);
+const done = spawnSync(values.python, args, {
+  stdio: 'inherit',
+  env: { ...STEADY, OMP_NUM_THREADS: values.threads, ...process.env },
+});
+if (done.error) throw done.error;
+if (done.status !== 0) throw new Error(`the trainer ended with ${done.status ?? done.signal}`);
+await pack(WORK, values.out, CONTEXT);
+process.stdout.write(`${values.out}\n`);
