@@ -65,7 +65,7 @@ describe('hoshikage serve', { concurrency: 2 }, () => {
     const entry = { path: dirname(path), model: basename(path), stop: [] };
     user.writeFile(user.mapFile, JSON.stringify({ rambler: entry }));
     // Long enough that the answer runs until it is stopped.
-    const server = await started(user, { N_CTX: '32768' });
+    const server = await started(user, { N_CTX: '8192' });
     const response = await fetch(`http://127.0.0.1:${server.port}/v1/chat/completions`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -76,7 +76,14 @@ describe('hoshikage serve', { concurrency: 2 }, () => {
       }),
     });
     const reader = response.body?.getReader();
-    await within(reader?.read() ?? Promise.reject(), DEADLINE_MS, 'first token');
+    let heard = '';
+    const reading = (async () => {
+      for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
+        heard += Buffer.from(part.value).toString();
+      }
+    })().catch(() => {});
+    // While the model is loaded there are only signs of life.
+    await until('text', () => /"content":"[^"]/.test(heard), { deadlineMs: DEADLINE_MS });
     server.child.kill('SIGINT');
     await until('what it waits for', () => /second Ctrl-C stops at once/.test(server.stdout()), {
       deadlineMs: DEADLINE_MS,
@@ -89,7 +96,7 @@ describe('hoshikage serve', { concurrency: 2 }, () => {
     server.child.kill('SIGINT');
     const { code } = await within(server.ended, DEADLINE_MS, 'end of the server');
     assert.equal(code, 130);
-    await reader?.cancel().catch(() => {});
+    await within(reading, DEADLINE_MS, 'end of the answer');
   });
 
   it('says in both languages why no model can answer, in the place of what to try', async (context) => {
