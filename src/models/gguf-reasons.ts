@@ -66,6 +66,10 @@ const REASONS = {
     ja: 'テンソル {tensor} の型 {type} は、ggml からなくなりました',
     en: 'tensor {tensor} is of the type {type}, which ggml has no more',
   },
+  matrix_type: {
+    ja: 'テンソル {tensor} の型 {type} では、掛け算ができません',
+    en: 'tensor {tensor} is of the type {type}, with which nothing can be multiplied',
+  },
   block: {
     ja: 'テンソル {tensor} の行が、型 {type} の単位で割り切れません',
     en: 'tensor {tensor} has rows that are no multiple of a block of {type}',
@@ -112,6 +116,10 @@ const REASONS = {
     ja: '{experts} 個のエキスパートから {used} 個を使うことはできません',
     en: '{used} of {experts} experts cannot be used',
   },
+  heads: {
+    ja: 'ヘッドが {heads} 個なのに、キーのヘッドが {keys} 個あります',
+    en: '{keys} heads of keys for {heads} heads',
+  },
   no_tokens: { ja: '語彙が空です', en: 'the vocabulary is empty' },
   token_count: {
     ja: '語彙が {count} トークンもあります',
@@ -125,9 +133,9 @@ const REASONS = {
     ja: '{key} は {count} 個で、トークンの {tokens} 個に足りません',
     en: '{key} has {count} entries for {tokens} tokens',
   },
-  end_token: {
-    ja: '文の終わりのトークン({id} 番)が、{tokens} トークンの語彙にありません',
-    en: 'the end of text would be token {id} of {tokens}',
+  usual_token: {
+    ja: '{role} のトークンが書かれていません。ふつうの {id} 番は、{tokens} トークンの語彙にありません',
+    en: 'it names no {role} token, and the usual one, {id}, is not among its {tokens}',
   },
   dummy_tokens: {
     ja: '語彙がないのに、{count} トークンあることになっています',

@@ -5,9 +5,12 @@
  */
 import type { HeaderReader } from './gguf-reader.js';
 import { shown, Unsound } from './gguf-reasons.js';
-import { REMOVED_TYPES, TENSOR_TYPES } from './gguf-types.js';
+import { REMOVED_TYPES, TENSOR_TYPES, UNMULTIPLIED_TYPES } from './gguf-types.js';
 
 const MAX_NAME_BYTES = 255;
+/** Tables and matrices that every build multiplies or looks rows up in, whatever their type. */
+const MATRIX =
+  /^(blk\.\d+\.(attn_(q|k|v|qkv|output)|ffn_(gate|up|down)(_exps|_shexp)?|ssm_(in|out|x|dt)|shortconv\.(in|out)_proj)|output|token_embd)\.weight$/;
 
 /** One row of the tensor section. `bytes`: null for a type this build does not know. */
 export interface Tensor {
@@ -54,6 +57,9 @@ async function readTensor(reader: HeaderReader, name: string): Promise<Tensor> {
   const known = TENSOR_TYPES.get(type);
   if (known && (dimensions[0] ?? 1) % known.blockElements !== 0) {
     throw new Unsound('block', { tensor, type: known.name });
+  }
+  if (known && UNMULTIPLIED_TYPES.has(type) && MATRIX.test(name)) {
+    throw new Unsound('matrix_type', { tensor, type: known.name });
   }
   const bytes = known ? (elements / known.blockElements) * known.blockBytes : null;
   return { name, type, dimensions, elements, bytes, offset: await reader.count() };

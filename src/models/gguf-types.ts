@@ -69,6 +69,9 @@ export const REMOVED_TYPES: ReadonlyMap<number, string> = new Map([
   [38, 'IQ4_NL_8_8'],
 ]);
 
+/** Types that ggml stores but multiplies nothing with: indices, and what is made on the way. */
+export const UNMULTIPLIED_TYPES: ReadonlySet<number> = new Set([9, 15, 24, 25, 26, 27, 28]);
+
 /** llama_ftype (general.file_type) by number, in the names people know. */
 export const FILE_TYPE_NAMES: ReadonlyMap<number, string> = new Map([
   [0, 'F32'],

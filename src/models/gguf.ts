@@ -168,12 +168,12 @@ async function readHeader(reader: HeaderReader, sizeBytes: number): Promise<Gguf
   if (alignment < 1 || alignment > 2 ** 30 || !Number.isInteger(Math.log2(alignment))) {
     throw new Unsound('alignment', { alignment });
   }
-  const tensors = await readTensors(reader, tensorCount);
-  const start = Math.ceil(reader.position / alignment) * alignment;
-  checkExtents(tensors, { start, alignment, fileBytes: sizeBytes });
   const split = splitOf(metadata.integers);
   const architecture = architectureOf(metadata.texts, split);
   checkMetadata(metadata, architecture);
+  const tensors = await readTensors(reader, tensorCount);
+  const start = Math.ceil(reader.position / alignment) * alignment;
+  checkExtents(tensors, { start, alignment, fileBytes: sizeBytes });
   const specialTokens = await specialTokensOf(reader, metadata);
   const read = { sizeBytes, version, tensorCount, architecture, split, specialTokens };
   return toFacts(read, metadata, tensors);

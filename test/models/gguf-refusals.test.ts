@@ -135,6 +135,10 @@ const CASES: Readonly<Record<ReasonCode, () => readonly string[]>> = {
     save(withTensor({ dimensions: [2 ** 30, 2 ** 30] })),
   ],
   removed_type: () => [4, 31, 38].map((type) => save(withTensor({ type, bytes: 256 }))),
+  matrix_type: () =>
+    [9, 15, 24, 26, 28].map((type) =>
+      save(smallGguf({ tensors: [{ name: 'blk.0.attn_q.weight', dimensions: [256], type }] })),
+    ),
   block: () => [save(withTensor({ dimensions: [33], type: 8, bytes: 64 }))],
   not_aligned: () => [save(withTensor({ offset: 7 }))],
   beyond_end: () => [
@@ -173,9 +177,24 @@ const CASES: Readonly<Record<ReasonCode, () => readonly string[]>> = {
       [8, 9],
       [8, 0],
       [0, 2],
+      [2 ** 31 + 8, 2],
     ].map(([count = 0, used = 0]) =>
       save(having({ 'llama.expert_count': u32Of(count), 'llama.expert_used_count': u32Of(used) })),
     ),
+  heads: () => [
+    save(
+      having({
+        'llama.attention.head_count': u32Of(4),
+        'llama.attention.head_count_kv': u32Of(2 ** 31 + 1),
+      }),
+    ),
+    save(
+      having({
+        'llama.attention.head_count': { type: 'u32s', value: [0, 4] },
+        'llama.attention.head_count_kv': { type: 'u32s', value: [8, 5] },
+      }),
+    ),
+  ],
   no_tokens: () => [save(having({ 'tokenizer.ggml.tokens': { type: 'strings', value: [] } }))],
   token_count: () => [
     // Nothing but the number is looked at.
@@ -200,7 +219,7 @@ const CASES: Readonly<Record<ReasonCode, () => readonly string[]>> = {
     save(having({ 'tokenizer.ggml.scores': f32s(3) })),
     save(having({ 'tokenizer.ggml.token_type': { type: 'u32s', value: [1, 1, 1] } })),
   ],
-  end_token: () => [
+  usual_token: () => [
     save(having({ 'tokenizer.ggml.eos_token_id': null })),
     save(having({ 'tokenizer.ggml.eos_token_id': u32Of(4) })),
   ],
@@ -322,7 +341,7 @@ describe('a model that is merely odd is accepted', () => {
     'with the numbers of special tokens that are not there': having({
       'tokenizer.ggml.padding_token_id': u32Of(4),
       'tokenizer.ggml.unknown_token_id': u32Of(2 ** 32 - 1),
-      'tokenizer.ggml.bos_token_id': { type: 'i32', value: -1 },
+      'tokenizer.ggml.eot_token_id': { type: 'i32', value: -1 },
     }),
     'with scores and types of more tokens than there are': having({
       'tokenizer.ggml.scores': f32s(9),
@@ -341,7 +360,12 @@ describe('a model that is merely odd is accepted', () => {
         { name: 'end', dimensions: [2048], offset: 4096 },
       ],
     }),
+    'with fewer heads of keys, or none in some layers': having({
+      'llama.attention.head_count': u32Of(4),
+      'llama.attention.head_count_kv': { type: 'u32s', value: [0, 2] },
+    }),
     'without heads, or with the keys of experts that it has not': having({
+      'llama.attention.head_count_kv': u32Of(2),
       'llama.expert_count': u32Of(0),
       'llama.expert_used_count': u32Of(0),
       'llama.attention.head_count': u32Of(0),
