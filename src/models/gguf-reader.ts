@@ -7,6 +7,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { shown, Unsound } from './gguf-reasons.js';
 
 const MAX_HEADER_BYTES = 256 * 1024 * 1024;
+/** What is read at once: at first little, since many headers have no more; then much. */
+const FIRST_CHUNK_BYTES = 64 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 
 /** Bytes of the scalar value types, by type number; 8 is a string, 9 an array. */
@@ -33,7 +35,7 @@ export const itemBytes = (type: number): number => SCALAR_BYTES[type] ?? 0;
 export class HeaderReader {
   readonly #handle: FileHandle;
   readonly #end: number;
-  readonly #chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  #chunk = Buffer.allocUnsafe(FIRST_CHUNK_BYTES);
   #chunkStart = 0;
   #chunkBytes = 0;
   /** Where the next byte is read, from the file's beginning. */
@@ -180,7 +182,9 @@ export class HeaderReader {
   }
 
   async #fill(): Promise<void> {
-    const wanted = Math.min(CHUNK_BYTES, this.remaining);
+    const isFirst = this.#chunkBytes === 0;
+    if (!isFirst && this.#chunk.length < CHUNK_BYTES) this.#chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const wanted = Math.min(this.#chunk.length, this.remaining);
     this.#chunkStart = this.position;
     this.#chunkBytes = 0;
     while (this.#chunkBytes < wanted) {
