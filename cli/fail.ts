@@ -1,6 +1,6 @@
 /**
  * How the CLI fails: one message in the chosen language, then in the other, and an exit code
- * (0 done, 1 failed, 2 usage, that of a signal). Runs in the CLI process. It must never show a stack for something the
+ * (0 done, 1 failed, 2 usage, 3 could not be found out, that of a signal). Runs in the CLI process. It must never show a stack for something the
  * user can mend.
  */
 import type { Language } from '../src/config.js';
@@ -8,7 +8,7 @@ import { describe, HoshikageError, toHoshikageError, words } from '../src/errors
 import { plain, type Words } from './print.js';
 
 /** What a process of ours may end with. */
-export type ExitCode = 0 | 1 | 2 | 129 | 130 | 143;
+export type ExitCode = 0 | 1 | 2 | 3 | 129 | 130 | 143;
 
 /** What a process ends with that a signal has ended. */
 export const SIGNAL_EXITS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;

@@ -15,6 +15,8 @@ import { pullCommand } from './commands/pull.js';
 import { removeCommand } from './commands/remove.js';
 import { serveCommand } from './commands/serve.js';
 import { serviceCommand } from './commands/service.js';
+import { showCommand } from './commands/show.js';
+import { verifyCommand } from './commands/verify.js';
 import { type ExitCode, fail, usageError } from './fail.js';
 import { type Command, type Common, createShell, markLiterals, type Shell } from './shell.js';
 import { PARSER_MARKS, wrongUsage } from './usage.js';
@@ -26,6 +28,8 @@ const COMMANDS: readonly Command[] = [
   pullCommand,
   removeCommand,
   listCommand,
+  showCommand,
+  verifyCommand,
   psCommand,
   loadCommand,
   libCommand,

@@ -32,6 +32,8 @@ const SYNTAX: Readonly<Record<string, string>> = {
   remove: 'remove <ALIAS>',
   list: 'list [--json]',
   ls: 'ls [--json]',
+  show: 'show <ALIAS | FILE> [--json]',
+  verify: 'verify <FILE | ALIAS> [--json]',
   ps: 'ps [--json]',
   load: 'load <ALIAS> [--keep-alive <TIME>]',
   unload: 'unload [ALIAS]',
@@ -49,7 +51,8 @@ const SYNTAX: Readonly<Record<string, string>> = {
   'service status': 'service status',
   doctor: 'doctor [--json]',
 };
-const OVERVIEW = '[serve | add | pull | rm | list | ps | load | unload | lib | service | doctor]';
+const OVERVIEW =
+  '[serve | add | pull | rm | list | show | verify | ps | load | unload | lib | service | doctor]';
 const WITH_VALUE = [
   '--lang',
   '--port',

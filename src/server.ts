@@ -17,10 +17,13 @@ import { planWithSpare } from './memory/spare.js';
 import { ModelCatalog } from './models/catalog.js';
 import { Headers } from './models/headers.js';
 import type { TryLock } from './models/lock.js';
+import { unlessGone } from './resources/gone.js';
 import { checkDraftModel, locateModel } from './resources/locate.js';
+import { inTime } from './resources/look.js';
 import { ModelPool } from './resources/pool.js';
 import { purposeOf } from './resources/purpose.js';
 import { restAfterUse } from './resources/rest.js';
+import { sealedOptions } from './resources/sealed-options.js';
 import { RamDisk } from './staging/ramdisk.js';
 import { loadStaged } from './staging/staged-load.js';
 import { findStatePlace } from './states/state-place.js';
@@ -106,7 +109,7 @@ function makePool(config: Config, rooms: PoolRooms): ModelPool {
   };
   const headers = new Headers();
   const slotCounts = new SlotCounts({ cacheDir: config.cacheDir, env, log });
-  const guard = new MemoryGuard({ log, refuses: config.memoryCheck, devices, stage });
+  const guard = new MemoryGuard({ log, refuses: config.memoryCheck, devices, stage, headers });
   return new ModelPool({
     settings: config,
     log,
@@ -124,10 +127,12 @@ function makePool(config: Config, rooms: PoolRooms): ModelPool {
       const files = await library.files(signal);
       const { nice, engineHangTimeoutMs: hangLimitMs } = config;
       const shared = { library: files, env, log, nice, hangLimitMs, onProgress, signal };
-      const start = (staged: EngineOptions, onSpawn: (pid: number) => void) =>
-        slotCounts.start(files.path, staged, (full) =>
+      const start = async (staged: EngineOptions, onSpawn: (pid: number) => void) => {
+        const sealed = await unlessGone(inTime(sealedOptions(staged, headers)), signal);
+        return slotCounts.start(files.path, sealed, (full) =>
           startEngineProcess({ ...shared, options: full, onSpawn }),
         );
+      };
       return loadStaged(ramdisk, options, start, signal);
     },
   });

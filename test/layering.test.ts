@@ -100,6 +100,7 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   http: ['chat', 'text', 'generate', 'embed', 'resources', 'models', 'config', 'events', 'figures'],
   service: [],
   doctor: ['config', 'models', 'binary', 'library', 'engine', 'service'],
+  verify: ['canary', 'chat', 'resources', 'memory', 'library', 'engine', 'models'],
   start: ['http', 'config', 'figures'],
   server: [
     ...['chat', 'resources', 'states', 'staging', 'memory', 'library', 'engine', 'models'],
@@ -112,14 +113,14 @@ const TYPES: Readonly<Record<string, readonly string[]>> = {
   resources: ['config'],
   http: ['engine'],
   start: ['server', 'library', 'resources'],
-  cli: ['start', 'install', 'pull', 'memory', 'canary', 'library', 'doctor'],
+  cli: ['start', 'install', 'pull', 'memory', 'canary', 'library', 'doctor', 'verify'],
 };
 /** Only when a command runs. */
 const WHEN_IT_RUNS: Readonly<Record<string, readonly string[]>> = {
   start: ['server'],
   cli: [
     ...['start', 'install', 'pull', 'web', 'memory', 'canary', 'library', 'engine', 'chat'],
-    ...['doctor', 'service'],
+    ...['doctor', 'service', 'verify', 'resources'],
   ],
 };
 

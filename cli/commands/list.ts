@@ -2,10 +2,10 @@
  * `hoshikage list [--json]`: the models one can ask for. Runs in the CLI process. Names and paths
  * come from the running server where there is one, else from the map; facts come from the files.
  */
-import type { Config } from '../../src/config.js';
 import type { GgufFacts } from '../../src/models/gguf.js';
 import type { ExitCode } from '../fail.js';
-import { formatBytes, ownCommand, print, remark, table } from '../print.js';
+import type { KnownModel } from '../known-models.js';
+import { formatBytes, ownCommand, print, table } from '../print.js';
 import type { Command, Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -22,16 +22,8 @@ export const listCommand: Command = (parser, shell) =>
     ({ json }) => shell.run(() => list(json, shell)),
   );
 
-/** A model as the server or the map names it. */
-interface Listed {
-  readonly id: string;
-  readonly path: string;
-  readonly stop: readonly string[];
-  readonly origin: string;
-}
-
 /** A model with what its file says. */
-interface Row extends Listed {
+interface Row extends KnownModel {
   readonly state: 'ok' | 'missing' | 'broken';
   readonly facts: GgufFacts | null;
 }
@@ -39,38 +31,15 @@ interface Row extends Listed {
 async function list(json: boolean, shell: Shell): Promise<ExitCode> {
   const { loadConfig } = await import('../../src/config.js');
   const config = loadConfig({ flags: { lang: shell.language } });
-  const listed = (await listFromServer(config, shell)) ?? (await listFromFile(config));
+  const { knownModels } = await import('../known-models.js');
   const rows: Row[] = [];
-  for (const model of listed) rows.push(await inspect(model));
+  for (const model of await knownModels(config, shell)) rows.push(await inspect(model));
   if (json) print(JSON.stringify(rows.map(toJson), null, 2));
   else for (const line of toText(rows, shell)) print(line);
   return 0;
 }
 
-async function listFromServer(config: Config, shell: Shell): Promise<Listed[] | null> {
-  const { ask, findServer, NO_ANSWER } = await import('../admin-client.js');
-  const server = findServer(config);
-  if (!server) return null;
-  const answer = await ask(server, 'GET', '/admin/models');
-  if (!answer) remark(NO_ANSWER, shell.language);
-  const models = answer?.body.models;
-  return Array.isArray(models) ? models.flatMap(toListed) : null;
-}
-
-function toListed(value: unknown): Listed[] {
-  if (typeof value !== 'object' || value === null) return [];
-  const { id, path, stop, origin } = value as Record<string, unknown>; // each is checked below
-  if (typeof id !== 'string' || typeof path !== 'string') return [];
-  const texts = Array.isArray(stop) ? stop.filter((text) => typeof text === 'string') : [];
-  return [{ id, path, stop: texts, origin: typeof origin === 'string' ? origin : 'map' }];
-}
-
-async function listFromFile(config: Config): Promise<readonly Listed[]> {
-  const { withLocalModels } = await import('../local-models.js');
-  return withLocalModels(config, async (models) => models.list());
-}
-
-async function inspect(model: Listed): Promise<Row> {
+async function inspect(model: KnownModel): Promise<Row> {
   const { readGguf } = await import('../../src/models/gguf.js');
   const { HoshikageError } = await import('../../src/errors.js');
   try {

@@ -3,7 +3,7 @@
  * headers only, and changes nothing.
  */
 import type { Config } from '../config.js';
-import { readGguf, splitParts } from '../models/gguf.js';
+import { readModelFiles } from '../models/model-files.js';
 import { type ModelEntry, ModelRegistry } from '../models/registry.js';
 import { scanModels } from '../models/scan.js';
 import { type Finding, finding, type Text, textOf } from './check.js';
@@ -77,8 +77,7 @@ async function filesFinding(
 /** Why a model's files cannot be used, or null. */
 async function problemOf(path: string): Promise<Text | null> {
   try {
-    const facts = await readGguf(path);
-    for (const part of splitParts(path, facts).slice(1)) await readGguf(part);
+    await readModelFiles(path);
     return null;
   } catch (error) {
     return textOf(error);

@@ -6,11 +6,12 @@ import { HoshikageError, toHoshikageError } from '../errors.js';
 import type { NativeAddon, NativeModel } from './addon.js';
 import type { EngineOptions } from './engine.js';
 import { nativeModelOptions } from './native.js';
+import { checkSealed } from './sealed.js';
 
 /**
  * The draft model of these options; null where they name none. It goes to the devices whole, unless the
  * model it guesses for stays off them. `onStart` gets what ends the load while that runs.
- * Codes: draft_model_unusable, cancelled, engine_out_of_memory, engine_crashed.
+ * Codes: draft_model_unusable, model_file_changed, cancelled, engine_out_of_memory, engine_crashed.
  */
 export async function loadDrafter(
   addon: Pick<NativeAddon, 'loadModel'>,
@@ -19,6 +20,8 @@ export async function loadDrafter(
 ): Promise<NativeModel | null> {
   const draft = options.speculation?.draftModelPath;
   if (!draft || options.purpose === 'embed') return null;
+  // The model that it guesses for may have taken a while.
+  await checkSealed(options.sealed ?? []);
   const { tensorSplit, cpuExpertLayers, ...plain } = nativeModelOptions(options);
   const gpuLayers = options.gpuLayers === 0 ? 0 : -1;
   const loading = addon.loadModel({ ...plain, path: draft, gpuLayers });

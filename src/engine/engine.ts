@@ -5,6 +5,7 @@
  */
 import type { EngineCounters } from './counters.js';
 import type { MemoryNeed, SlotNeed } from './memory-need.js';
+import type { SealedFile } from './sealed.js';
 import type { KnownSlots, SlotChoice } from './slot-count.js';
 
 /** How a model and its context are set up; resolved from settings and the registry entry. */
@@ -13,6 +14,8 @@ export interface EngineOptions {
   readonly modelPath: string;
   /** The file that `modelPath` is a copy of: saved states belong to it. Absent: `modelPath` itself. */
   readonly sourcePath?: string;
+  /** The files of this model, and of the one that guesses for it, as they were found sound. */
+  readonly sealed?: readonly SealedFile[];
   /** Tokens one request may use (prompt and output); capped at the model's training length. */
   readonly contextTokens: number;
   /**

@@ -45,6 +45,7 @@ import {
   toWire,
   type WireError,
 } from './protocol.js';
+import { checkSealed } from './sealed.js';
 import { modelIdentity, readState, stateKey, writeState } from './state-file.js';
 
 /** How often at most a ring carries a picture, ms; an ended completion always brings one. */
@@ -183,6 +184,7 @@ export class Session {
         );
       }
       this.#modelIdentity = await modelIdentity(options.sourcePath ?? options.modelPath);
+      await checkSealed(options.sealed ?? []);
       const loading = addon.loadModel(nativeModelOptions(options), (fraction) =>
         emit({ type: 'progress', fraction }),
       );

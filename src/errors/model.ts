@@ -48,6 +48,17 @@ export const MODEL_ERRORS = {
     ja: 'GGUF として読めません: {path}({reason})',
     en: 'Not a sound GGUF file: {path} ({reason})',
   },
+  model_file_unreadable: {
+    ...down,
+    ja: 'モデルのファイルを読めません: {path}({reason})',
+    en: 'The model file cannot be read: {path} ({reason})',
+  },
+  model_file_changed: {
+    ...down,
+    retryAfterS: 2,
+    ja: 'モデルのファイルが、確かめてから読み込むまでのあいだに変わりました: {path}。書き込みが終わってから、もう一度試してください',
+    en: 'The model file changed between its check and its load: {path}; try again once nothing writes to it',
+  },
   draft_model_unusable: {
     ...down,
     ja: '先読み用のモデル {draft} を使えません(DRAFT_MODEL、または台帳の draft_model): {reason}',

@@ -3,11 +3,12 @@
  * take, and refuses what cannot fit. Server's main thread; it holds no model and no memory, and it
  * must never refuse on a guess: where it cannot look, it lets the engine try.
  */
-import { stat, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import type { Device, EngineOptions } from '../engine/engine.js';
 import { HoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
-import { type GgufFacts, readGguf, splitParts } from '../models/gguf.js';
+import type { GgufFacts } from '../models/gguf.js';
+import { Headers } from '../models/headers.js';
 import type { ModelEntry } from '../models/registry.js';
 import { sizeText } from '../models/size-text.js';
 import { adviceFor } from './advice.js';
@@ -25,27 +26,28 @@ export interface MemoryGuardDeps {
   readonly devices: () => Promise<readonly Device[] | null>;
   /** The file that a model's file would really be loaded from. */
   readonly stage?: (source: string) => Promise<string>;
+  /** What was read of model files lately. */
+  readonly headers?: Headers;
   readonly machine?: () => Promise<MachineMemory>;
   readonly platform?: NodeJS.Platform;
 }
 
 /** statfs type of a file system that lies in main memory. */
 const TMPFS = 0x0102_1994;
-/** Headers that are remembered; a switch back and forth asks for two. */
-const REMEMBERED = 8;
 
 /** Checks models against memory. */
 export class MemoryGuard {
   readonly #deps: MemoryGuardDeps;
-  readonly #headers = new Map<string, Promise<readonly GgufFacts[]>>();
+  readonly #headers: Headers;
 
   constructor(deps: MemoryGuardDeps) {
     this.#deps = deps;
+    this.#headers = deps.headers ?? new Headers();
   }
 
   /**
    * The options with `memory` filled in. `freed`: what models that go first will give back.
-   * Codes: memory_short, model_file_missing, model_file_invalid.
+   * Codes: memory_short, and those of Headers.read.
    */
   async plan(entry: ModelEntry, options: EngineOptions, freed: MemoryUse): Promise<EngineOptions> {
     const files = await this.#filesOf(options);
@@ -109,25 +111,7 @@ export class MemoryGuard {
     };
   }
 
-  /** The headers of all of a model's files, read once per state of the first. */
   async #headersOf(path: string): Promise<readonly GgufFacts[]> {
-    const found = await stat(path, { bigint: true }).catch(() => null);
-    const key = `${path}:${found?.ino}:${found?.size}:${found?.mtimeNs}`;
-    const known = this.#headers.get(key);
-    if (known) return known;
-    const headers = readHeaders(path);
-    this.#headers.set(key, headers);
-    headers.catch(() => this.#headers.delete(key));
-    const [oldest] = this.#headers.keys();
-    if (this.#headers.size > REMEMBERED && oldest !== undefined) this.#headers.delete(oldest);
-    return headers;
+    return (await this.#headers.files(path)).map(({ facts }) => facts);
   }
-}
-
-async function readHeaders(path: string): Promise<readonly GgufFacts[]> {
-  const first = await readGguf(path);
-  const [, ...others] = splitParts(path, first);
-  const parts = [first];
-  for (const part of others) parts.push(await readGguf(part));
-  return parts;
 }

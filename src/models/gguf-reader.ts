@@ -4,24 +4,38 @@
  * beyond the file's end, or beyond what we accept as the length of a header.
  */
 import type { FileHandle } from 'node:fs/promises';
+import { shown, Unsound } from './gguf-reasons.js';
 
 const MAX_HEADER_BYTES = 256 * 1024 * 1024;
+/** What is read at once: at first little, since many headers have no more; then much. */
+const FIRST_CHUNK_BYTES = 64 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 
 /** Bytes of the scalar value types, by type number; 8 is a string, 9 an array. */
 const SCALAR_BYTES: readonly number[] = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
-/** Type numbers of the values that are no scalars. */
+/** Type numbers of values that are told apart here and there. */
+export const VALUE_U16 = 2;
+export const VALUE_U32 = 4;
+export const VALUE_BOOL = 7;
 export const VALUE_STRING = 8;
 export const VALUE_ARRAY = 9;
+/** Bytes of a text of many that are looked at; of a longer one the rest is passed over. */
+const TEXT_LOOK_BYTES = 64 * 1024;
 
-/** Why a header is refused; becomes `reason` of model_file_invalid. */
-export class Unsound extends Error {}
+/** What an array is of, before its items. */
+export interface ArrayHead {
+  readonly type: number;
+  readonly count: number;
+}
+
+/** Bytes of one item where items are all alike; 0 for texts. */
+export const itemBytes = (type: number): number => SCALAR_BYTES[type] ?? 0;
 
 /** A forward reader over the header, one chunk in memory at a time. */
 export class HeaderReader {
   readonly #handle: FileHandle;
   readonly #end: number;
-  readonly #chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  #chunk = Buffer.allocUnsafe(FIRST_CHUNK_BYTES);
   #chunkStart = 0;
   #chunkBytes = 0;
   /** Where the next byte is read, from the file's beginning. */
@@ -46,11 +60,14 @@ export class HeaderReader {
     return this.#exact(await this.#take(8));
   }
 
-  async text(maxBytes: number, what: string): Promise<string> {
-    const length = await this.count();
-    if (length < 1 || length > maxBytes) throw new Unsound(`a ${what} of ${length} bytes`);
-    const at = await this.#take(length);
-    return this.#chunk.toString('utf8', at, at + length);
+  /** A name: never empty, and without a zero byte, at which libllama would take it to end. */
+  async name(maxBytes: number): Promise<string> {
+    const bytes = await this.count();
+    if (bytes < 1 || bytes > maxBytes) throw new Unsound('name_length', { bytes });
+    const at = await this.#take(bytes);
+    const text = this.#chunk.toString('utf8', at, at + bytes);
+    if (text.includes('\0')) throw new Unsound('zero_byte', { text: shown(text) });
+    return text;
   }
 
   /** A string, or null (skipped) where it is longer than `maxBytes`. */
@@ -71,9 +88,9 @@ export class HeaderReader {
   /** The value where it is an integer that fits, else null. */
   async scalar(type: number): Promise<number | null> {
     const bytes = SCALAR_BYTES[type];
-    if (!bytes) throw new Unsound(`a value of the unknown type ${type}`);
+    if (!bytes) throw new Unsound('value_type', { type });
     const at = await this.#take(bytes);
-    if (type === 6 || type === 12 || type === 7) return null;
+    if (type === 6 || type === 12 || type === VALUE_BOOL) return null;
     const signed = type === 1 || type === 3 || type === 5 || type === 11;
     if (bytes < 8) {
       return signed ? this.#chunk.readIntLE(at, bytes) : this.#chunk.readUIntLE(at, bytes);
@@ -83,79 +100,91 @@ export class HeaderReader {
     return Number.isSafeInteger(value) ? value : null;
   }
 
-  /** Passes an array without decoding it; gives its length. */
-  async skipArray(): Promise<number> {
-    return (await this.#arrayUpTo(0)).count;
-  }
-
-  /** The integers of an array; null (skipped) where there are more than `most`, or other things. */
-  async integersUpTo(most: number): Promise<readonly number[] | null> {
-    return (await this.#arrayUpTo(most)).integers;
-  }
-
-  async #arrayUpTo(
-    most: number,
-  ): Promise<{ readonly count: number; readonly integers: readonly number[] | null }> {
+  /** Begins an array: what it is of, and how long it is, which fits into what is left. */
+  async array(): Promise<ArrayHead> {
     const type = await this.u32();
     const count = await this.count();
-    if (type === VALUE_ARRAY) throw new Unsound('an array of arrays');
+    if (type === VALUE_ARRAY) throw new Unsound('nested_array');
     const bytes = type === VALUE_STRING ? 8 : SCALAR_BYTES[type];
-    if (!bytes) throw new Unsound(`an array of the unknown type ${type}`);
-    if (count > this.remaining / bytes) throw new Unsound(`an array of ${count} does not fit`);
-    if (type === VALUE_STRING) await this.#skipTexts(count);
-    else if (count <= most) return { count, integers: await this.#integers(type, count) };
-    else this.#skip(count * bytes);
-    return { count, integers: null };
+    if (!bytes) throw new Unsound('array_type', { type });
+    if (count > this.remaining / bytes) throw new Unsound('array_length', { count });
+    return { type, count };
   }
 
-  async #integers(type: number, count: number): Promise<readonly number[] | null> {
+  /** Passes an array's items. */
+  async skipItems({ type, count }: ArrayHead): Promise<void> {
+    if (type === VALUE_STRING) await this.texts(count, () => {});
+    else this.#skip(count * itemBytes(type));
+  }
+
+  /** An array's items where they are integers, at most `most`; else null, and they are passed. */
+  async integersUpTo(head: ArrayHead, most: number): Promise<readonly number[] | null> {
+    if (head.type === VALUE_STRING || head.count > most) {
+      await this.skipItems(head);
+      return null;
+    }
     const values: (number | null)[] = [];
-    for (let index = 0; index < count; index++) values.push(await this.scalar(type));
+    for (let index = 0; index < head.count; index++) values.push(await this.scalar(head.type));
     const integers = values.filter((value) => value !== null);
-    return integers.length === count ? integers : null;
+    return integers.length === head.count ? integers : null;
   }
 
-  async #skipTexts(count: number): Promise<void> {
+  /**
+   * Shows `count` strings one after the other, as bytes of a buffer that is used again, with where each
+   * begins in the file.
+   */
+  async texts(
+    count: number,
+    each: (buffer: Buffer, from: number, to: number, position: number, index: number) => void,
+  ): Promise<void> {
     for (let index = 0; index < count; index++) {
-      const at = this.position - this.#chunkStart;
-      // No await while the length is at hand: a vocabulary has 150 000 of them.
-      if (at >= 0 && at + 8 <= this.#chunkBytes) {
-        this.position += 8;
-        this.#skip(this.#exact(at));
-      } else {
-        this.#skip(await this.count());
-      }
+      const position = this.position;
+      let at = position - this.#chunkStart;
+      // No await while it is all at hand: a vocabulary has 150 000 of them.
+      const isHere = at >= 0 && at + 8 <= this.#chunkBytes;
+      if (isHere) this.position += 8;
+      const length = isHere ? this.#exact(at) : await this.count();
+      const looked = Math.min(length, TEXT_LOOK_BYTES);
+      at = this.position - this.#chunkStart;
+      if (at >= 0 && at + looked <= this.#chunkBytes) this.position += looked;
+      else at = await this.#take(looked);
+      each(this.#chunk, at, at + looked, position, index);
+      if (length > looked) this.#skip(length - looked);
     }
   }
 
   #exact(at: number): number {
     const high = this.#chunk.readUInt32LE(at + 4);
-    if (high > 0x1fffff) throw new Unsound('a number beyond 2^53');
+    if (high > 0x1fffff) throw new Unsound('too_large');
     return high * 2 ** 32 + this.#chunk.readUInt32LE(at);
   }
 
   #skip(bytes: number): void {
-    if (bytes > this.remaining)
-      throw new Unsound(`${bytes} bytes announced, ${this.remaining} left`);
+    this.#fits(bytes);
     this.position += bytes;
+  }
+
+  #fits(bytes: number): void {
+    if (bytes > this.remaining) throw new Unsound('cut_off', { bytes, left: this.remaining });
   }
 
   /** Makes `bytes` available, passes them, and gives where they begin in the chunk. */
   async #take(bytes: number): Promise<number> {
-    if (bytes > this.remaining)
-      throw new Unsound(`${bytes} bytes announced, ${this.remaining} left`);
+    this.#fits(bytes);
     let at = this.position - this.#chunkStart;
     if (at < 0 || at + bytes > this.#chunkBytes) {
       await this.#fill();
       at = 0;
-      if (bytes > this.#chunkBytes) throw new Unsound('the file ended while it was read');
+      if (bytes > this.#chunkBytes) throw new Unsound('shrank');
     }
     this.position += bytes;
     return at;
   }
 
   async #fill(): Promise<void> {
-    const wanted = Math.min(CHUNK_BYTES, this.remaining);
+    const isFirst = this.#chunkBytes === 0;
+    if (!isFirst && this.#chunk.length < CHUNK_BYTES) this.#chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const wanted = Math.min(this.#chunk.length, this.remaining);
     this.#chunkStart = this.position;
     this.#chunkBytes = 0;
     while (this.#chunkBytes < wanted) {

@@ -44,15 +44,33 @@ const ROWS: readonly (readonly [number, string, number, number])[] = [
   [34, 'TQ1_0', 256, 54],
   [35, 'TQ2_0', 256, 66],
   [39, 'MXFP4', 32, 17],
+  [40, 'NVFP4', 64, 36],
+  [41, 'Q1_0', 128, 18],
+  [42, 'Q2_0', 64, 18],
 ];
 
-/** ggml_type by number. A type that is missing here is newer or gone: its size is not checked. */
+/** ggml_type by number. A type that is missing here and was not removed is newer: its size is not checked. */
 export const TENSOR_TYPES: ReadonlyMap<number, TensorType> = new Map(
   ROWS.map(([type, name, blockElements, blockBytes]) => [
     type,
     { name, blockElements, blockBytes },
   ]),
 );
+
+/** Types that ggml had once: no library of today reads them, and some divide by the zero that is left. */
+export const REMOVED_TYPES: ReadonlyMap<number, string> = new Map([
+  [4, 'Q4_2'],
+  [5, 'Q4_3'],
+  [31, 'Q4_0_4_4'],
+  [32, 'Q4_0_4_8'],
+  [33, 'Q4_0_8_8'],
+  [36, 'IQ4_NL_4_4'],
+  [37, 'IQ4_NL_4_8'],
+  [38, 'IQ4_NL_8_8'],
+]);
+
+/** Types that ggml stores but multiplies nothing with: indices, and what is made on the way. */
+export const UNMULTIPLIED_TYPES: ReadonlySet<number> = new Set([9, 15, 24, 25, 26, 27, 28]);
 
 /** llama_ftype (general.file_type) by number, in the names people know. */
 export const FILE_TYPE_NAMES: ReadonlyMap<number, string> = new Map([

@@ -4,28 +4,41 @@
  * must never give the facts of a file that has changed since.
  */
 import { stat } from 'node:fs/promises';
-import { type GgufFacts, readGguf } from './gguf.js';
+import { type GgufFacts, readSoundFile, type SoundFile, stateOf } from './gguf.js';
+import { readModelFiles } from './model-files.js';
 
-/** How many are remembered; a switch back and forth asks for two. */
-const REMEMBERED = 8;
+/** How many are remembered; a switch back and forth asks for two models, which may be split. */
+const REMEMBERED = 64;
 
 /** Reads headers, each once per state of its file. */
 export class Headers {
-  readonly #known = new Map<string, Promise<GgufFacts>>();
+  readonly #known = new Map<string, Promise<SoundFile>>();
 
-  /** What the file says of itself now. Codes: model_file_missing, model_file_invalid. */
+  /**
+   * What the model's first file says of itself now; its other files are sound too.
+   * Codes: model_file_missing, model_file_unreadable, model_file_invalid.
+   */
   async read(path: string): Promise<GgufFacts> {
+    const [{ facts }] = await this.files(path);
+    return facts;
+  }
+
+  /** All files of a model as they are now, in order. Codes: those of read. */
+  files(path: string): Promise<readonly [SoundFile, ...SoundFile[]]> {
+    return readModelFiles(path, (one) => this.#file(one));
+  }
+
+  async #file(path: string): Promise<SoundFile> {
     const found = await stat(path, { bigint: true }).catch(() => null);
-    if (!found) return readGguf(path);
-    const { dev, ino, size, mtimeNs, ctimeNs } = found;
-    const key = [path, dev, ino, size, mtimeNs, ctimeNs].join(':');
-    const facts = this.#known.get(key) ?? readGguf(path);
+    if (!found) return readSoundFile(path);
+    const key = JSON.stringify(stateOf(path, found));
+    const file = this.#known.get(key) ?? readSoundFile(path);
     // The newest is the last.
     this.#known.delete(key);
-    this.#known.set(key, facts);
-    facts.catch(() => this.#known.delete(key));
+    this.#known.set(key, file);
+    file.catch(() => this.#known.delete(key));
     const [oldest] = this.#known.keys();
     if (this.#known.size > REMEMBERED && oldest !== undefined) this.#known.delete(oldest);
-    return facts;
+    return file;
   }
 }

@@ -3,12 +3,11 @@
  * and the CLI alike. Any process, main thread. Every change is read, made and written whole under a
  * lock; a file that cannot be understood is never written.
  */
-import { mkdir, realpath, stat } from 'node:fs/promises';
+import { mkdir, realpath } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { HoshikageError } from '../errors.js';
-import { readGguf, splitParts } from './gguf.js';
 import { type TryLock, withFileLock } from './lock.js';
 import {
   type MapFile,
@@ -18,6 +17,7 @@ import {
   readMapFile,
   writeMapFile,
 } from './map-file.js';
+import { readModelFiles } from './model-files.js';
 import {
   firstIssue,
   invalidValue,
@@ -117,15 +117,15 @@ export class ModelRegistry {
   }
 
   /**
-   * Adds a model after checking its file's header. The same entry again is a success, so that a
-   * retry is safe. Codes: invalid_value, model_file_missing, model_file_invalid, model_exists,
-   * map_broken, map_locked, map_unwritable.
+   * Adds a model after checking its files' headers. The same entry again is a success, so that a
+   * retry is safe. Codes: invalid_value, those of readModelFiles, model_exists, map_broken,
+   * map_locked, map_unwritable.
    */
   async add(id: string, model: NewModel): Promise<Added> {
     const alias = toAlias(id);
     const checked = checkNewModel(model);
     const file = toAbsolute(model.path, process.cwd());
-    await checkModelFile(file);
+    await readModelFiles(file);
     return this.#change<Added>((raw) => {
       const before = findEntry(this.#parse(raw), alias);
       const key = before?.id ?? alias;
@@ -222,17 +222,6 @@ export function findEntry(entries: readonly ModelEntry[], id: string): ModelEntr
     entries.find((entry) => entry.id === id) ??
     entries.find((entry) => entry.id.normalize('NFC') === alias)
   );
-}
-
-async function checkModelFile(path: string): Promise<void> {
-  const facts = await readGguf(path);
-  if (facts.tensorCount === 0 && !facts.split) {
-    throw new HoshikageError('model_file_invalid', { path, reason: 'it has no tensors' });
-  }
-  for (const part of splitParts(path, facts).slice(1)) {
-    const found = await stat(part).catch(() => null);
-    if (!found?.isFile()) throw new HoshikageError('model_file_missing', { path: part });
-  }
 }
 
 /** Why a name cannot be an alias, or null where it can. */

@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HoshikageError } from '../errors.js';
 import { preambleProblem } from '../models/gguf.js';
+import { Unsound } from '../models/gguf-reasons.js';
 import { discard, type Reply, reasonOf, shownUrl, Unfollowed, type Web } from '../web/web.js';
 import { isStatusPassing, type Named, refusal } from './refusals.js';
 
@@ -331,15 +332,15 @@ function unreachable(url: URL, error: Passing): HoshikageError {
 function assertPreamble(head: Buffer, { headers }: Reply, file: string): void {
   const problem =
     head.length < PREAMBLE_BYTES
-      ? 'too short for a GGUF header'
+      ? new Unsound('too_short')
       : preambleProblem(head.readUInt32LE(0), head.readUInt32LE(4));
   if (problem === null) return;
   const type = String(headers['content-type'] ?? '').split(';')[0] ?? '';
   const kind = /^[\w.+-]+\/[\w.+-]+$/.test(type) ? type : 'something else';
   throw invalid(
     file,
-    `it is no GGUF file (${problem}; the server sent ${kind})`,
-    `GGUF ファイルではありません(${problem}。届いたのは ${kind})`,
+    `it is no GGUF file (${problem.message}; the server sent ${kind})`,
+    `GGUF ファイルではありません(${problem.japanese}。届いたのは ${kind})`,
   );
 }
 

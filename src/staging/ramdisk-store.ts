@@ -7,7 +7,8 @@ import { randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FolderPlace, PrivateFolder } from '../folders/private-folder.js';
-import { readGguf, splitParts } from '../models/gguf.js';
+import { readGguf } from '../models/gguf.js';
+import { splitParts } from '../models/model-files.js';
 import { type CopyInput, copyFiles } from './copy.js';
 import { fromNotes, pathOfCopy, problemOf, type RamDiskCopy, toNotes } from './ramdisk-copy.js';
 

@@ -66,7 +66,7 @@ async function loadCopy(
 /** Another file may help against these; the library's own troubles would only be met twice. */
 function isTheFiles(error: unknown): boolean {
   if (!(error instanceof HoshikageError)) return false;
-  return error.code === 'model_load_failed' || error.code.startsWith('engine_');
+  return /^(model_load_failed$|model_file_|engine_)/.test(error.code);
 }
 
 async function loadWatched(

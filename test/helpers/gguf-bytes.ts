@@ -5,7 +5,7 @@
 
 /** One value of the key/value section. */
 export type GgufValue =
-  | { readonly type: 'u8' | 'i32' | 'u32' | 'u64' | 'f32' | 'bool'; readonly value: number }
+  | { readonly type: 'u8' | 'u16' | 'i32' | 'u32' | 'u64' | 'f32' | 'bool'; readonly value: number }
   | { readonly type: 'string'; readonly value: string }
   | { readonly type: 'strings'; readonly value: readonly string[] }
   | { readonly type: 'u32s'; readonly value: readonly number[] }
@@ -52,6 +52,11 @@ function encode(entry: GgufValue): Buffer {
   switch (entry.type) {
     case 'u8':
       return Buffer.concat([u32(0), Buffer.from([entry.value])]);
+    case 'u16': {
+      const bytes = Buffer.alloc(2);
+      bytes.writeUInt16LE(entry.value);
+      return Buffer.concat([u32(2), bytes]);
+    }
     case 'bool':
       return Buffer.concat([u32(7), Buffer.from([entry.value])]);
     case 'i32': {
@@ -104,6 +109,27 @@ export function ggufBytes(file: GgufFile): { readonly header: Buffer; readonly f
   const padding = Buffer.alloc(pad(header.length) - header.length + offset);
   return { header, file: Buffer.concat([header, padding]) };
 }
+
+/** The same file with other values under some keys; `null` leaves one out. */
+export function withValues(
+  file: GgufFile,
+  changes: Readonly<Record<string, GgufValue | null>>,
+): GgufFile {
+  const kept = file.values.filter(([key]) => !(key in changes));
+  const added = Object.entries(changes).flatMap(([key, value]) =>
+    value === null ? [] : [[key, value] as const],
+  );
+  return { ...file, values: [...kept, ...added] };
+}
+
+/** What makes a file part `index` (from 0) of `count`. */
+export const splitValues = (index: number, count: number, tensors?: number) => ({
+  'split.no': { type: 'u16', value: index } as const,
+  'split.count': { type: 'u16', value: count } as const,
+  ...(tensors !== undefined && {
+    'split.tensors.count': { type: 'i32', value: tensors } as const,
+  }),
+});
 
 /** A small sound llama model's header, for tests that only need "a GGUF file". */
 export function smallGguf(overrides: Partial<GgufFile> = {}): GgufFile {

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CopyEvent, RamDiskSettings } from '../../src/staging/ramdisk-types.js';
-import { ggufBytes, smallGguf } from './gguf-bytes.js';
+import { ggufBytes, smallGguf, splitValues, withValues } from './gguf-bytes.js';
 
 export const MIB = 1024 * 1024;
 
@@ -17,14 +17,8 @@ export function writeModel(
   seed = 1,
   split?: readonly number[],
 ): string {
-  const small = smallGguf();
   const [no = 0, count = 1] = split ?? [];
-  const parts = [
-    ['split.no', { type: 'u32', value: no }],
-    ['split.count', { type: 'u32', value: count }],
-  ] as const;
-  const values = split ? [...small.values, ...parts] : small.values;
-  const { file } = ggufBytes({ ...small, values });
+  const { file } = ggufBytes(withValues(smallGguf(), split ? splitValues(no, count) : {}));
   const weights = Buffer.alloc(Math.max(0, bytes - file.length), `weights of seed ${seed} `);
   writeFileSync(path, Buffer.concat([file, weights]));
   return path;

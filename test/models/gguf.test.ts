@@ -7,15 +7,17 @@ import { after, before, describe, test } from 'node:test';
 import { GGMLFileQuantizationType, GGMLQuantizationType, gguf } from '@huggingface/gguf';
 import fc from 'fast-check';
 import { HoshikageError } from '../../src/errors.js';
-import { readGguf, splitParts } from '../../src/models/gguf.js';
+import { readGguf } from '../../src/models/gguf.js';
 import { FILE_TYPE_NAMES, TENSOR_TYPES } from '../../src/models/gguf-types.js';
 import {
   type GgufFile,
   type GgufValue,
   ggufBytes,
   smallGguf,
+  splitValues,
   text,
   u64,
+  withValues,
 } from '../helpers/gguf-bytes.js';
 
 let directory = '';
@@ -34,8 +36,7 @@ function save(bytes: Buffer, name = `${counter++}.gguf`): string {
 const saveFile = (file: GgufFile): string => save(ggufBytes(file).file);
 
 function withValue(key: string, value: GgufValue): GgufFile {
-  const base = smallGguf();
-  return { ...base, values: [...base.values.filter(([name]) => name !== key), [key, value]] };
+  return withValues(smallGguf(), { [key]: value });
 }
 
 async function reasonFor(path: string): Promise<string> {
@@ -67,13 +68,22 @@ describe('a sound file', () => {
       embeddingLength: 64,
       layers: 2,
       quantisation: 'F16',
+      elements: 64 * 4 + 64 * 64 + 64,
       parameters: 64 * 4 + 64 * 64 + 64,
       chatTemplate: '{{ messages[0].content }}',
       tensorCount: 3,
+      tensorTypes: [{ type: 0, name: 'F32', tensors: 3, elements: 4416, bytes: 4416 * 4 }],
       tokenizerModel: 'gpt2',
+      tokenizerPre: null,
       vocabularySize: 4,
+      embeddingRows: 4,
+      merges: null,
       bosToken: 0,
       eosToken: 3,
+      specialTokens: [
+        { role: 'bos', id: 0, text: 'a' },
+        { role: 'eos', id: 3, text: '<eos>' },
+      ],
       split: null,
       poolingType: null,
     });
@@ -111,11 +121,19 @@ describe('a sound file', () => {
     assert.equal(facts.contextLength, 2048);
   });
 
-  test('has its vocabulary of 150 000 tokens passed over, not decoded', async () => {
+  test('has its vocabulary of 150 000 tokens looked through, and not kept', async () => {
     const tokens = Array.from({ length: 150_000 }, (_, index) => `<token-${index}>`);
-    const path = saveFile(withValue('tokenizer.ggml.tokens', { type: 'strings', value: tokens }));
-    const facts = await readGguf(path);
+    const file = withValues(smallGguf(), {
+      'tokenizer.ggml.tokens': { type: 'strings', value: tokens },
+      'tokenizer.ggml.token_type': null,
+      'tokenizer.ggml.eos_token_id': { type: 'u32', value: 149_999 },
+    });
+    const facts = await readGguf(saveFile(file));
     assert.equal(facts.vocabularySize, 150_000);
+    assert.deepEqual(facts.specialTokens, [
+      { role: 'bos', id: 0, text: '<token-0>' },
+      { role: 'eos', id: 149_999, text: '<token-149999>' },
+    ]);
     assert.equal(facts.chatTemplate, '{{ messages[0].content }}');
     assert.equal(facts.parameters, 4416);
   });
@@ -144,17 +162,8 @@ describe('a sound file', () => {
   });
 
   test('says its part of a split model', async () => {
-    const base = smallGguf();
-    const path = saveFile({
-      ...base,
-      values: [
-        ...base.values,
-        ['split.no', { type: 'u32', value: 1 }],
-        ['split.count', { type: 'u32', value: 3 }],
-      ],
-    });
-    const facts = await readGguf(path);
-    assert.deepEqual(facts.split, { index: 1, count: 3 });
+    const facts = await readGguf(saveFile(withValues(smallGguf(), splitValues(1, 3, 9))));
+    assert.deepEqual(facts.split, { index: 1, count: 3, tensors: 9 });
     assert.equal(facts.parameters, null);
   });
 });
@@ -367,32 +376,5 @@ describe('damage', () => {
       }),
       { numRuns: 500, seed: 20260101 },
     );
-  });
-});
-
-describe('the parts of a split model', () => {
-  const part = async (index: number, count: number) => {
-    const facts = await readGguf(saveFile(smallGguf()));
-    return { ...facts, split: { index, count } };
-  };
-
-  test('are named after the first', async () => {
-    const paths = splitParts('/m/star-00001-of-00003.gguf', await part(0, 3));
-    assert.deepEqual(
-      paths.map((path) => path.replaceAll('\\', '/')),
-      [1, 2, 3].map((n) => `/m/star-0000${n}-of-00003.gguf`),
-    );
-  });
-
-  test('cannot be told from another part or a name that does not count', async () => {
-    const later = await part(1, 3);
-    const first = await part(0, 3);
-    assert.throws(() => splitParts('/m/star-00002-of-00003.gguf', later), /first part/);
-    assert.throws(() => splitParts('/m/star.gguf', first), { code: 'model_file_invalid' });
-  });
-
-  test('are one file where the model is not split', async () => {
-    const facts = await readGguf(saveFile(smallGguf()));
-    assert.deepEqual(splitParts('/m/a.gguf', facts), ['/m/a.gguf']);
   });
 });

@@ -19,7 +19,7 @@ import fc from 'fast-check';
 import { HoshikageError } from '../../src/errors.js';
 import { aliasProblem, ModelRegistry } from '../../src/models/registry.js';
 import { startChild } from '../helpers/child.js';
-import { ggufBytes, smallGguf } from '../helpers/gguf-bytes.js';
+import { ggufBytes, smallGguf, splitValues, withValues } from '../helpers/gguf-bytes.js';
 
 let directory = '';
 let map = '';
@@ -227,13 +227,9 @@ describe('adding', () => {
 
   test('takes a split model by its first part and wants the others beside it', async () => {
     const part = (index: number) => join(directory, `big-0000${index}-of-00002.gguf`);
-    const base = smallGguf();
     for (const index of [1, 2]) {
-      const split = [
-        ['split.no', { type: 'u32', value: index - 1 }],
-        ['split.count', { type: 'u32', value: 2 }],
-      ] as const;
-      writeFileSync(part(index), ggufBytes({ ...base, values: [...base.values, ...split] }).file);
+      const file = withValues(smallGguf(), splitValues(index - 1, 2));
+      writeFileSync(part(index), ggufBytes(file).file);
     }
     await assert.rejects(registry.add('a', { path: part(2) }), { code: 'model_file_invalid' });
     assert.equal((await registry.add('a', { path: part(1) })).entry.path, part(1));

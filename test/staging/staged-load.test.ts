@@ -102,6 +102,18 @@ describe('a load by way of the RAM disk', () => {
     assert.deepEqual(calls, [`begin ${source}`, `drop ${source}`]);
   });
 
+  test('falls back to the file as well where the copy is no sound model any more', async () => {
+    const { stage, calls } = fakeStage(copy);
+    const unsound = new HoshikageError('model_file_invalid', { path: copy, reason: 'cut off' });
+    const { start, started } = starts({ [copy]: unsound });
+    await loadStaged(stage, options, start, signal);
+    assert.deepEqual(
+      started.map(({ modelPath }) => modelPath),
+      [copy, source],
+    );
+    assert.deepEqual(calls, [`begin ${source}`, `drop ${source}`]);
+  });
+
   test('does not try again what is not the fault of a file, or was given up', async () => {
     for (const [failure, given] of [
       [new HoshikageError('library_not_found', {}), signal],
