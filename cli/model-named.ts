@@ -51,7 +51,7 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** The entry of that name with its settings; the built-in one's file is made where it is missing. */
+/** The entry of that name with its settings. */
 async function entryNamed(text: string, config: Config, shell: Shell): Promise<ModelEntry | null> {
   const alias = text.normalize('NFC');
   const models = await knownModels(config, shell);
@@ -59,8 +59,8 @@ async function entryNamed(text: string, config: Config, shell: Shell): Promise<M
     models.find(({ id }) => id === text) ?? models.find(({ id }) => id.normalize('NFC') === alias);
   if (!known) return null;
   if (known.origin === 'builtin') {
-    const { ensureDemoModel } = await import('../src/models/demo.js');
-    const path = await ensureDemoModel(config.cacheDir);
+    const { guidePath } = await import('../src/models/guide.js');
+    const path = guidePath();
     return { id: known.id, path, stop: known.stop, origin: 'builtin', settings: {} };
   }
   const { withLocalModels } = await import('./local-models.js');

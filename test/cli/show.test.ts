@@ -98,8 +98,8 @@ describe('hoshikage show', { concurrency: 2 }, () => {
     assert.equal((await shown(user, './a')).path, join(user.home, 'a'));
   });
 
-  it('makes the built-in model where that is asked for', async (context) => {
-    const view = await shown(commandUser(context), 'hoshikage-demo');
+  it('shows the built-in model where that is asked for', async (context) => {
+    const view = await shown(commandUser(context), 'hoshikage-guide');
     assert.equal(view.architecture, 'llama');
   });
 
