@@ -350,10 +350,10 @@ async function contentProblem(
   count: number,
 ): Promise<{ readonly en: string; readonly ja: string } | null> {
   const facts = await readGguf(path).catch((error: unknown) => reasonIn(error));
-  if (typeof facts === 'string') {
+  if ('ja' in facts) {
     return {
-      en: `it is no sound GGUF file (${facts})`,
-      ja: `GGUF ファイルとして筋が通っていません(${facts})`,
+      en: `it is no sound GGUF file (${facts.en})`,
+      ja: `GGUF ファイルとして筋が通っていません(${facts.ja})`,
     };
   }
   const said = facts.split ?? { index: 0, count: 1 };
@@ -365,9 +365,10 @@ async function contentProblem(
   };
 }
 
-function reasonIn(error: unknown): string {
-  if (error instanceof HoshikageError) return String(error.details.reason ?? error.message);
-  return String(error);
+function reasonIn(error: unknown): { readonly en: string; readonly ja: string } {
+  if (!(error instanceof HoshikageError)) return { en: String(error), ja: String(error) };
+  const { reason = error.message, reason_ja = reason } = error.details;
+  return { en: String(reason), ja: String(reason_ja) };
 }
 
 async function exists(path: string): Promise<boolean> {

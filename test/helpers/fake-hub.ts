@@ -84,8 +84,8 @@ export function splitGguf(count: number, bytes: number): readonly Buffer[] {
     noisyGguf(bytes, index + 1, {
       values: [
         ...smallGguf().values,
-        ['split.no', { type: 'u32', value: index }],
-        ['split.count', { type: 'u32', value: count }],
+        ['split.no', { type: 'u16', value: index }],
+        ['split.count', { type: 'u16', value: count }],
       ],
     }),
   );
