@@ -8,6 +8,7 @@ import { lstat, mkdir, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HoshikageError } from '../errors.js';
 import { spaceAt } from '../folders/space.js';
+import { sha256Of } from '../models/digest.js';
 import { readGguf } from '../models/gguf.js';
 import { type TryLock, withFileLock } from '../models/lock.js';
 import { sizeText } from '../models/size-text.js';
@@ -15,7 +16,6 @@ import { Changed, type Client, invalid, type Look, wrongSize } from './client.js
 import { bytesThere, type Identity, PartFile, partPaths, tidyBeside } from './part-file.js';
 import type { Named } from './refusals.js';
 import { type TransferLimits, transfer } from './transfer.js';
-import { sha256Of } from './verify.js';
 
 /** A file that is to be here. */
 export interface WantedFile {

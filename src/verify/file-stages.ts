@@ -2,20 +2,13 @@
  * What can be said of a model by its files alone, before anything native reads them. Main thread of the
  * process that wants to know; files are read through libuv, templates rendered in their worker.
  */
-import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { buildPrompt, CHATML, type PromptText } from '../chat/prompt.js';
 import { TemplateRenderer } from '../chat/template.js';
+import { checkSealed } from '../engine/sealed.js';
 import { HoshikageError } from '../errors.js';
-import {
-  type FileState,
-  type GgufFacts,
-  refusal,
-  type SoundFile,
-  stateOf,
-} from '../models/gguf.js';
+import { sha256Of } from '../models/digest.js';
+import { type FileState, type GgufFacts, refusal, type SoundFile } from '../models/gguf.js';
 import { REASON_CODES, type ReasonCode } from '../models/gguf-reasons.js';
 import { readModelFiles } from '../models/model-files.js';
 import { sizeText } from '../models/size-text.js';
@@ -23,8 +16,6 @@ import { Finding, type Seen, type Stages } from './stage.js';
 
 /** The files of a model, the first one first. */
 export type ModelFiles = readonly [SoundFile, ...SoundFile[]];
-
-const HASH_PIECE_BYTES = 4 * 1024 * 1024;
 
 /** In the order in which a file is read. */
 const FILE_STAGES = ['files', 'header', 'vocabulary', 'tensors'] as const;
@@ -184,37 +175,15 @@ async function hashFile(
 ): Promise<HashedFile> {
   const { path } = state;
   const bytes = Number(state.size);
-  let handle: FileHandle | undefined;
-  try {
-    // O_NONBLOCK: whatever has come to lie there, opening it must not wait.
-    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-    const hash = createHash('sha256');
-    const buffer = Buffer.allocUnsafeSlow(HASH_PIECE_BYTES);
-    await checkUnchanged(handle, state);
-    onHashed(path, 0, bytes);
-    for (let done = 0; done < bytes; ) {
-      signal.throwIfAborted();
-      const { bytesRead } = await handle.read(buffer, 0, HASH_PIECE_BYTES, done);
-      if (bytesRead === 0) break;
-      hash.update(buffer.subarray(0, bytesRead));
-      done += bytesRead;
-      onHashed(path, Math.min(done, bytes), bytes);
-    }
-    await checkUnchanged(handle, state);
-    return { path, bytes, sha256: hash.digest('hex') };
-  } catch (error) {
-    throw signal.aborted ? new HoshikageError('cancelled') : refusal(path, error);
-  } finally {
-    await handle?.close();
-  }
-}
-
-async function checkUnchanged(handle: FileHandle, state: FileState): Promise<void> {
-  const { path } = state;
-  const now = stateOf(path, await handle.stat({ bigint: true }));
-  if (JSON.stringify(now) !== JSON.stringify(state)) {
-    throw new HoshikageError('model_file_changed', { path });
-  }
+  onHashed(path, 0, bytes);
+  await checkSealed([state]);
+  const sha256 = await sha256Of(path, signal, (done) => onHashed(path, done, bytes)).catch(
+    (error: unknown) => {
+      throw refusal(path, error);
+    },
+  );
+  await checkSealed([state]);
+  return { path, bytes, sha256 };
 }
 
 /** What a template is tried with. */

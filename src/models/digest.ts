@@ -2,6 +2,7 @@
  * The SHA-256 of a file, read as fast as the disk gives it. Any process; it reads and never writes.
  */
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { HoshikageError } from '../errors.js';
 
@@ -14,7 +15,8 @@ export async function sha256Of(
   onRead: (bytes: number) => void,
 ): Promise<string> {
   const hash = createHash('sha256');
-  const handle = await open(path, 'r');
+  // O_NONBLOCK: whatever has come to lie there, opening it must not wait.
+  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   try {
     for (let at = 0; ; ) {
