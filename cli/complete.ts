@@ -8,15 +8,19 @@ import { print } from './print.js';
 import { splitWords } from './shell-words.js';
 import { commandNames, commandOf, optionsIn, syntaxOf, takesValue } from './usage.js';
 
+/** Prints the candidates, one a line. */
+export async function complete(args: readonly string[]): Promise<void> {
+  for (const one of await completions(args)) print(one);
+}
+
 /**
- * Prints the candidates, one a line, for `bash LINE CURRENT` (the line up to the cursor, and the last word
- * as bash cuts it) or `zsh|fish WORD…` (the words up to the cursor).
+ * The candidates for `bash LINE CURRENT` (the line up to the cursor, and the last word as bash cuts it) or
+ * `zsh|fish WORD…` (the words up to the cursor).
  */
-export async function complete([shell, ...rest]: readonly string[]): Promise<void> {
-  if (shell === 'bash') {
-    const [line = '', current = ''] = rest;
-    for (const one of await forBash(line, current)) print(one);
-  } else for (const one of await candidates(rest.slice(1))) print(one);
+export async function completions([shell, ...rest]: readonly string[]): Promise<readonly string[]> {
+  if (shell !== 'bash') return candidates(rest.slice(1));
+  const [line = '', current = ''] = rest;
+  return forBash(line, current);
 }
 
 /** As bash wants them: escaped, without what it does not count as part of the word. */

@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
+import { completions } from '../../cli/complete.js';
 import { splitWords } from '../../cli/shell-words.js';
 import { commandUser } from '../helpers/command.js';
 
@@ -29,26 +30,27 @@ const MAP = {
   '猫/小さい モデル': { path: '/x', model: 'b.gguf' },
 };
 
+/** A user with models and a library, whose home is this process's for as long as the test runs. */
 function userWithModels(context: TestContext) {
   const user = commandUser(context);
   user.writeFile(user.mapFile, JSON.stringify(MAP));
   user.model('.config/hoshikage/models/found.gguf');
   mkdirSync(join(user.configDir, 'lib', 'cuda-3.22.1'), { recursive: true });
-  const words = async (...typed: string[]): Promise<string[]> => {
-    const { code, stdout, stderr } = await user.run(['__complete', 'zsh', 'hoshikage', ...typed]);
-    assert.deepEqual([code, stderr], [0, '']);
-    return stdout.split('\n').slice(0, -1);
-  };
-  const bash = async (line: string, current: string): Promise<string[]> => {
-    const { stdout } = await user.run(['__complete', 'bash', line, current]);
-    return stdout.split('\n').slice(0, -1);
-  };
-  return { ...user, words, bash };
+  const before = { ...process.env };
+  process.env = { ...before, HOME: user.home, USERPROFILE: user.home };
+  delete process.env.XDG_CONFIG_HOME;
+  context.after(() => {
+    process.env = before;
+  });
+  return user;
 }
 
-describe('TAB', { concurrency: 2 }, () => {
+const words = (...typed: string[]) => completions(['zsh', 'hoshikage', ...typed]);
+const bash = (line: string, current: string) => completions(['bash', line, current]);
+
+describe('TAB', () => {
   it('offers commands, their commands, options, choices, models, settings and libraries', async (context) => {
-    const { words } = userWithModels(context);
+    userWithModels(context);
     const models = ['qwen2.5:7b', '猫/小さい モデル', 'found'];
     const commands = await words('');
     for (const name of ['serve', 'run', 'chat', 'config', 'lib'])
@@ -69,7 +71,7 @@ describe('TAB', { concurrency: 2 }, () => {
   });
 
   it('gives bash its words escaped, and only from where bash itself begins', async (context) => {
-    const { bash } = userWithModels(context);
+    userWithModels(context);
     assert.deepEqual(await bash('hoshikage rm qwen', 'qwen'), ['qwen2.5:7b']);
     assert.deepEqual(await bash('hoshikage rm qwen2.5:', ':'), ['7b']);
     assert.deepEqual(await bash('hoshikage rm qwen2.5:7', '7'), ['7b']);
