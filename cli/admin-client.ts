@@ -195,8 +195,12 @@ export function askOnce(
   const payload = body === undefined ? undefined : JSON.stringify(body);
   // An agent of its own: the global one follows proxy variables where Node was told to.
   const agent = new Agent({ keepAlive: false });
-  const deadline = Number.isFinite(limitMs) ? [AbortSignal.timeout(limitMs)] : [];
-  const signal = AbortSignal.any([...deadline, ...(leaving ? [leaving] : [])]);
+  // Not AbortSignal.timeout: behind AbortSignal.any nothing holds it, and once it is collected it never fires.
+  const late = new AbortController();
+  const timer = Number.isFinite(limitMs)
+    ? setTimeout(() => late.abort(new Error(`no answer within ${limitMs} ms`)), limitMs)
+    : undefined;
+  const signal = leaving ? AbortSignal.any([late.signal, leaving]) : late.signal;
   const headers = {
     authorization: `Bearer ${token}`,
     accept: 'application/json',
@@ -222,7 +226,10 @@ export function askOnce(
     });
     sent.on('error', reject);
     sent.end(payload);
-  }).finally(() => agent.destroy());
+  }).finally(() => {
+    clearTimeout(timer);
+    agent.destroy();
+  });
 }
 
 function parseObject(text: string): Record<string, unknown> | null {
