@@ -5,7 +5,7 @@
  * in memory only, and the terminal is given back as it was.
  */
 import { type Completer, createInterface, type Interface } from 'node:readline';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { plainLines } from '../print.js';
 
@@ -16,7 +16,10 @@ export interface KeySource extends NodeJS.ReadableStream {
 }
 
 /** Where the lines are drawn. */
-export type LineScreen = NodeJS.WritableStream;
+export type LineScreen = NodeJS.WritableStream & {
+  readonly columns?: number;
+  readonly rows?: number;
+};
 
 /** What was typed. `end`: nothing more will come; `interrupt`: Ctrl-C where nothing was typed yet. */
 export type Entry =
@@ -41,6 +44,7 @@ const HISTORY = 1000;
 /** More than this, typed ahead or pasted at once, is no message. */
 const MOST_CHARACTERS = 4 * 1024 * 1024;
 const CTRL_C = '\u0003';
+const CTRL_Z = '\u001a';
 const FENCE = '"""';
 /** What a terminal is told, and what it then puts around a paste. */
 const BRACKETED_PASTE = { on: '\u001b[?2004h', off: '\u001b[?2004l' } as const;
@@ -55,6 +59,11 @@ export class LineInput {
     this.#onKeys(this.#decoder.write(Buffer.from(chunk)));
   readonly #endKeys = (): void => void this.#keys.end();
   readonly #giveBack = (): void => this.#restore();
+  readonly #drawn: Writable;
+  /** An answer is no place to draw a line again. */
+  readonly #redraw = (): void => {
+    if (this.#onInterrupt === null) this.#drawn.emit('resize');
+  };
   /** What Ctrl-C does while nobody asks for a message; null while somebody does. */
   #onInterrupt: (() => void) | null = () => {};
   #ahead = '';
@@ -80,8 +89,9 @@ export class LineInput {
       isTTY: true,
       setRawMode: (raw: boolean) => input.setRawMode?.(raw),
     });
+    this.#drawn = screenOn(output);
     this.#lines = createInterface({
-      ...{ input: this.#keys, output, completer, terminal: true },
+      ...{ input: this.#keys, output: this.#drawn, completer, terminal: true },
       ...{ historySize: HISTORY, removeHistoryDuplicates: true },
       // A paste may end its lines in either way, or in both.
       crlfDelay: Number.POSITIVE_INFINITY,
@@ -93,6 +103,7 @@ export class LineInput {
     input.on('data', this.#take);
     input.once('end', this.#endKeys);
     input.once('error', this.#endKeys);
+    output.on('resize', this.#redraw);
     output.write(BRACKETED_PASTE.on);
     process.once('exit', this.#giveBack);
   }
@@ -124,7 +135,8 @@ export class LineInput {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const { input } = this.#options;
+    const { input, output } = this.#options;
+    output.off('resize', this.#redraw);
     input.off('data', this.#take);
     input.off('end', this.#endKeys);
     input.off('error', this.#endKeys);
@@ -140,12 +152,18 @@ export class LineInput {
   }
 
   #onKeys(keys: string): void {
+    // A paste, or an escape, that never came to its end swallows no Ctrl-C.
+    if (keys === CTRL_C) this.#pending = '';
     if (this.#onInterrupt === null) this.#feed(keys);
     else if (keys.includes(CTRL_C)) {
       // As a terminal does: what was typed before it is forgotten.
       this.#ahead = '';
       this.#onInterrupt();
-    } else this.#ahead = (this.#ahead + keys).slice(0, MOST_CHARACTERS);
+    } else {
+      // Suspending is not to be done later.
+      const typed = keys.replaceAll(CTRL_Z, '');
+      this.#ahead = (this.#ahead + typed).slice(0, MOST_CHARACTERS);
+    }
   }
 
   /** Lets the editor have the keys, first those that were pressed before. */
@@ -258,6 +276,21 @@ export class LineInput {
     else if (entry.type === 'message') this.#ready.push(entry);
     if (entry.type === 'end') this.#isEnded = true;
   }
+}
+
+/** The same terminal, which says that its size has changed only when it is told to. */
+function screenOn(output: LineScreen): Writable {
+  const screen = new Writable({
+    write: (chunk: Buffer, _, done) => {
+      output.write(chunk);
+      done();
+    },
+  });
+  return Object.defineProperties(screen, {
+    isTTY: { value: true },
+    columns: { get: () => output.columns },
+    rows: { get: () => output.rows },
+  });
 }
 
 /** The text without what may be the beginning of `mark` at its end. */

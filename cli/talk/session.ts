@@ -207,8 +207,12 @@ export class Session {
       if (signal.aborted) throw thrown;
       return null;
     });
-    if (answers) this.#models = answers;
-    else this.#server = await this.#options.open(signal);
+    if (answers) {
+      this.#models = answers;
+      return this.#server;
+    }
+    this.#hint({ ja: '(サーバーがいなくなりました)', en: '(the server has gone)' });
+    this.#server = await this.#options.open(signal);
     return this.#server;
   }
 

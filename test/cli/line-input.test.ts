@@ -28,6 +28,10 @@ function terminal(context: TestContext) {
     modes,
     shown: () => shown,
     type: (text: string | Buffer) => input.write(text),
+    resize: (columns: number) => {
+      output.columns = columns;
+      output.emit('resize');
+    },
     end: () => input.end(),
     /** What the keys make of the next message. */
     async message(keys: string): Promise<Entry> {
@@ -96,6 +100,18 @@ describe('Ctrl-C at the terminal', () => {
     assert.deepEqual(await one.message('half\\\r\u0003\u0003'), { type: 'interrupt' });
   });
 
+  it('is heard within a paste that has no end, and behind an escape', async (context) => {
+    const one = terminal(context);
+    const next = one.lines.next(patient);
+    one.type('\u001b[200~half a paste\r');
+    one.type('\u0003');
+    assert.deepEqual(await next, { type: 'interrupt' });
+    const again = one.lines.next(patient);
+    one.type('\u001b');
+    one.type('\u0003');
+    assert.deepEqual(await again, { type: 'interrupt' });
+  });
+
   it('stops an answer, and what was typed ahead of it is forgotten', async (context) => {
     const one = terminal(context);
     await one.message('ask\r');
@@ -119,6 +135,20 @@ describe('the terminal', () => {
     assert.ok(!one.shown().includes('second'));
     assert.deepEqual(await one.lines.next(patient), said('second', true));
     assert.deepEqual(await one.lines.next(patient), said('third', true));
+  });
+
+  it('is drawn again when its size changes, but not into an answer', async (context) => {
+    const one = terminal(context);
+    const next = one.lines.next(patient);
+    one.type('星影');
+    await until('the line', () => one.shown().includes('影'));
+    one.resize(40);
+    const drawn = one.shown().split('> ').length;
+    assert.equal(drawn, 3, JSON.stringify(one.shown()));
+    one.type('\r');
+    await next;
+    one.resize(30);
+    assert.equal(one.shown().split('> ').length, drawn);
   });
 
   it('ends the input by Ctrl-D on an empty line, when it goes away, and when the program must', async (context) => {

@@ -99,7 +99,8 @@ describe('hoshikage chat', { skip: whyNoTerminal() }, () => {
     const server = await startServer(t, { home });
     await hoshikage(t, home, ['load', 'talker']);
     const engines = hasProc ? childrenOf(server.pid).length : 0;
-    const one = inTerminal(t, home, ['chat', '--lang', 'ja', '--system', '丁寧に']);
+    const args = ['chat', '--lang', 'ja', '--system', '丁寧に'];
+    const one = inTerminal(t, home, args, { NO_COLOR: '1' });
     await one.see(/星影 Hoshikage {2}talker\r\n[\s\S]*> /);
     one.type('"""\r設定を\r教えて"""\r');
     await one.see(/起動し直してください。\r\n\r\n> /);
@@ -109,5 +110,6 @@ describe('hoshikage chat', { skip: whyNoTerminal() }, () => {
     await one.see(/さようなら。\r\n\r\n> /);
     one.type('\u0004');
     assert.equal(await one.ended(), 0);
+    assert.equal(/\[[0-9;]*m/.test(one.raw()), false, 'no colours');
   });
 });

@@ -21,6 +21,8 @@ export interface AtTerminal {
   type(keys: string): void;
   /** Everything shown so far, without what steers the terminal. */
   shown(): string;
+  /** The same with it. */
+  raw(): string;
   /** Waits until something that matches is shown behind what was seen before. */
   see(wanted: RegExp): Promise<void>;
   /** The exit code, when the command has ended and given the terminal back. */
@@ -59,6 +61,7 @@ export function inTerminal(
   return {
     type: (keys) => void child.stdin.write(keys),
     shown,
+    raw: () => raw,
     async see(wanted) {
       try {
         await until(
