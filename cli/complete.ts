@@ -50,7 +50,7 @@ async function candidates(words: readonly string[]): Promise<readonly string[]> 
   const command = commandOf(before);
   const previous = before.at(-1) ?? '';
   if (takesValue(previous)) return valuesOf(previous, command);
-  const [, option] = /^(--[a-z-]+)=/.exec(current) ?? [];
+  const [, option] = /^(--[a-z0-9-]+)=/.exec(current) ?? [];
   if (option) return (await valuesOf(option, command)).map((value) => `${option}=${value}`);
   if (current.startsWith('-')) return optionsIn(syntaxOf(command));
   const given = positionals(before);
@@ -93,10 +93,17 @@ async function fill(place: string): Promise<readonly string[]> {
       if (part === 'ALIAS') return (await import('./names.js')).modelNames();
       if (part === 'KEY') return (await import('./names.js')).settingNames();
       if (part === 'ID') return libraryIds();
+      if (part === 'SHORT-NAME') return shortNames();
       return /^[a-z][a-z.-]*$/.test(part) ? [part] : [];
     }),
   );
   return found.flat();
+}
+
+/** The models that can be downloaded by a short name. */
+async function shortNames(): Promise<readonly string[]> {
+  const { KNOWN_MODELS } = await import('../src/pull/known.js');
+  return KNOWN_MODELS.map(({ name }) => name);
 }
 
 /** The directories that libraries are installed in. */

@@ -29,7 +29,7 @@ export const PARSER_MARKS = {
 const SYNTAX: Readonly<Record<string, string>> = {
   serve: 'serve [--port <PORT>] [--host <HOST>]',
   add: 'add <PATH> <ALIAS> [STOP…] [--force]',
-  pull: 'pull [NAME | hf:OWNER/REPOSITORY[:FORM] | URL] [--list] [--alias <NAME>] [--dir <DIR>] [--yes]',
+  pull: 'pull [SHORT-NAME | hf:OWNER/REPOSITORY[:FORM] | URL] [--list] [--alias <NAME>] [--dir <DIR>] [--sha256 <HASH>] [--force] [--yes]',
   import: 'import [--from <ollama | lmstudio | llama.cpp | huggingface>] [--yes] [--json]',
   rm: 'rm <ALIAS>',
   remove: 'remove <ALIAS>',
@@ -83,7 +83,7 @@ export function commandNames(): readonly string[] {
 
 /** The options that such a text speaks of. */
 export function optionsIn(syntax: string): readonly string[] {
-  return [...syntax.matchAll(/(?<![\w-])--?[a-z][a-z-]*/g)].map(([option]) => option);
+  return [...syntax.matchAll(/(?<![\w-])--?[a-z][a-z0-9-]*/g)].map(([option]) => option);
 }
 
 /** Whether the word after this option is its value. */
@@ -95,7 +95,7 @@ export function takesValue(option: string): boolean {
 const VALUED: ReadonlySet<string> = new Set([
   ...['-p', '-n'],
   ...[...commandNames().map(syntaxOf), syntaxOf(undefined)].flatMap((syntax) =>
-    [...syntax.matchAll(/(--[a-z-]+) </g)].map(([, option = '']) => option),
+    [...syntax.matchAll(/(--[a-z0-9-]+) </g)].map(([, option = '']) => option),
   ),
 ]);
 

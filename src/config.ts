@@ -13,6 +13,7 @@ import { HoshikageError } from './errors.js';
 import { distance } from './near.js';
 import { absolutePath, type Place } from './setting-kinds.js';
 import { envLines } from './settings/env-lines.js';
+import { type ModelPlaces, modelPlacesIn } from './settings/model-places.js';
 import {
   FORMER_NAMES,
   SETTINGS,
@@ -424,27 +425,7 @@ export function proxiesOf(
   };
 }
 
-/** Variables by which other programs are told where to keep their models. */
-const MODEL_PLACES = [
-  'OLLAMA_MODELS',
-  'LLAMA_CACHE',
-  'HF_HOME',
-  'HF_HUB_CACHE',
-  'HUGGINGFACE_HUB_CACHE',
-  'XDG_CACHE_HOME',
-  'LOCALAPPDATA',
-] as const;
-
-/** Where other programs on this machine are told to keep their models, and whose home this is. */
-export interface ModelPlaces {
-  readonly variables: Readonly<Partial<Record<(typeof MODEL_PLACES)[number], string>>>;
-  readonly home: string;
-  readonly platform: NodeJS.Platform;
-}
-
 /** What this process's environment says of other programs' models. */
 export function modelPlaces(sources: ConfigSources = {}): ModelPlaces {
-  const { env, home, platform } = complete(sources);
-  const set = MODEL_PLACES.flatMap((name) => (env[name] ? [[name, env[name]]] : []));
-  return { variables: Object.fromEntries(set), home, platform };
+  return modelPlacesIn(complete(sources));
 }

@@ -59,6 +59,7 @@ describe('TAB', () => {
     assert.deepEqual(await words('lib', ''), ['list', 'install', 'use', 'check', 'rollback', 'rm']);
     assert.deepEqual(await words('lib', 'install', ''), ['cpu', 'cuda', 'vulkan', 'metal']);
     assert.deepEqual(await words('lib', 'use', ''), ['cuda-3.22.1', 'default']);
+    assert.ok((await words('pull', '')).includes('lfm2.5-1.2b-jp'));
     assert.deepEqual(await words('run', ''), models);
     assert.deepEqual(await words('--lang', 'ja', 'rm', ''), models);
     assert.deepEqual(await words('run', 'found', ''), [], 'a prompt is nobody’s to guess');
@@ -83,13 +84,9 @@ describe('TAB', () => {
   it('works in bash itself', { skip: process.platform === 'win32' }, async (context) => {
     const user = userWithModels(context);
     const { stdout: script } = await user.run(['completion', 'bash']);
-    // Our sources run by tsx; the built command needs nothing of the kind.
-    const sources = script
-      .replace("'__complete", '__complete')
-      .replace(/('[^']*main\.ts')/, `--import '${import.meta.resolve('tsx')}' $1`);
     user.writeFile(
       join(user.home, 'test.sh'),
-      `${sources}
+      `${script}
 COMP_LINE='hoshikage rm qwen2.5:7'; COMP_POINT=\${#COMP_LINE}
 COMP_WORDS=(hoshikage rm qwen2.5 : 7); COMP_CWORD=4
 _hoshikage
