@@ -5,6 +5,7 @@
 import { readdir } from 'node:fs/promises';
 import { type Config, examineConfig } from '../src/config.js';
 import { idOfFile } from '../src/models/file-names.js';
+import { GUIDE_ID } from '../src/models/guide.js';
 import { readMapFile } from '../src/models/map-file.js';
 import { SETTINGS } from '../src/settings.js';
 
@@ -16,9 +17,7 @@ export async function modelNames(
   const files = await readdir(config.modelDir).catch(() => []);
   const found = files.sort().flatMap((name) => idOfFile(name) ?? []);
   const names = new Set([...(map?.raw.keys() ?? []), ...found]);
-  if (names.size > 0) return [...names];
-  const { DEMO_ID } = await import('../src/models/demo.js');
-  return [DEMO_ID];
+  return names.size > 0 ? [...names] : [GUIDE_ID];
 }
 
 /** The keys of all settings. */

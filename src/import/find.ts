@@ -4,7 +4,8 @@
  */
 import { realpath, stat } from 'node:fs/promises';
 import { toHoshikageError, words } from '../errors.js';
-import { type GgufFacts, readGguf, splitParts } from '../models/gguf.js';
+import type { GgufFacts } from '../models/gguf.js';
+import { readModelFiles } from '../models/model-files.js';
 import { aliasProblem, type ModelEntry } from '../models/registry.js';
 import { llamaCacheModels, lmStudioModels } from './files.js';
 import type { Holding, Holdings, Note, Skipped, Source } from './holding.js';
@@ -132,19 +133,10 @@ class Sorter {
   }
 
   async #look(holding: Holding): Promise<void> {
-    const facts = await readGguf(holding.path);
-    const reason = uselessBecause(facts);
-    if (reason) return this.#skip(holding, reason);
-    const parts = splitParts(holding.path, facts);
-    const sizes = await Promise.all(parts.map(sizeOf));
-    const missing = sizes.filter((size) => size === null).length;
-    if (missing > 0) {
-      return this.#skip(holding, {
-        ja: `分割されたファイルが ${missing} 個足りません`,
-        en: `${missing} of its files are missing`,
-      });
-    }
-    const sizeBytes = sizes.reduce((sum: number, size) => sum + (size ?? 0), 0);
+    const files = await readModelFiles(holding.path);
+    const [{ facts }] = files;
+    if (facts.architecture === 'clip') return this.#skip(holding, PROJECTOR);
+    const sizeBytes = files.reduce((sum, one) => sum + one.facts.sizeBytes, 0);
     const alias = this.#nameFor(holding.name);
     const notes = templateNotes(holding, facts);
     this.candidates.push({
@@ -172,12 +164,8 @@ class Sorter {
   }
 }
 
-/** Why a sound GGUF file is no model to ask. */
-function uselessBecause({ architecture, tensorCount, split }: GgufFacts): Note | null {
-  if (architecture === 'clip') return { ja: '画像のための部品です', en: 'a projector for images' };
-  if (tensorCount === 0 && !split) return { ja: '重みがありません', en: 'it has no tensors' };
-  return null;
-}
+/** A sound GGUF file that is no model to ask. */
+const PROJECTOR: Note = { ja: '画像のための部品です', en: 'a projector for images' };
 
 function templateNotes(
   { hasForeignTemplate }: Holding,
@@ -204,9 +192,4 @@ function legalName(name: string): string {
   const short = [...clean].slice(0, MOST_CHARACTERS).join('');
   const isStep = short === '.' || short === '..';
   return isStep || aliasProblem(short) !== null ? 'model' : short;
-}
-
-async function sizeOf(path: string): Promise<number | null> {
-  const facts = await stat(path).catch(() => null);
-  return facts?.isFile() ? facts.size : null;
 }

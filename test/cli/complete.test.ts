@@ -104,7 +104,7 @@ complete -p hoshikage
   it('writes nothing and starts nothing, also where nothing is there', async (context) => {
     const user = commandUser(context);
     const { code, stdout } = await user.run(['__complete', 'zsh', 'hoshikage', 'run', '']);
-    assert.deepEqual([code, stdout], [0, 'hoshikage-demo\n']);
+    assert.deepEqual([code, stdout], [0, 'hoshikage-guide\n']);
     assert.deepEqual(user.files('.'), []);
     user.writeFile(user.mapFile, '{"broken"');
     user.writeFile(`${user.configDir}/.env`, 'N_CTX=many\n');
