@@ -134,7 +134,7 @@ export async function ask(
       if (status === 404 && retried && body.error.code === 'model_not_found') {
         return { body, status, retried };
       }
-      throw refusal(body.error, options.details ?? {});
+      throw refusalOf(body.error, options.details ?? {});
     }
     // Something was sent and no answer came: it may have been done.
     retried ||= status === 0;
@@ -149,15 +149,18 @@ function isPassing(status: number, body: object | null): boolean {
   return body.error.code === 'library_locked' || body.error.code === 'map_locked';
 }
 
-interface ErrorBody {
+/** A body in our error shape. */
+export interface ErrorBody {
   readonly error: { readonly code?: unknown; readonly message?: unknown };
 }
 
-function isErrorBody(body: object): body is ErrorBody {
+/** Whether an answer has our error shape. */
+export function isErrorBody(body: object): body is ErrorBody {
   return 'error' in body && typeof body.error === 'object' && body.error !== null;
 }
 
-function refusal(
+/** What is thrown for an error of the server; `details` fill the words of those the command knows more of. */
+export function refusalOf(
   { code, message }: ErrorBody['error'],
   details: Readonly<Record<string, string>>,
 ): Error {
@@ -192,8 +195,12 @@ export function askOnce(
   const payload = body === undefined ? undefined : JSON.stringify(body);
   // An agent of its own: the global one follows proxy variables where Node was told to.
   const agent = new Agent({ keepAlive: false });
-  const deadline = Number.isFinite(limitMs) ? [AbortSignal.timeout(limitMs)] : [];
-  const signal = AbortSignal.any([...deadline, ...(leaving ? [leaving] : [])]);
+  // Not AbortSignal.timeout: behind AbortSignal.any nothing holds it, and once it is collected it never fires.
+  const late = new AbortController();
+  const timer = Number.isFinite(limitMs)
+    ? setTimeout(() => late.abort(new Error(`no answer within ${limitMs} ms`)), limitMs)
+    : undefined;
+  const signal = leaving ? AbortSignal.any([late.signal, leaving]) : late.signal;
   const headers = {
     authorization: `Bearer ${token}`,
     accept: 'application/json',
@@ -219,7 +226,10 @@ export function askOnce(
     });
     sent.on('error', reject);
     sent.end(payload);
-  }).finally(() => agent.destroy());
+  }).finally(() => {
+    clearTimeout(timer);
+    agent.destroy();
+  });
 }
 
 function parseObject(text: string): Record<string, unknown> | null {

@@ -11,6 +11,11 @@ import { plainServe } from './plain-serve.js';
 import { createShell } from './shell.js';
 
 async function main(args: readonly string[]): Promise<ExitCode> {
+  // At every TAB: nothing that is not needed for it is loaded.
+  if (args[0] === '__complete') {
+    await (await import('./complete.js')).complete(args.slice(1));
+    return 0;
+  }
   const flags = plainServe(args);
   if (!flags) return (await import('./parser.js')).runCommand(args);
   const shell = createShell(chooseLanguage({ flags: { lang: flags.lang } }));

@@ -6,16 +6,21 @@
 import yargs, { type Argv } from 'yargs';
 import { chooseLanguage, type Language } from '../src/config.js';
 import { addCommand } from './commands/add.js';
+import { completionCommand } from './commands/completion.js';
+import { configCommand } from './commands/config.js';
 import { doctorCommand } from './commands/doctor.js';
+import { importCommand } from './commands/import.js';
 import { libCommand } from './commands/lib.js';
 import { listCommand } from './commands/list.js';
 import { loadCommand } from './commands/load.js';
+import { logsCommand } from './commands/logs.js';
 import { psCommand } from './commands/ps.js';
 import { pullCommand } from './commands/pull.js';
 import { removeCommand } from './commands/remove.js';
 import { serveCommand } from './commands/serve.js';
 import { serviceCommand } from './commands/service.js';
 import { showCommand } from './commands/show.js';
+import { talkCommand } from './commands/talk.js';
 import { verifyCommand } from './commands/verify.js';
 import { type ExitCode, fail, usageError } from './fail.js';
 import { type Command, type Common, createShell, markLiterals, type Shell } from './shell.js';
@@ -26,15 +31,20 @@ const COMMANDS: readonly Command[] = [
   serveCommand,
   addCommand,
   pullCommand,
+  importCommand,
   removeCommand,
   listCommand,
   showCommand,
   verifyCommand,
   psCommand,
   loadCommand,
+  talkCommand,
+  configCommand,
+  logsCommand,
   libCommand,
   serviceCommand,
   doctorCommand,
+  completionCommand,
 ];
 
 /** A usage error in the marks of usage.ts. */

@@ -41,6 +41,11 @@ export function plain(text: string): string {
   return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
 }
 
+/** Text of several lines without any other control character; tabs stay. */
+export function plainLines(text: string): string {
+  return text.replace(/\r\n?/g, '\n').replace(/[^\n\t]+/g, plain);
+}
+
 /** Rows as aligned columns; the last column is as long as it is. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const clean = rows.map((row) => row.map(plain));

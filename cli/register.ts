@@ -4,6 +4,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../src/config.js';
+import type { ModelSettings } from '../src/models/model-settings.js';
 import { remark } from './print.js';
 import type { Shell } from './shell.js';
 
@@ -13,6 +14,7 @@ export interface Registration {
   readonly path: string;
   readonly alias: string;
   readonly stop: readonly string[];
+  readonly settings?: ModelSettings;
   /** Replace an entry of that name. */
   readonly force: boolean;
 }
@@ -58,13 +60,14 @@ async function isInMap(
 
 async function addByServer(
   config: Config,
-  { path, alias, stop, force }: Registration,
+  { path, alias, stop, force, settings = {} }: Registration,
   shell: Shell,
 ): Promise<boolean> {
+  const { writeModelSettings } = await import('../src/models/model-settings.js');
   const { ask, findServer, NO_ANSWER } = await import('./admin-client.js');
   const server = findServer(config);
   if (!server) return false;
-  const body = { name: alias, path, stop, force };
+  const body = { name: alias, path, stop, force, ...writeModelSettings(settings) };
   const answer = await ask(server, 'POST', '/admin/models', { body, details: { model: alias } });
   if (!answer) remark(NO_ANSWER, shell.language);
   return answer !== null;

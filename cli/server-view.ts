@@ -9,7 +9,8 @@ import { askOnce, findServer, findStopping, type RunningServer } from './admin-c
 import { Refusal } from './fail.js';
 import { ownCommand, type Words } from './print.js';
 
-type Fields = Readonly<Record<string, unknown>>;
+/** What came as JSON, before anything is known of it. */
+export type Fields = Readonly<Record<string, unknown>>;
 
 /** One model in memory. Times in ms, memory in bytes; null = not known, or there is none. */
 export interface ResidentView {
@@ -59,7 +60,8 @@ export interface ServerView {
   } | null;
 }
 
-const NO_KEY: Words = {
+/** Said where the server wants a key that is not known here. */
+export const NO_KEY: Words = {
   ja: 'サーバーが API_KEY を求めています。このシェルか .env に、サーバーと同じ API_KEY を設定してください',
   en: "The server wants its API_KEY: set the server's own in this shell or in .env",
 };
@@ -93,9 +95,11 @@ export function silent(
 export async function readStatus(
   server: RunningServer,
   config: Pick<Config, 'runFile' | 'apiKey'>,
+  signal?: AbortSignal,
 ): Promise<Fields> {
   const asked = { ...server, token: config.apiKey ?? server.token };
-  const { status, body } = await askOnce(asked, 'GET', '/v1/status', {}).catch(() => ({
+  const options = signal ? { signal } : {};
+  const { status, body } = await askOnce(asked, 'GET', '/v1/status', options).catch(() => ({
     status: 0,
     body: null,
   }));
@@ -171,22 +175,26 @@ function waitingOf(one: Fields): WaitingView {
   };
 }
 
-function textAt(fields: Fields, key: string): string | null {
+/** The text at a key; null where there is none. */
+export function textAt(fields: Fields, key: string): string | null {
   const value = fields[key];
   return typeof value === 'string' ? value : null;
 }
 
-function numberAt(fields: Fields, key: string): number | null {
+/** The finite number at a key; null where there is none. */
+export function numberAt(fields: Fields, key: string): number | null {
   const value = fields[key];
   return typeof value === 'number' && Number.isFinite(value) ? value : null;
 }
 
-function fieldsAt(fields: Fields, key: string): Fields {
+/** The object at a key; an empty one where there is none. */
+export function fieldsAt(fields: Fields, key: string): Fields {
   const value = fields[key];
   return isRecord(value) ? value : {};
 }
 
-function listAt(fields: Fields, key: string): readonly Fields[] {
+/** The objects of the list at a key; none where there is no list. */
+export function listAt(fields: Fields, key: string): readonly Fields[] {
   const value = fields[key];
   return Array.isArray(value) ? value.filter(isRecord) : [];
 }

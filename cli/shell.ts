@@ -4,6 +4,7 @@
  */
 import type { Argv } from 'yargs';
 import type { Language } from '../src/config.js';
+import { HoshikageError } from '../src/errors.js';
 import { type ExitCode, fail } from './fail.js';
 import type { Words } from './print.js';
 
@@ -44,6 +45,20 @@ export function literal(text: string): string {
   return text.startsWith(LITERAL) ? text.slice(1) : text;
 }
 
+/** What was probably meant, as lines behind an error that names something unknown. */
+export async function suggestions(thrown: unknown): Promise<readonly string[]> {
+  if (!(thrown instanceof HoshikageError)) return [];
+  const { code, details } = thrown;
+  if (code !== 'model_not_found' && code !== 'setting_unknown') return [];
+  const { nearest } = await import('../src/near.js');
+  const { modelNames, settingNames } = await import('./names.js');
+  const near =
+    code === 'model_not_found'
+      ? nearest(String(details.model ?? ''), await modelNames())
+      : nearest(String(details.key ?? ''), settingNames());
+  return near === null ? [] : [`もしかして / Did you mean: ${near}`];
+}
+
 /** A shell in which no command has run. */
 export function createShell(language: Language): Shell {
   const shell: Shell = {
@@ -54,7 +69,7 @@ export function createShell(language: Language): Shell {
       try {
         shell.exitCode = await work();
       } catch (thrown) {
-        shell.exitCode = fail(thrown, language);
+        shell.exitCode = fail(thrown, language, await suggestions(thrown));
       }
     },
   };

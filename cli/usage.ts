@@ -3,7 +3,9 @@
  * is written and where its help is. Runs in the CLI process. The parser speaks to this file in marks
  * (PARSER_MARKS), so that no sentence of its own is ever shown.
  */
+import { nearest } from '../src/near.js';
 import { ownCommand, type Words } from './print.js';
+import { REQUEST_SYNTAX } from './talk/request-flags.js';
 
 /** What was wrong, and the lines that follow it. */
 export interface WrongUsage {
@@ -27,7 +29,8 @@ export const PARSER_MARKS = {
 const SYNTAX: Readonly<Record<string, string>> = {
   serve: 'serve [--port <PORT>] [--host <HOST>]',
   add: 'add <PATH> <ALIAS> [STOP…] [--force]',
-  pull: 'pull [NAME | hf:OWNER/REPOSITORY[:FORM] | URL] [--list] [--alias <NAME>] [--dir <DIR>] [--yes]',
+  pull: 'pull [SHORT-NAME | hf:OWNER/REPOSITORY[:FORM] | URL] [--list] [--alias <NAME>] [--dir <DIR>] [--sha256 <HASH>] [--force] [--yes]',
+  import: 'import [--from <ollama | lmstudio | llama.cpp | huggingface>] [--yes] [--json]',
   rm: 'rm <ALIAS>',
   remove: 'remove <ALIAS>',
   list: 'list [--json]',
@@ -37,6 +40,8 @@ const SYNTAX: Readonly<Record<string, string>> = {
   ps: 'ps [--json]',
   load: 'load <ALIAS> [--keep-alive <TIME>]',
   unload: 'unload [ALIAS]',
+  chat: 'chat [ALIAS] [--system <TEXT>]',
+  run: 'run <ALIAS> [PROMPT…] [--json] [--system <TEXT>]',
   lib: 'lib <list | install | use | check | rollback | rm>',
   'lib list': 'lib list [--json]',
   'lib ls': 'lib ls [--json]',
@@ -49,21 +54,50 @@ const SYNTAX: Readonly<Record<string, string>> = {
   'service install': 'service install [--force]',
   'service uninstall': 'service uninstall [--force]',
   'service status': 'service status',
+  config: 'config [get | set | unset] [--json]',
+  'config get': 'config get <KEY>',
+  'config set': 'config set <KEY> <VALUE>',
+  'config unset': 'config unset <KEY>',
+  logs: 'logs [-f | --follow] [-n | --lines <NUMBER>]',
   doctor: 'doctor [--json]',
+  completion: 'completion <bash | zsh | fish>',
 };
 const OVERVIEW =
-  '[serve | add | pull | rm | list | show | verify | ps | load | unload | lib | service | doctor]';
-const WITH_VALUE = [
-  '--lang',
-  '--port',
-  '-p',
-  '--host',
-  '--version',
-  '--keep-alive',
-  '--alias',
-  '--dir',
-  '--sha256',
-];
+  '[serve | add | pull | import | rm | list | show | verify | ps | load | unload | chat | run | config | logs | lib | service | doctor | completion]';
+/** Options of every command. */
+const COMMON_OPTIONS = '[--lang <ja | en>] [--help] [--version]';
+/** Commands that take what a request may hold; their usage would not fit on a line. */
+const ASKING: ReadonlySet<string> = new Set(['chat', 'run']);
+
+/** How a command is written, with every option it takes; of none, what all commands have in common. */
+export function syntaxOf(command: string | undefined): string {
+  const own = command !== undefined && Object.hasOwn(SYNTAX, command) ? SYNTAX[command] : '';
+  const request = ASKING.has(command ?? '') ? REQUEST_SYNTAX : '';
+  return [own, request, COMMON_OPTIONS].join(' ');
+}
+
+/** The names of all commands, those of a group behind its own. */
+export function commandNames(): readonly string[] {
+  return Object.keys(SYNTAX);
+}
+
+/** The options that such a text speaks of. */
+export function optionsIn(syntax: string): readonly string[] {
+  return [...syntax.matchAll(/(?<![\w-])--?[a-z][a-z0-9-]*/g)].map(([option]) => option);
+}
+
+/** Whether the word after this option is its value. */
+export function takesValue(option: string): boolean {
+  return VALUED.has(option);
+}
+
+/** The short ones are those of --port and --lines. */
+const VALUED: ReadonlySet<string> = new Set([
+  ...['-p', '-n'],
+  ...[...commandNames().map(syntaxOf), syntaxOf(undefined)].flatMap((syntax) =>
+    [...syntax.matchAll(/(--[a-z0-9-]+) </g)].map(([, option = '']) => option),
+  ),
+]);
 
 /** Puts what the parser said of these arguments into words. */
 export function wrongUsage(args: readonly string[], said: string): WrongUsage {
@@ -72,21 +106,22 @@ export function wrongUsage(args: readonly string[], said: string): WrongUsage {
   const syntax = (known && SYNTAX[command]) || OVERVIEW;
   const help = [ownCommand(), ...(known ? [command] : []), '--help'].join(' ');
   return {
-    reason: reasonOf(args, said.replaceAll('\0', ''), known),
+    reason: reasonOf(args, said.replaceAll('\0', ''), known ? command : undefined),
     lines: [`使い方 / Usage: hoshikage ${syntax}`, `説明 / Help: ${help}`],
   };
 }
 
 /** The first words that are no option nor its value: two where they are a command, else one. */
-function commandOf(args: readonly string[]): string | undefined {
+export function commandOf(args: readonly string[]): string | undefined {
   const [first, second] = args.filter(
-    (arg, index) => !arg.startsWith('-') && !WITH_VALUE.includes(args[index - 1] ?? ''),
+    (arg, index) => !arg.startsWith('-') && !takesValue(args[index - 1] ?? ''),
   );
   const both = `${first} ${second}`;
   return Object.hasOwn(SYNTAX, both) ? both : first;
 }
 
-function reasonOf(args: readonly string[], said: string, known: boolean): Words {
+/** `command`: undefined where there is none of that name. */
+function reasonOf(args: readonly string[], said: string, command: string | undefined): Words {
   const [, mark, rest = ''] = /^(\w+):\s*([\s\S]*)$/.exec(said) ?? [];
   const [first = '', second = '', third = ''] = rest.split(' ');
   switch (mark) {
@@ -103,7 +138,7 @@ function reasonOf(args: readonly string[], said: string, known: boolean): Words 
     case 'unknown':
       return unknown(
         rest.split(', ').map((name) => asWritten(args, name)),
-        known,
+        command,
       );
     case 'valueless':
       return {
@@ -123,14 +158,34 @@ function reasonOf(args: readonly string[], said: string, known: boolean): Words 
   }
 }
 
-/** Words for what no command takes. */
-function unknown(names: readonly string[], known: boolean): Words {
+/** Words for what no command takes, with what was probably meant. */
+function unknown(names: readonly string[], command: string | undefined): Words {
   const options = names.filter((name) => name.startsWith('-'));
   const list = (options.length > 0 ? options : names).join(', ');
-  if (options.length > 0)
-    return { ja: `知らないオプションです: ${list}`, en: `Unknown option: ${list}` };
-  if (known) return { ja: `引数が余分です: ${list}`, en: `Too many arguments: ${list}` };
-  return { ja: `知らないコマンドです: ${list}`, en: `Unknown command: ${list}` };
+  const group = commandNames().filter((name) => name.startsWith(`${command} `));
+  if (options.length > 0) {
+    const near = nearWords(options, optionsIn(syntaxOf(command)));
+    return {
+      ja: `知らないオプションです: ${list}${near.ja}`,
+      en: `Unknown option: ${list}${near.en}`,
+    };
+  }
+  if (command !== undefined && group.length === 0) {
+    return { ja: `引数が余分です: ${list}`, en: `Too many arguments: ${list}` };
+  }
+  const written = command === undefined ? names : names.map((name) => `${command} ${name}`);
+  const near = nearWords(written, group.length > 0 ? group : commandNames());
+  const [first = list] = written;
+  return {
+    ja: `知らないコマンドです: ${first}${near.ja}`,
+    en: `Unknown command: ${first}${near.en}`,
+  };
+}
+
+function nearWords([name = '']: readonly string[], known: readonly string[]): Words {
+  const near = nearest(name, known);
+  if (near === null) return { ja: '', en: '' };
+  return { ja: `(${near} のことですか?)`, en: ` (did you mean ${near}?)` };
 }
 
 /** A name of the parser as the user wrote it: with its dashes where it is an option. */

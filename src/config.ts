@@ -10,7 +10,10 @@ import { homedir } from 'node:os';
 import { dirname, posix, resolve, win32 } from 'node:path';
 import { parse as parseDotenv } from 'dotenv';
 import { HoshikageError } from './errors.js';
+import { distance } from './near.js';
 import { absolutePath, type Place } from './setting-kinds.js';
+import { envLines } from './settings/env-lines.js';
+import { type ModelPlaces, modelPlacesIn } from './settings/model-places.js';
 import {
   FORMER_NAMES,
   SETTINGS,
@@ -171,6 +174,20 @@ function attempt<T>(problems: HoshikageError[], work: () => T): T | undefined {
   }
 }
 
+/**
+ * What a text would mean as a line of the .env file. Codes: setting_invalid; setting_unknown where the key
+ * is no setting.
+ */
+export function valueInFile(key: string, raw: string, sources: ConfigSources = {}): unknown {
+  const setting = (SETTINGS as readonly Setting[]).find((one) => one.key === key);
+  if (!setting) throw new HoshikageError('setting_unknown', { key });
+  const from = complete(sources);
+  const { envFile } = configPaths(from);
+  const source = { en: envFile, ja: envFile };
+  const place = { baseDir: dirname(envFile), home: from.home };
+  return read(setting, { raw, origin: 'file', source, place });
+}
+
 /** The text of the .env file; a file that was named must exist. */
 function readEnvFile(path: string, named: boolean): string {
   let text: string;
@@ -309,50 +326,12 @@ function nameHints(file: Record<string, string>, env: NodeJS.ProcessEnv): string
 
 /** Remarks on lines that say nothing; their text may be a secret, so only the number is told. */
 function lineHints(text: string, envFile: string): string[] {
-  return strayLines(text).map(
-    (line) =>
-      `${envFile} の ${line} 行目は 名前=値 の形ではないので無視しました / ${envFile}, line ${line}: ignored, because it is not NAME=value`,
-  );
-}
-
-/** The numbers, from 1, of the lines that dotenv passes over though they are neither empty nor remarks. */
-function strayLines(text: string): number[] {
-  const lines = text.split(/\r\n|\r|\n/);
-  const stray: number[] = [];
-  for (let at = 0; at < lines.length; at += 1) {
-    const line = (lines[at] ?? '').trim();
-    if (line === '' || line.startsWith('#')) continue;
-    const value = /^(?:export\s+)?[\w.-]+(?:\s*=\s*|:\s+)(.*)$/.exec(line)?.[1];
-    if (value === undefined) stray.push(at + 1);
-    else at += linesMore(value, lines.slice(at + 1));
-  }
-  return stray;
-}
-
-/** How many of the lines that follow still belong to a quoted value. */
-function linesMore(value: string, following: readonly string[]): number {
-  const quote = /^["'`]/.exec(value)?.[0];
-  if (quote === undefined) return 0;
-  const closes = (line: string) => line.replaceAll(`\\${quote}`, '').includes(quote);
-  // A quote that is never closed is part of a value of one line.
-  return closes(value.slice(1)) ? 0 : following.findIndex(closes) + 1;
-}
-
-/** Typing errors (a letter too much, missing, wrong, or two swapped) between two names. */
-function distance(a: string, b: string): number {
-  let before: number[] = [];
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 0; i < a.length; i += 1) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j += 1) {
-      const replace = (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1);
-      const swapped = i > 0 && j > 0 && a[i] === b[j - 1] && a[i - 1] === b[j];
-      const swap = swapped ? (before[j - 1] ?? 0) + 1 : Number.POSITIVE_INFINITY;
-      next.push(Math.min(replace, swap, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    [before, row] = [row, next];
-  }
-  return row[b.length] ?? 0;
+  return envLines(text)
+    .filter(({ isStray }) => isStray)
+    .map(
+      ({ at }) =>
+        `${envFile} の ${at + 1} 行目は 名前=値 の形ではないので無視しました / ${envFile}, line ${at + 1}: ignored, because it is not NAME=value`,
+    );
 }
 
 /** Makes the directories the server writes to or looks into. Throws `setting_invalid`. */
@@ -444,4 +423,9 @@ export function proxiesOf(
     httpsProxy: proxy('https_proxy') || proxy('http_proxy'),
     noProxy: named('no_proxy'),
   };
+}
+
+/** What this process's environment says of other programs' models. */
+export function modelPlaces(sources: ConfigSources = {}): ModelPlaces {
+  return modelPlacesIn(complete(sources));
 }

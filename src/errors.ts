@@ -4,6 +4,7 @@
  * prompt's text or an internal cause (those go to `cause` and so to the log).
  */
 
+import { COMMAND_ERRORS } from './errors/command.js';
 import { ENGINE_ERRORS } from './errors/engine.js';
 import type { CatalogueEntry } from './errors/entry.js';
 import { LIBRARY_ERRORS } from './errors/library.js';
@@ -20,6 +21,7 @@ export const CATALOGUE = {
   ...LIBRARY_ERRORS,
   ...PULL_ERRORS,
   ...SERVER_ERRORS,
+  ...COMMAND_ERRORS,
 } as const satisfies Record<string, CatalogueEntry>;
 
 /** Every code that can reach a user; the same string in C++, IPC, HTTP, CLI and log. */

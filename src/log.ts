@@ -35,6 +35,8 @@ export interface LogOptions {
   readonly level: LogLevel;
   /** Days to keep files; 0 = for ever. */
   readonly keepDays: number;
+  /** Nothing goes to standard error beside the file: the terminal belongs to somebody else. */
+  readonly fileOnly?: boolean;
 }
 
 const CLOSE_LIMIT_MS = 2000;
@@ -67,11 +69,11 @@ export const silentLog: Log = makeLog(
 
 /** Opens the log. Throws `setting_invalid` where the file cannot be written. */
 export function createLog(options: LogOptions): Log {
-  const { filePath, level, keepDays } = options;
+  const { filePath, level, keepDays, fileOnly = false } = options;
   const sinks =
     filePath === null
       ? [streamSink(process.stdout, level === 'debug' ? () => true : isOurs)]
-      : [fileSink(filePath, keepDays), streamSink(process.stderr, isUrgent)];
+      : [fileSink(filePath, keepDays), ...(fileOnly ? [] : [streamSink(process.stderr, isUrgent)])];
   let closed: Promise<void> | null = null;
   const emit = (line: Line): void => {
     if (closed || RANK[line.level] > RANK[level]) return;

@@ -33,6 +33,8 @@ export interface ServerOptions {
   /** Stays open: whoever made it closes it. */
   readonly log: Log;
   readonly version: string;
+  /** Nobody else is to find it: it leaves no run.json, and the CLI of others looks past it. */
+  readonly isPrivate?: boolean;
 }
 
 /** A listening server. */
@@ -60,7 +62,7 @@ export interface RunningServer {
 export async function startServer(config: Config, options: ServerOptions): Promise<RunningServer> {
   checkBind(config);
   createDirectories(config);
-  const { log, version } = options;
+  const { log, version, isPrivate = false } = options;
   const token = randomBytes(32).toString('hex');
   // A token goes when it is there, not when a packet is full.
   const server = createServer({ noDelay: true });
@@ -77,7 +79,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     log.start('listening', { host: config.host, port, version });
     const rooms = await opening;
     // Not before: a start that fails must not take the place of a server that works.
-    await writeRunFile(config, { port, token, version });
+    if (!isPrivate) await writeRunFile(config, { port, token, version });
     return runningServer(config, { server, rooms, ending, token, port });
   } catch (error) {
     closeServer(server);

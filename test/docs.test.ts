@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { commandNames, optionsIn, syntaxOf } from '../cli/usage.js';
 import { documentWith } from '../scripts/bench/document.js';
 import { GROUPS } from '../scripts/bench/groups.js';
 import { verdictOf } from '../scripts/bench/report.js';
@@ -203,10 +204,26 @@ test('the CLI and docs/user-manual.md know the same commands and options', async
   );
   assert.deepEqual(manual('hoshikage ([a-z]+)'), sorted(commands.flatMap(({ names }) => names)));
   assert.deepEqual(
-    manual('hoshikage ((?:lib|service) [a-z]+)'),
+    manual('hoshikage ((?:lib|service|config) [a-z]+)'),
     sorted(inner.flatMap(({ outer, names }) => names.map((name) => `${outer} ${name}`))),
   );
   assert.deepEqual(manual('(--[a-z-]+)'), sorted(options));
+  // What a usage error shows, and TAB offers.
+  const written = [
+    ...commands.map(({ name }) => name),
+    ...inner.map((one) => `${one.outer} ${one.name}`),
+  ];
+  for (const [at, name] of written.entries()) {
+    const [inHelp, inUsage] = [helps[at] ?? '', syntaxOf(name)].map((text) =>
+      optionsIn(text).filter((option) => option.startsWith('--')),
+    );
+    assert.deepEqual(sorted(inUsage ?? []), sorted(inHelp ?? []), name);
+  }
+  const known = [
+    ...commands.flatMap(({ names }) => names),
+    ...inner.flatMap((one) => one.names.map((name) => `${one.outer} ${name}`)),
+  ];
+  assert.deepEqual(sorted(commandNames()), sorted(known));
 });
 
 test('docs/user-manual.md lists every check of the doctor once', () => {

@@ -160,6 +160,16 @@ describe('the log with a file', () => {
       assert(written.includes(text), text);
   });
 
+  it('leaves standard error alone where that is asked for', (context) => {
+    const filePath = join(directory(context), 'h.log');
+    const { stdout, stderr } = runLogging(
+      { filePath, level: 'info', keepDays: 14, fileOnly: true },
+      `log.start('listening'); log.error('bad');`,
+    );
+    assert.deepEqual([stdout, stderr], ['', '']);
+    assert.match(readFileSync(`${filePath}.${today()}`, 'utf8'), /listening\n.*bad\n/);
+  });
+
   it('holds the lines of libllama at info too', (context) => {
     const path = directory(context);
     const filePath = join(path, 'h.log');

@@ -79,6 +79,20 @@ test('run.json tells the CLI pid, place and token, to this user only, while the 
   assert.ok(!existsSync(config.runFile));
 });
 
+test('a private server leaves no run.json, and leaves that of another one alone', async () => {
+  const config = configOf();
+  const open = { log: recordingLog(), version: '1.2.3', isPrivate: true };
+  const server = await startServer(config, open);
+  servers.push(server);
+  assert.equal((await ask(server, '/health')).status, 200);
+  assert.ok(!existsSync(config.runFile));
+  const other = await start(config);
+  const run = readFileSync(config.runFile, 'utf8');
+  await server.stop();
+  assert.equal(readFileSync(config.runFile, 'utf8'), run);
+  await other.stop();
+});
+
 test("another server's run.json is left alone", async () => {
   const config = configOf();
   const server = await start(config);

@@ -5,12 +5,12 @@
  */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import picocolors from 'picocolors';
 import type { Language } from '../../src/config.js';
 import type { CheckResult, CheckState } from '../../src/doctor/check.js';
 import type { Diagnosis } from '../../src/doctor/doctor.js';
 import type { DoctorNews, DoctorOrder } from '../doctor-process.js';
 import type { ExitCode } from '../fail.js';
+import { paintOf } from '../paint.js';
 import { displayWidth, ownCommand, plain, print, type Words } from '../print.js';
 import type { Command, Shell } from '../shell.js';
 
@@ -122,7 +122,7 @@ const MARKS: Readonly<Record<CheckState, string>> = {
 
 function toText({ checks }: Diagnosis, shell: Shell): readonly string[] {
   const { language, say } = shell;
-  const paint = picocolors.createColors(process.stdout.isTTY && picocolors.isColorSupported);
+  const paint = paintOf(process.stdout);
   const colours = { ok: paint.green, warning: paint.yellow, broken: paint.red, skipped: paint.dim };
   const width = Math.max(...checks.map(({ title }) => displayWidth(title[language])));
   const lines: string[] = [];

@@ -3,11 +3,11 @@
  * of it before its time. Runs in the CLI process; the running server does the work. Ctrl-C ends only the
  * waiting of this command.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../../src/config.js';
 import type { RunningServer } from '../admin-client.js';
 import { type ExitCode, usageError } from '../fail.js';
 import { formatBytes, formatSpan, plain, print } from '../print.js';
+import type { ServerView } from '../server-view.js';
 import { type Command, literal, type Shell } from '../shell.js';
 
 /** Registers both commands. */
@@ -49,9 +49,6 @@ export const loadCommand: Command = (parser, shell) => {
         shell.run(() => unload(alias === undefined ? undefined : literal(alias), shell)),
     );
 };
-
-/** How often is looked how far it is. */
-const LOOK_MS = 200;
 
 async function load(id: string, keepAlive: string | undefined, shell: Shell): Promise<ExitCode> {
   const given = keepAlive === undefined ? undefined : await readKeepAlive(keepAlive);
@@ -158,9 +155,17 @@ interface Question extends Asking {
 async function answered(question: Question): Promise<Readonly<Record<string, unknown>>> {
   const { ask } = await import('../admin-client.js');
   const { silent } = await import('../server-view.js');
-  const { config, server, path, body, model, signal } = question;
+  const { loadPicture, watchServer } = await import('../load-watch.js');
+  const { config, server, path, body, model, signal, shell } = question;
+  const picture = (view: ServerView) =>
+    path.endsWith('/load')
+      ? loadPicture(view, model, shell)
+      : { what: unloadingWords(shell), done: null };
   const ended = new AbortController();
-  const watching = watch(question, AbortSignal.any([signal, ended.signal]));
+  const watching = watchServer(
+    { server, config, picture },
+    AbortSignal.any([signal, ended.signal]),
+  );
   try {
     const limitMs = Number.POSITIVE_INFINITY;
     const answer = await ask(server, 'POST', path, { body, details: { model }, limitMs, signal });
@@ -173,47 +178,6 @@ async function answered(question: Question): Promise<Readonly<Record<string, unk
     ended.abort();
     await watching;
   }
-}
-
-/** Shows what the server does for that model until `signal` aborts. Never rejects. */
-async function watch(
-  { server, config, model, path, shell }: Question,
-  signal: AbortSignal,
-): Promise<void> {
-  const { readStatus, viewOf } = await import('../server-view.js');
-  const { LoadProgress } = await import('../progress.js');
-  const isLoad = path.endsWith('/load');
-  const progress = new LoadProgress();
-  try {
-    while (!signal.aborted) {
-      await sleep(LOOK_MS, undefined, { signal });
-      const view = viewOf(await readStatus(server, config));
-      if (signal.aborted) return;
-      const one = view.residents.find(({ id }) => id === model);
-      const others = view.residents.some(({ active }) => active > 0);
-      const { what, done } = isLoad
-        ? loadingWords(model, one?.state === 'loading' ? one.progress : null, others, shell)
-        : { what: unloadingWords(shell), done: null };
-      progress.update(what, done);
-    }
-  } catch {
-    // Only the picture is missing: the answer still comes, or says why it does not.
-  } finally {
-    progress.clear();
-  }
-}
-
-function loadingWords(
-  model: string,
-  done: number | null,
-  othersBusy: boolean,
-  { say }: Shell,
-): { readonly what: string; readonly done: number | null } {
-  if (done === null && othersBusy) {
-    const what = say({ ja: `順番を待っています: ${model}`, en: `Waiting its turn: ${model}` });
-    return { what, done };
-  }
-  return { what: say({ ja: `読み込んでいます: ${model}`, en: `Loading ${model}` }), done };
 }
 
 function unloadingWords({ say }: Shell): string {

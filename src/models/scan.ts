@@ -4,6 +4,7 @@
  */
 import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { idOfFile } from './file-names.js';
 import { aliasProblem, type ModelEntry } from './registry.js';
 
 /** What a scan found, and what it left out, with the reason. */
@@ -22,7 +23,7 @@ export async function scanModels(directory: string): Promise<ScanResult> {
   const entries = new Map<string, ModelEntry>();
   const skipped: { path: string; reason: string }[] = [];
   for (const name of await fileNames(directory)) {
-    const id = toId(name);
+    const id = idOfFile(name);
     if (id === null) continue;
     const path = join(resolve(directory), name);
     const problem = aliasProblem(id)?.en ?? (await fileProblem(path));
@@ -41,15 +42,6 @@ async function fileNames(directory: string): Promise<readonly string[]> {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return [];
     throw cause;
   }
-}
-
-/** The id a file is offered under, or null where it is not a model of its own. */
-function toId(name: string): string | null {
-  const stem = /^(?!\.)(.*)\.gguf$/is.exec(name)?.[1];
-  if (stem === undefined || /^mmproj/i.test(stem)) return null;
-  const part = /^(.+)-(\d{5})-of-\d{5}$/s.exec(stem);
-  if (part && Number(part[2]) !== 1) return null;
-  return (part?.[1] ?? stem).normalize('NFC');
 }
 
 async function fileProblem(path: string): Promise<string | null> {

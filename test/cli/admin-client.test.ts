@@ -5,10 +5,19 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { ask, findServer, findStopping, type RunningServer } from '../../cli/admin-client.js';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import {
+  ask,
+  askOnce,
+  findServer,
+  findStopping,
+  type RunningServer,
+} from '../../cli/admin-client.js';
 import { Refusal } from '../../cli/fail.js';
 import { commandUser } from '../helpers/command.js';
 import { answer, error, fakeServer, writeRunFile } from '../helpers/fake-admin.js';
+import { until, within } from '../helpers/waiting.js';
 
 /** The id of a process that has ended. */
 async function deadPid(): Promise<number> {
@@ -264,6 +273,21 @@ describe('a question to the server', { concurrency: true }, () => {
     assert.equal(await ask(other, 'GET', '/admin/models'), null);
     assert.equal(await ask(stranger, 'GET', '/admin/models'), null);
     assert.deepEqual([other.seen.length, stranger.seen.length], [1, 1]);
+  });
+
+  it('is given up in time, also where the collector runs meanwhile', async (context) => {
+    setFlagsFromString('--expose-gc');
+    const collect: () => void = runInNewContext('gc');
+    const server = await fakeServer(context, () => {});
+    const asked = askOnce(server, 'GET', '/health', { limitMs: 300 });
+    asked.catch(() => {});
+    await until('the question', () => server.seen.length === 1);
+    collect();
+    await within(
+      assert.rejects(asked, (error: Error) => error.name === 'AbortError'),
+      10_000,
+      'end of the wait',
+    );
   });
 
   it('is not answered by a port nobody listens on', async () => {

@@ -41,10 +41,10 @@ export interface CommandUser {
   writeFile(path: string, text: string): void;
   /** The names in a directory below the home. */
   files(directory: string): readonly string[];
-  /** Runs a command to its end. */
-  run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Outcome>;
+  /** Runs a command to its end; `input` comes by its standard input. */
+  run(args: readonly string[], env?: NodeJS.ProcessEnv, input?: string | Buffer): Promise<Outcome>;
   /** Starts a command; it is killed after the test. */
-  start(args: readonly string[], env?: NodeJS.ProcessEnv): Running;
+  start(args: readonly string[], env?: NodeJS.ProcessEnv, input?: string | Buffer): Running;
 }
 
 /** A user whose home is thrown away after the test. */
@@ -56,14 +56,16 @@ export function commandUser(context: TestContext): CommandUser {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, content);
   };
-  const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}): Running =>
-    startCommand(context, args, home, {
+  const start: CommandUser['start'] = (args, env = {}, input) => {
+    const whole = {
       PATH: process.env.PATH,
       HOME: home,
       USERPROFILE: home,
       LANG: 'C.UTF-8',
       ...env,
-    });
+    };
+    return startCommand(context, args, { home, env: whole, input });
+  };
   return {
     home,
     configDir,
@@ -76,7 +78,7 @@ export function commandUser(context: TestContext): CommandUser {
       return path;
     },
     files: (directory) => readdirSync(join(home, directory)),
-    run: (args, env) => start(args, env).ended,
+    run: (args, env, input) => start(args, env, input).ended,
     start,
   };
 }
@@ -84,23 +86,32 @@ export function commandUser(context: TestContext): CommandUser {
 function startCommand(
   context: TestContext,
   args: readonly string[],
-  cwd: string,
-  env: NodeJS.ProcessEnv,
+  {
+    home,
+    env,
+    input,
+  }: {
+    readonly home: string;
+    readonly env: NodeJS.ProcessEnv;
+    readonly input: string | Buffer | undefined;
+  },
 ): Running {
   if (!existsSync(MAIN)) throw new Error('dist is missing: run `npm run build` first');
   const child = spawn(process.execPath, [MAIN, ...args], {
-    cwd,
+    cwd: home,
     env,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     timeout: DEADLINE_MS,
     killSignal: 'SIGKILL',
   });
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(input);
   let stdout = '';
   let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+  child.stdout?.setEncoding('utf8').on('data', (part: string) => {
     stdout += part;
   });
-  child.stderr.setEncoding('utf8').on('data', (part: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (part: string) => {
     stderr += part;
   });
   const ended = new Promise<Outcome>((resolve, reject) => {

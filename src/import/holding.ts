@@ -1,0 +1,49 @@
+/**
+ * What is known of a model that another program keeps, before its file was looked at. Types only.
+ */
+import type { ModelSettings } from '../models/model-settings.js';
+
+/** The programs that are known. */
+export const SOURCES = ['ollama', 'lmstudio', 'llama.cpp', 'huggingface'] as const;
+
+/** One of them. */
+export type Source = (typeof SOURCES)[number];
+
+/** Something to be said about a model, in both languages. */
+export interface Note {
+  readonly ja: string;
+  readonly en: string;
+}
+
+/** A model, and where its file lies. */
+export interface Holding {
+  readonly source: Source;
+  /** As its program calls it. */
+  readonly name: string;
+  /** Absolute; it stays there. */
+  readonly path: string;
+  readonly stop: readonly string[];
+  readonly settings: ModelSettings;
+  /** Its program has a chat template of its own for it, which is not taken over. */
+  readonly hasForeignTemplate: boolean;
+  /** What could not be taken over. */
+  readonly notes: readonly Note[];
+}
+
+/** Something that is no model to register, and why. */
+export interface Skipped {
+  readonly source: Source;
+  readonly path: string;
+  readonly reason: Note;
+}
+
+/** What one program keeps. */
+export interface Holdings {
+  readonly holdings: readonly Holding[];
+  readonly skipped: readonly Skipped[];
+}
+
+/** A model of which only the file is known. */
+export function bare(source: Source, name: string, path: string): Holding {
+  return { source, name, path, stop: [], settings: {}, hasForeignTemplate: false, notes: [] };
+}
