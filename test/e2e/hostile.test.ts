@@ -10,6 +10,7 @@ import { madeModel } from '../helpers/models.js';
 import { suiteOwner } from '../helpers/owner.js';
 import type { TestServer } from '../helpers/server.js';
 import { assertUnharmed, attack, besiege, besiegedServer, SHORT } from '../helpers/siege.js';
+import { tries } from '../helpers/thorough.js';
 import { within } from '../helpers/waiting.js';
 import { chat, chatBody } from '../helpers/wire.js';
 
@@ -34,6 +35,10 @@ const ROUTES = Object.keys(SMALLEST);
 const having = (body: object | undefined, field: string, value: string) =>
   `${JSON.stringify(body).slice(0, -1)},${JSON.stringify(field)}:${value}}`;
 const times = (count: number, part: string) => Array(count).fill(part).join(',');
+
+/** Every fourth, from another place for every `at`; all of them in a thorough run. */
+const someOf = <T>(all: readonly T[], at: number): readonly T[] =>
+  all.filter((_, index) => (index + at) % tries(4, 1) === 0);
 
 const owner = suiteOwner();
 let server: TestServer;
@@ -254,13 +259,13 @@ describe('Numbers beyond all reason', () => {
   for (const path of ROUTES) {
     test(`are refused or taken by ${path}, and 1e999 is refused by the name of its field`, async () => {
       await besiege(server, async () => {
-        for (const field of NUMBERS[path] ?? []) {
+        for (const [at, field] of (NUMBERS[path] ?? []).entries()) {
           for (const value of ['1e999', '-1e999']) {
             const body = having(SMALLEST[path], field, value);
             const { status, param } = await attack(server, path, body);
             assert.deepEqual([status, param], [400, field], `${field} ${value}`);
           }
-          for (const value of VALUES) {
+          for (const value of someOf(VALUES, at)) {
             await attack(server, path, having(SMALLEST[path], field, value));
           }
         }
@@ -270,8 +275,8 @@ describe('Numbers beyond all reason', () => {
 
   test('as times to keep a model are refused or taken', async () => {
     const asking = async () => {
-      for (const path of ROUTES) {
-        for (const value of [...VALUES, '1e999', '-1e999', '0', '"1e999s"', '"-1s"']) {
+      for (const [at, path] of ROUTES.entries()) {
+        for (const value of [...someOf(VALUES, at), '1e999', '-1e999', '0', '"1e999s"', '"-1s"']) {
           await attack(server, path, having(SMALLEST[path], 'keep_alive', value));
         }
       }
