@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { NativeContextOptions, NativeModel, NativeRequest } from '../../src/engine/addon.js';
-import { program } from '../helpers/grammar-program.js';
+import { program, type Rule } from '../helpers/grammar-program.js';
 import { until } from '../helpers/waiting.js';
 import { skipReason, THROW } from './fake.js';
 import { NOTHING_LEFT, Rig, type RigContext } from './rig.js';
@@ -171,6 +171,31 @@ describe('tokens that are tried ahead', { skip: skipReason }, () => {
       assert.equal(short, digits(156).slice(6));
       const { steps, acceptedTokens } = context.counters();
       assert.ok(steps < 150 && acceptedTokens > 200, `${steps} steps, ${acceptedTokens}`);
+    }));
+
+  it('go on in one slot where a request fails in another before it begins', () =>
+    paying({ slots: 2, contextTokens: 65_536, ...LOOKUP }, async (context) => {
+      // Fits all bounds of a program, and has 2^13 readings before the first character.
+      const twice: Rule[] = Array.from({ length: 13 }, (_, k) => [
+        [k + 1, 'x'],
+        [k + 1, 'y'],
+      ]);
+      const once: Rule[] = Array.from({ length: 60 }, (_, k) => [[13 + k + 1, 'z']]);
+      const refused = { grammar: program(...twice, ...once, [['a']]) };
+      const stream = context.start(PROMPT);
+      await until('a token', () => stream.tokens.length > 0);
+      // Whichever of these ends with a step of drafts leaves that as the last thing known of its slot.
+      for (const maxTokens of [40, 43, 47, 52]) {
+        const done = await context.start(PROMPT, { maxTokens }).done;
+        assert.ok(done.acceptedTokens > 0);
+        const failed = await context.start('w', refused).done;
+        assert.deepEqual([failed.code, failed.slot], ['grammar_invalid', done.slot]);
+        const told = stream.tokens.length;
+        await until('more of the stream', () => stream.tokens.length > told + 20);
+      }
+      stream.completion.cancel(-1);
+      await stream.done;
+      assert.equal(stream.text(), digits(30 + stream.tokens.length).slice(30));
     }));
 
   it('fit into the batch beside all that generate', () =>

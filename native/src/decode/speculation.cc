@@ -129,6 +129,8 @@ void Speculation::Learn(const std::vector<Slot>& slots, size_t rows, double ms) 
   bool modelled = false;
   for (const Slot& slot : slots) {
     Line& line = LineOf(slot);
+    // Counters that went back: the slot took a completion that failed before it began.
+    if (slot.drafted_tokens() < line.drafted) line = Line();
     const size_t drafted = slot.drafted_tokens() - line.drafted;
     const size_t right = slot.accepted_tokens() - line.accepted;
     line.drafted += drafted;
