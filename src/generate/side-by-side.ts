@@ -1,7 +1,7 @@
 /**
- * Several choices of one request: side by side on slots that are free anyhow, else one after the other.
- * Server's main thread, one call per request, on a lease that the caller holds. It must never wait for a
- * slot, and leave none taken and no choice running however it ends.
+ * Several choices of one request: side by side on slots that nobody else waits for, else one after the
+ * other. Server's main thread, one call per request, on a lease that the caller holds. It must never wait
+ * for a slot, and leave none taken and no choice running however it ends.
  */
 import { HoshikageError } from '../errors.js';
 import type { ExtraSlot, Lease } from '../resources/lease.js';
@@ -37,7 +37,10 @@ export async function* sideBySide<E>(
   }
 }
 
-/** As many works at once as there are slots; each slot takes the next one when its own is done. */
+/**
+ * As many works at once as there are slots; each slot takes the next one when its own is done, but for
+ * an extra one that somebody waits for: what is left then is for the others.
+ */
 class Lines<E> {
   /** Settles when none is running any more, and all slots have been given back. */
   over: Promise<unknown> = Promise.resolve();
@@ -79,7 +82,7 @@ class Lines<E> {
   async #run(slot: ExtraSlot | null): Promise<void> {
     const { signal } = this.#ending;
     try {
-      while (!signal.aborted) {
+      while (!signal.aborted && !slot?.isWanted()) {
         const { done, value: work } = this.#left.next();
         if (done) break;
         for await (const event of work(signal)) {

@@ -50,7 +50,7 @@ export function grant(
       const isOffered = held && takesSlot && resident.stays && !engine.ending && !isAwaited();
       const free = isOffered ? engine.info.slots - resident.slotLeases : 0;
       const count = Math.max(0, Math.min(most, free));
-      return Array.from({ length: count }, () => extraSlot(resident, onReleased));
+      return Array.from({ length: count }, () => extraSlot(resident, { onReleased, isAwaited }));
     },
     release: () => {
       if (!held) return;
@@ -63,10 +63,14 @@ export function grant(
 }
 
 /** A slot beside that of a lease; the lease keeps the model where it is. */
-function extraSlot(resident: Resident, onReleased: () => void): ExtraSlot {
+function extraSlot(
+  resident: Resident,
+  { onReleased, isAwaited }: Pick<Grantor, 'onReleased' | 'isAwaited'>,
+): ExtraSlot {
   resident.slotLeases += 1;
   let held = true;
   return {
+    isWanted: isAwaited,
     release: () => {
       if (!held) return;
       held = false;

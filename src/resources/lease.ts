@@ -55,6 +55,8 @@ export interface Lease {
 
 /** The right to one slot more than a lease has. */
 export interface ExtraSlot {
+  /** Whether somebody waits: then it is to be given back as soon as what it does is done. */
+  isWanted(): boolean;
   /** Idempotent. */
   release(): void;
 }

@@ -72,6 +72,21 @@ describe('choices', () => {
     assert.equal(pool.takenSlots, 0);
   });
 
+  it('leave a slot that somebody waits for when theirs is done, and go on with the others', async () => {
+    const { pool, lease } = await leaseOf(2);
+    const { works, seen } = scripted(30, 2, 4, 2, 2);
+    const taken: number[] = [];
+    const events: string[] = [];
+    for await (const event of sideBySide(works, lease, never())) {
+      events.push(event);
+      taken.push(pool.takenSlots);
+      if (event === '11') pool.isAwaited = true;
+    }
+    assert.equal(seen.most, 3);
+    assert.equal(taken.at(-1), 0);
+    assert.deepEqual(events.slice(-5), ['030', '31', '32', '41', '42'], 'on the slot of the lease');
+  });
+
   it('all end by the first error, which is the one that is thrown', async () => {
     const { pool, lease } = await leaseOf(3);
     const { works, seen } = scripted(1000, 1000);

@@ -30,6 +30,8 @@ export class FakePool {
   /** How many slots more() has to give, and how many of them are taken. */
   spareSlots = 0;
   takenSlots = 0;
+  /** Whether somebody waits for one of them. */
+  isAwaited = false;
   /** What recall() gives. */
   recalledTokens = 0;
   /** Prompts that recall() was asked for. */
@@ -68,6 +70,7 @@ export class FakePool {
     this.takenSlots += 1;
     let isHeld = true;
     return {
+      isWanted: () => this.isAwaited,
       release: () => {
         this.takenSlots -= isHeld ? 1 : 0;
         isHeld = false;

@@ -161,9 +161,11 @@ test('a lease gets further slots as far as they are free, and they are free agai
   assert.equal(extra.length, 2);
   assert.equal(other.more(1).length, 0);
   assert.equal(pool.status().residents[0]?.active, 2, 'requests, not slots');
+  assert.equal(extra[0]?.isWanted(), false);
   const third = watch(pool.acquire(a, patient()));
   await settle();
   assert.equal(third.lease(), null);
+  assert.equal(extra[0]?.isWanted(), true);
   extra[0]?.release();
   extra[0]?.release();
   await settle();
