@@ -106,9 +106,12 @@ std::optional<int32_t> Worker::RestoreState(const std::vector<Token>& tokens,
   const Holding holding(this, [this] { return OldestIdle(); });
   if (!holding.slot()) return std::nullopt;
   bool fits = true;
+  int32_t id = -1;
   begin = 0;
   for (size_t i = 0; fits && i < parts.size(); i++) {
     Await([&] {
+      // Now: behind the last part the slots may be gone.
+      id = holding.slot()->id();
       if (i == 0) holding.slot()->ForgetCache();
       const StatePart& part = parts[i];
       fits = holding.slot()->Restore(tokens.data() + begin, part.end - begin, part.data, part.size);
@@ -116,7 +119,7 @@ std::optional<int32_t> Worker::RestoreState(const std::vector<Token>& tokens,
     });
   }
   if (!fits) return std::nullopt;
-  return holding.slot()->id();
+  return id;
 }
 
 Slot* Worker::OldestIdle() {
