@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { until } from '../helpers/waiting.js';
 import { skipReason, THROW } from './fake.js';
+import { Program } from './program.js';
 import { NOTHING_LEFT, Rig, type RigContext } from './rig.js';
 
 const A = 'a'.repeat(600);
@@ -111,6 +112,39 @@ describe('the store of conversations that lost their slot', { skip: skipReason }
       },
       { slots: 2 },
     ));
+
+  it('gathers one conversation at a time, in the order in which they lost their slots', () =>
+    stored(
+      async (context) => {
+        const stream = context.start(`${A}0`);
+        await until('tokens', () => stream.tokens.length > 0);
+        await cached(context, `${B}w`);
+        // Long steps: what is done here next is done before the second part.
+        rig.control.set('tokenSleepUs', 50_000);
+        const first = context.start('hello w');
+        await rig.control.until('inState', 1);
+        stream.completion.cancel(-1);
+        const second = context.start('world w');
+        await stream.done;
+        rig.control.set('tokenSleepUs', 1000);
+        assert.deepEqual([(await first.done).slot, (await second.done).slot], [1, 0]);
+        // There was room for one of them only, and the stream's ended last.
+        assert.ok((await cached(context, `${A}0w`)) > 600);
+      },
+      { slots: 2, storeBytes: 7000 },
+    ));
+
+  it('counts what is read from it as long as it is read', () => {
+    const program = new Program([
+      'test/native/prefix-store.cc',
+      'native/src/decode/prefix-store.cc',
+    ]);
+    try {
+      program.check();
+    } finally {
+      program.close();
+    }
+  });
 
   it('lets go of a request that is cancelled while its slot changes hands', () =>
     stored(async (context) => {

@@ -47,8 +47,9 @@ bool PrefixStore::MakeRoom(size_t bytes, size_t others) {
 void PrefixStore::Put(SavedState state) {
   states_.remove_if([&](const std::shared_ptr<const SavedState>& old) {
     const bool covered = CommonPrefixOf(old->tokens, state.tokens) == old->tokens.size();
-    if (covered) bytes_ -= old->bytes();
-    return covered;
+    if (!covered || old.use_count() > 1) return false;  // see MakeRoom
+    bytes_ -= old->bytes();
+    return true;
   });
   bytes_ += state.bytes();
   states_.push_front(std::make_shared<const SavedState>(std::move(state)));

@@ -37,7 +37,7 @@ class PrefixStore {
   // Drops what was unused for longest until so many bytes fit beside `others`, which are being
   // gathered for it; false where they never do.
   bool MakeRoom(size_t bytes, size_t others);
-  // Takes a whole one, for which there is room; what it covers goes.
+  // Takes a whole one, for which there is room; what it covers goes, unless somebody holds it.
   void Put(SavedState state);
 
   size_t bytes() const { return bytes_; }

@@ -170,6 +170,7 @@ bool Worker::StartMove(Slot* slot, const std::shared_ptr<Completion>& completion
   move->coming = Stored(*slot, request, &move->wanted);
   if (!move->leaves && !move->coming) return false;
   move->completion = completion;
+  move->order = moves_begun_++;
   if (move->leaves) move->leaving.tokens = slot->cached();
   slot->Hold(true);
   moves_[static_cast<size_t>(slot->id())] = std::move(move);
@@ -201,17 +202,29 @@ std::shared_ptr<const SavedState> Worker::Stored(const Slot& slot, const Complet
   return found;
 }
 
-// One part of one move, so that no stream stalls for it.
-void Worker::MovePart() {
+Slot* Worker::OldestMoving() {
+  Slot* oldest = nullptr;
+  const auto move_of = [this](const Slot& slot) {
+    return moves_[static_cast<size_t>(slot.id())].get();
+  };
   for (Slot& slot : slots_) {
-    std::unique_ptr<Move>& move = moves_[static_cast<size_t>(slot.id())];
-    if (!move) continue;
-    if (move->leaves) return MoveOut(slot, move.get());
-    if (move->coming) return MoveIn(&slot, move.get());
+    const Move* move = move_of(slot);
+    if (move && (!oldest || move->order < move_of(*oldest)->order)) oldest = &slot;
+  }
+  return oldest;
+}
+
+// One part of one move, so that no stream stalls for it; of the one that began first, so that only
+// one at a time gathers what the store has room for.
+void Worker::MovePart() {
+  while (Slot* slot = OldestMoving()) {
+    std::unique_ptr<Move>& move = moves_[static_cast<size_t>(slot->id())];
+    if (move->leaves) return MoveOut(*slot, move.get());
+    if (move->coming) return MoveIn(slot, move.get());
     const std::shared_ptr<Completion> completion = std::move(move->completion);
     move.reset();
-    slot.Hold(false);
-    Begin(&slot, completion);
+    slot->Hold(false);
+    Begin(slot, completion);
   }
 }
 

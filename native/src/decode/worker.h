@@ -124,6 +124,7 @@ class Worker {
   // comes from there, part by part; then its completion begins.
   struct Move {
     std::shared_ptr<Completion> completion;
+    uint64_t order = 0;  // in which moves began
     bool leaves = false;
     SavedState leaving;
     std::shared_ptr<const SavedState> coming;
@@ -133,6 +134,7 @@ class Worker {
   bool StartMove(Slot* slot, const std::shared_ptr<Completion>& completion);
   std::shared_ptr<const SavedState> Stored(const Slot& slot, const CompletionRequest& request,
                                            size_t* wanted);
+  Slot* OldestMoving();
   void MovePart();
   void MoveOut(const Slot& slot, Move* move);
   void MoveIn(Slot* slot, Move* move);
@@ -190,7 +192,8 @@ class Worker {
   const double most_stall_ms_;
   PrefixStore store_;
   std::vector<std::unique_ptr<Move>> moves_;  // by slot
-  double state_bytes_per_ms_ = 0.0;           // 0 = not known yet
+  uint64_t moves_begun_ = 0;
+  double state_bytes_per_ms_ = 0.0;  // 0 = not known yet
   double state_bytes_per_token_ = 0.0;
   Counters local_;
   std::atomic<bool> aborting_all_{false};
