@@ -341,6 +341,10 @@ export interface CompletionResult {
   /** Prompt tokens that were already in the slot's cache. */
   readonly cachedTokens: number;
   readonly generatedTokens: number;
+  /**
+   * Computing its prompt: of the steps with tokens of it, its share of their prompt tokens. What it
+   * waited for others, or for what they computed for it, is no part of that.
+   */
   readonly prefillMs: number;
   readonly generationMs: number;
   readonly slot: number;

@@ -23,6 +23,7 @@ export interface Timings {
   readonly loadMs: number;
   /** Spent on bringing back a saved conversation; 0 where none was. */
   readonly recallMs: number;
+  /** Computing prompts, of all choices; not what they waited for each other. */
   readonly prefillMs: number;
   readonly generationMs: number;
   /** Spent on an engine that was lost, where the request was run again; else 0. */

@@ -96,6 +96,20 @@ describe('slots that share the beginnings of prompts', { skip: skipReason }, () 
       assert.ok(promptTokens < PREFIX.length + 64 + ENDINGS.join('').length, `${promptTokens}`);
     }));
 
+  it('take as their own time only what was computed for them', () =>
+    rig.with({ slots: 4, contextTokens: 4096 }, async (context) => {
+      rig.control.set('tokenSleepUs', 1000);
+      const prompts = ENDINGS.slice(0, 4).map((ending) => PREFIX + ending);
+      const runs = await together(context, prompts);
+      const ends = await Promise.all(runs.map(({ done }) => done));
+      const [first = 0, ...others] = ends
+        .map(({ prefillMs }) => prefillMs)
+        .sort((one, other) => other - one);
+      // Tokens take 1 ms at least, and whoever follows computes its ending alone.
+      assert.ok(first >= PREFIX.length, `${first}`);
+      for (const ms of others) assert.ok(ms > 0 && ms < first / 2, `${ms} of ${first}`);
+    }));
+
   it('leave another conversation’s cache alone where a slot is free', () =>
     rig.with({ slots: 2 }, async (context) => {
       assert.equal((await context.start(`${PREFIX}hello w`).done).slot, 0);

@@ -38,6 +38,8 @@ struct Done {
   int32_t generated_tokens = 0;
   int32_t drafted_tokens = 0;   // tried ahead
   int32_t accepted_tokens = 0;  // of those, the ones that were right
+  // Steps with tokens of its prompt, of each as much as its share of their prompt tokens: without
+  // waiting for others, or for what they compute for it.
   double prefill_ms = 0.0;
   double generation_ms = 0.0;
   int32_t slot = -1;

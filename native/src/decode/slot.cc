@@ -32,8 +32,6 @@ void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const M
   const CompletionRequest& request = completion->request();
   completion_ = std::move(completion);
   model_ = std::move(model);
-  begun_ = Clock::now();
-  first_token_ = begun_;
   borrows_ = context_->shares() && request.ReusesCache();
   has_pending_ = false;
   reused_ = 0;
@@ -42,6 +40,7 @@ void Slot::Begin(std::shared_ptr<Completion> completion, std::shared_ptr<const M
   generated_ = 0;
   drafted_ = 0;
   accepted_ = 0;
+  prefill_ms_ = 0.0;
   added_ = 0;
   logits_index_ = -1;
   untold_ = {};
@@ -96,7 +95,7 @@ void Slot::End(DoneReason reason, const char* code, const std::string& message) 
   done.generated_tokens = static_cast<int32_t>(generated_);
   done.drafted_tokens = static_cast<int32_t>(drafted_);
   done.accepted_tokens = static_cast<int32_t>(accepted_);
-  done.prefill_ms = Milliseconds((generated_ > 0 ? first_token_ : now) - begun_);
+  done.prefill_ms = prefill_ms_;
   done.generation_ms = generated_ > 0 ? Milliseconds(now - first_token_) : 0.0;
   done.slot = id_;
   const int32_t keep = completion_->keep_tokens();
@@ -172,8 +171,10 @@ void Slot::AddTo(Batch* batch, size_t limit) {
   }
 }
 
-size_t Slot::Decoded() {
+size_t Slot::Decoded(double prompt_token_ms) {
   const size_t prompt_tokens = generating() ? 0 : added_;
+  // What is computed again behind the first token is part of the generation.
+  if (generated_ == 0) prefill_ms_ += static_cast<double>(prompt_tokens) * prompt_token_ms;
   computed_ += prompt_tokens;
   if (generating()) {
     cached_.push_back(pending_);

@@ -59,8 +59,9 @@ class Slot {
   }
   // Adds the pending token with its draft, or up to `limit` tokens of the prompt, to a batch.
   void AddTo(Batch* batch, size_t limit);
-  // What AddTo added has been decoded; gives how many of it were prompt tokens.
-  size_t Decoded();
+  // What AddTo added has been decoded, and a prompt token took so long, ms; gives how many of it
+  // were prompt tokens.
+  size_t Decoded(double prompt_token_ms);
   // What AddTo added has not been decoded, or only in part: the cache goes back to before.
   void Undo();
   bool in_batch() const { return added_ > 0; }
@@ -155,7 +156,7 @@ class Slot {
   size_t generated_ = 0;
   size_t drafted_ = 0;
   size_t accepted_ = 0;
-  Clock::time_point begun_;
+  double prefill_ms_ = 0.0;
   Clock::time_point first_token_;
   Clock::time_point last_used_;
   std::string piece_;

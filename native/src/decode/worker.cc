@@ -270,6 +270,7 @@ void Worker::Step() {
 bool Worker::DecodeBatch() {
   std::string reason;
   all_cores_ = batch_prompt_ > 0 && pace_.AllCores(batch_prompt_);
+  const Clock::time_point begun = Clock::now();
   DecodeStatus status = context_->Decode(&batch_, &reason, all_cores_);
   if (status == DecodeStatus::kNoRoom) {
     // Caches of idle slots are only memories: give them up and try once more.
@@ -280,14 +281,17 @@ bool Worker::DecodeBatch() {
   }
   local_.steps++;
   switch (status) {
-    case DecodeStatus::kOk:
+    case DecodeStatus::kOk: {
+      const double prompt_token_ms =
+          MsSince(begun) / static_cast<double>(std::max<size_t>(batch_prompt_, 1));
       for (Slot& slot : slots_) {
         if (!slot.in_batch()) continue;
         const size_t drafted = slot.drafted_tokens();
-        local_.prompt_tokens += slot.Decoded();
+        local_.prompt_tokens += slot.Decoded(prompt_token_ms);
         local_.drafted_tokens += slot.drafted_tokens() - drafted;
       }
       return true;
+    }
     case DecodeStatus::kAborted:
       if (!NobodyWants()) {
         FailBatch("decode_failed", reason);
