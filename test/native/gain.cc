@@ -16,12 +16,12 @@ static void Print(const std::vector<size_t>& counts) {
   for (const size_t count : counts) std::cout << count << " ";
 }
 
-// plan|probe MOST_MS MOST_TOKENS ROUND_MS STEPS then per step: rows ms, then
-// per slot: likely most by_model
+// plan|probe MOST_MS MOST_TOKENS ROUND_MS TOGETHER STEPS then per step: rows ms,
+// then per slot: likely most by_model
 static void Plan(std::istream& words, bool probe) {
   DraftLimits limits;
   size_t steps;
-  words >> limits.most_ms >> limits.most_tokens >> limits.round_ms >> steps;
+  words >> limits.most_ms >> limits.most_tokens >> limits.round_ms >> limits.together >> steps;
   StepCosts costs;
   for (size_t i = 0; i < steps; i++) {
     size_t rows;

@@ -13,6 +13,7 @@ interface Limits {
   readonly mostMs?: number;
   readonly mostTokens?: number;
   readonly roundMs?: number;
+  readonly together?: number;
 }
 /** Measured steps: `[rows, ms]`, each three times. */
 type Steps = readonly (readonly [rows: number, ms: number])[];
@@ -27,12 +28,13 @@ describe('tokens to try ahead', { skip: skipReason }, () => {
 
   const ask = (line: string): string => program.answers([line])[0] ?? '';
   const lineOf = (places: readonly Place[], steps: Steps, limits: Limits): string => {
-    const { mostMs = 100, mostTokens = 63, roundMs = 0 } = limits;
+    const { mostMs = 100, mostTokens = 63, roundMs = 0, together = places.length } = limits;
     const measured = [...steps, ...steps, ...steps];
     const words = places.map(({ likely, most = 8, byModel = false }) => [
       ...[likely, most, byModel ? 1 : 0],
     ]);
-    return [mostMs, mostTokens, roundMs, measured.length, ...measured, ...words].flat().join(' ');
+    const head = [mostMs, mostTokens, roundMs, together, measured.length];
+    return [...head, ...measured, ...words].flat().join(' ');
   };
   const plan = (places: readonly Place[], steps: Steps, limits: Limits = {}): string =>
     ask(`plan ${lineOf(places, steps, limits)}`);
@@ -96,6 +98,17 @@ describe('tokens to try ahead', { skip: skipReason }, () => {
     assert.ok(cheap > dear && dear > 0, `${cheap}, ${dear}`);
   });
 
+  it('must bring more than slots that take turns without them', () => {
+    const both = [{ likely: 0.9 }, { likely: 0.9 }];
+    // Two rows take four times as long as one, and what is beyond them hardly more.
+    const steps: Steps = [1, 2, 4, 8, 16].map((rows) => [rows, rows === 1 ? 5 : 19 + rows / 2]);
+    assert.equal(plan(both, steps, { together: 1, mostTokens: 2 }), '0 0');
+    assert.equal(plan(both, steps, { together: 2, mostTokens: 2 }), '1 1');
+    assert.equal(plan(both, steps, { together: 1 }), '8 8');
+    const once: Steps = [[1, 5]];
+    assert.equal(plan(both, once, { together: 2 }), '0 0', 'what that takes is not known');
+  });
+
   it('are tried all the same now and then where they would promise enough', () => {
     assert.equal(probe([{ likely: 1 }], linear), '3', 'four times a plain step at most');
     const steep: Steps = [1, 2].map((rows) => [rows, rows ** 6]);
@@ -107,14 +120,14 @@ describe('tokens to try ahead', { skip: skipReason }, () => {
 
   it('do not depend on a step in which the machine did something else', () => {
     const steps = '1 10 1 10 1 500 1 10 2 20 2 20 2 20';
-    assert.equal(ask(`plan 100 8 0 7 ${steps} 1 8 0`), '0');
-    assert.equal(ask(`plan 100 8 0 1 1 500 1 8 0`), '0', 'one alone is not believed');
+    assert.equal(ask(`plan 100 8 0 1 7 ${steps} 1 8 0`), '0');
+    assert.equal(ask(`plan 100 8 0 1 1 1 500 1 8 0`), '0', 'one alone is not believed');
   });
 
   it('are tried again where what they cost was long ago', () => {
     const [plain, dear] = ['1 10 '.repeat(3), '2 100 '];
-    assert.equal(ask(`plan 100 8 0 504 ${plain}${dear}${'1 10 '.repeat(500)} 1 8 0`), '0');
-    assert.equal(ask(`plan 100 8 0 604 ${plain}${dear}${'1 10 '.repeat(600)} 1 8 0`), '1');
+    assert.equal(ask(`plan 100 8 0 1 504 ${plain}${dear}${'1 10 '.repeat(500)} 1 8 0`), '0');
+    assert.equal(ask(`plan 100 8 0 1 604 ${plain}${dear}${'1 10 '.repeat(600)} 1 8 0`), '1');
   });
 
   it('are less likely with every wrong one, and with time as good as unknown', () => {

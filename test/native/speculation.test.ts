@@ -295,6 +295,26 @@ describe('tokens that are tried ahead', { skip: skipReason }, () => {
       },
     ));
 
+  it('leave slots to take turns where that is quicker than a step for all of them', () =>
+    rig.with(
+      { slots: 4, contextTokens: 8192, ...LOOKUP },
+      async (context) => {
+        const over = { maxTokens: 120 };
+        const runs = [30, 31, 32, 33].map((length) => context.start(digits(length), over));
+        for (const [index, run] of runs.entries()) {
+          const done = await run.done;
+          assert.equal(run.text(), digits(150 + index).slice(30 + index));
+          assert.ok(done.draftedTokens <= 25, `${done.draftedTokens} drafted`);
+        }
+        const { steps, generatedTokens } = context.counters();
+        assert.ok(steps > 0.5 * generatedTokens, `${steps} steps for ${generatedTokens} tokens`);
+      },
+      () => {
+        rig.control.set('callSleepUs', 300);
+        rig.control.set('rowSleepUs', 5000);
+      },
+    ));
+
   it('are hardly any where they are never right', () =>
     paying(LOOKUP, async (context) => {
       // The text goes on from digit to digit, the prompt never does.

@@ -126,9 +126,9 @@ std::vector<size_t> PlanDrafts(const std::vector<DraftPlace>& places, const Step
   const size_t slots = places.size();
   std::vector<size_t> best(slots);
   // What is won must be known against what it is compared with.
-  if (!costs.Fresh(slots)) return best;
+  if (!costs.Fresh(limits.together)) return best;
   const double plain = costs.Of(slots);
-  double best_rate = kMargin * static_cast<double>(slots) / plain;
+  double best_rate = kMargin * static_cast<double>(limits.together) / costs.Of(limits.together);
   Grow(places, limits, [&](const auto& counts, size_t tried, double told, size_t rounds) {
     const double ms = CostOf(slots + tried, rounds, plain, costs, limits);
     if (!Allowed(slots + tried, ms, plain, costs, limits)) return false;

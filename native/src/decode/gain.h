@@ -63,10 +63,11 @@ struct DraftLimits {
   double round_ms = 0.0;   // what the draft model takes for one token of every slot; 0 = not known
   double most_ms = 0.0;    // that a step may take
   size_t most_tokens = 0;  // to be tried, by all together
+  size_t together = 0;     // slots of a step in which nothing is tried: of more, they take turns
 };
 
 // How many tokens each slot tries: as many as bring the most tokens per ms, and none where that is
-// hardly more than without.
+// hardly more than without, in steps of `together` slots.
 std::vector<size_t> PlanDrafts(const std::vector<DraftPlace>& places, const StepCosts& costs,
                                const DraftLimits& limits);
 // A few that are tried to find out what that costs; none where even at no cost little were won.

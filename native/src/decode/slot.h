@@ -49,6 +49,7 @@ class Slot {
   // What may follow the pending token is tried in the coming step, as far as there is room and up
   // to what would end the text.
   void SetDraft(std::vector<Token> draft);
+  bool has_draft() const { return !draft_.empty(); }
   // Whether its memory has failed to take tokens back, since the start: then nothing is to be
   // tried.
   bool cannot_rewind() const { return cannot_rewind_; }

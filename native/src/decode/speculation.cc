@@ -65,7 +65,7 @@ DraftPlace Speculation::PlaceOf(const Slot& slot, size_t most, Source* source) {
   return {looked, line.guess.size(), false};
 }
 
-void Speculation::Draft(std::vector<Slot>* slots, size_t rows) {
+void Speculation::Draft(std::vector<Slot>* slots, size_t together, size_t rows) {
   std::vector<Choice> choices;
   std::vector<DraftPlace> places;
   bool prompts = false;
@@ -80,7 +80,7 @@ void Speculation::Draft(std::vector<Slot>* slots, size_t rows) {
   }
   // Beside a prompt every token costs the same, so that none is won; nor is that step measured.
   if (prompts || places.empty()) return;
-  const std::vector<size_t> counts = Plan(places, rows);
+  const std::vector<size_t> counts = Plan(places, together, rows);
   std::vector<DraftModel::Wish> wishes;
   for (size_t i = 0; i < choices.size(); i++) {
     const auto [slot, source] = choices[i];
@@ -100,9 +100,11 @@ void Speculation::Draft(std::vector<Slot>* slots, size_t rows) {
   }
 }
 
-std::vector<size_t> Speculation::Plan(const std::vector<DraftPlace>& places, size_t rows) {
+std::vector<size_t> Speculation::Plan(const std::vector<DraftPlace>& places, size_t together,
+                                      size_t rows) {
   const size_t most = std::min(rows, kMostRows);
   DraftLimits limits;
+  limits.together = together;
   limits.round_ms = HasModel() ? model_->round_ms() : 0.0;
   limits.most_ms = options_.most_stall_ms;
   limits.most_tokens = most > places.size() ? most - places.size() : 0;
@@ -137,8 +139,9 @@ void Speculation::Learn(const std::vector<Slot>& slots, size_t rows, double ms) 
     line.accepted += right;
     if (drafted > 0 && line.tried == Source::kLookup) {
       line.by_match[line.matched].Saw(right, right < drafted);
-    } else if (!line.guess.empty() && slot.generating()) {
-      // Not tried, but it would have been right or wrong.
+    } else if (!line.guess.empty() && slot.generating() && slot.text_size() > line.lookup->size()) {
+      // Not tried, but it would have been right or wrong; one that had no part in the step does not
+      // know yet.
       const bool same = slot.TextAt(line.lookup->size()) == line.guess.front();
       line.by_match[line.matched].Saw(same ? 1 : 0, !same);
     }

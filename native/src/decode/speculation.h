@@ -33,9 +33,9 @@ class Speculation {
   void SetAbortCallback(AbortCallback callback, void* user_data);
   // The slot has taken a completion.
   void Began(const Slot& slot);
-  // Gives the slots what they try in the coming step, which holds at most `rows` tokens. Throws
-  // engine_crashed.
-  void Draft(std::vector<Slot>* slots, size_t rows);
+  // Gives the slots what they try in the coming step, which holds at most `rows` tokens. Without
+  // that only `together` of those that generate would take part in it. Throws engine_crashed.
+  void Draft(std::vector<Slot>* slots, size_t together, size_t rows);
   // After a step and what was chosen in it: whether that was right, and what the step took. `rows`:
   // its tokens, 0 where it is not to be measured.
   void Learn(const std::vector<Slot>& slots, size_t rows, double ms);
@@ -62,7 +62,7 @@ class Speculation {
   Line& LineOf(const Slot& slot) { return lines_[static_cast<size_t>(slot.id())]; }
   void Look(const Slot& slot, size_t most);
   DraftPlace PlaceOf(const Slot& slot, size_t most, Source* source);
-  std::vector<size_t> Plan(const std::vector<DraftPlace>& places, size_t rows);
+  std::vector<size_t> Plan(const std::vector<DraftPlace>& places, size_t together, size_t rows);
   bool HasModel() const { return model_ && !model_->failed(); }
 
   const SpeculationOptions options_;

@@ -48,18 +48,25 @@ bool Worker::AnyGenerating() const {
   return std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); });
 }
 
-// Running generations first, one token each and what it tries behind that, then prompts in the
-// order of their turns with what room is left. Of those whose every token's logits are wanted, only
-// so many tokens together.
-void Worker::FillBatch() {
-  batch_.Clear();
+// Of those that generate, how many take part in the next step unless something is tried ahead.
+size_t Worker::Together() {
   const auto has_prompt = [](const Slot& s) { return s.PromptLeft() > 0; };
   const size_t generating = static_cast<size_t>(
       std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return s.generating(); }));
   // Beside a prompt's piece one token more is little; alone they may be quicker in parts, in turn.
-  // Where tokens are tried ahead, the sizes of steps are chosen there.
-  const bool all = speculation_ || std::any_of(slots_.begin(), slots_.end(), has_prompt);
-  size_t left = all ? generating : share_out_.Size(generating);
+  const bool all = std::any_of(slots_.begin(), slots_.end(), has_prompt);
+  return all ? generating : share_out_.Size(generating);
+}
+
+// Running generations first, one token each and what it tries behind that, then prompts in the
+// order of their turns with what room is left. Of those whose every token's logits are wanted, only
+// so many tokens together.
+void Worker::FillBatch(size_t together) {
+  batch_.Clear();
+  batch_drafts_ =
+      std::any_of(slots_.begin(), slots_.end(), [](const Slot& s) { return s.has_draft(); });
+  // Drafts were planned for a step of all.
+  size_t left = batch_drafts_ ? slots_.size() : together;
   const size_t first = first_generating_;
   for (size_t i = 0; i < slots_.size() && left > 0; i++) {
     Slot& slot = slots_[(first + i) % slots_.size()];

@@ -252,15 +252,16 @@ void Worker::Lend() {
 void Worker::Step() {
   Lend();
   const Clock::time_point begun = Clock::now();
-  if (speculation_) speculation_->Draft(&slots_, batch_.capacity());
-  FillBatch();
+  const size_t together = Together();
+  if (speculation_) speculation_->Draft(&slots_, together, batch_.capacity());
+  FillBatch(together);
   if (batch_.size() == 0) return;
   const Clock::time_point filled = Clock::now();
   if (!DecodeBatch()) return;
   const double decode_ms = MsSince(filled);
   const double ms = MsSince(begun);
   pace_.Took(batch_generated_, batch_prompt_, ms, all_cores_);
-  if (batch_prompt_ == 0) share_out_.Took(batch_generated_, ms);
+  if (batch_prompt_ == 0 && !batch_drafts_) share_out_.Took(batch_generated_, decode_ms);
   if (batch_generated_ > 0) local_.longest_step_ms = std::max(local_.longest_step_ms, ms);
   SampleBatch();
   if (speculation_)

@@ -111,7 +111,8 @@ class Worker {
   void Lend();
   void EndCancelled();
   void Step();
-  void FillBatch();
+  size_t Together();
+  void FillBatch(size_t together);
   bool AnyGenerating() const;
   bool DecodeBatch();
   void FailBatch(const char* code, const std::string& reason);
@@ -188,7 +189,8 @@ class Worker {
   uint64_t admitted_ = 0;
   size_t batch_generated_ = 0;  // tokens of the batch by what they are
   size_t batch_prompt_ = 0;
-  bool all_cores_ = false;  // how it is computed
+  bool batch_drafts_ = false;  // whether anything is tried ahead in it
+  bool all_cores_ = false;     // how it is computed
   const double most_stall_ms_;
   PrefixStore store_;
   std::vector<std::unique_ptr<Move>> moves_;  // by slot
