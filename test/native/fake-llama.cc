@@ -71,6 +71,7 @@ enum Cell {
   kRowSleepUs,      // per token but the first whose logits are asked for
   kDraftCalls,      // out: decodes of draft models
   kDraftFail,       // what those return, from the next one on
+  kStateBytes,      // of one state, however many tokens it is of; 0 = as many as they take
   kCells
 };
 constexpr int64_t kThrow = 100;
@@ -811,10 +812,16 @@ EXPORT int32_t llama_memory_seq_pos_min(void* memory, int32_t id) {
 constexpr uint32_t kStateMagic = 0x45544154;
 constexpr size_t kStateHead = 12;
 
+// Behind the tokens there may be bytes of no meaning, and without content.
+size_t StateSize(size_t tokens) {
+  const size_t fixed = At(kRecurrent) != 0 ? static_cast<size_t>(At(kStateBytes)) : 0;
+  return std::max(kStateHead + 4 * tokens, fixed);
+}
+
 EXPORT size_t llama_state_seq_get_size(llama_context* context, int32_t id) {
   context->CheckThread();
   if (At(kStateFail) == 1) return 0;
-  return kStateHead + 4 * context->sequences.at(static_cast<size_t>(id)).entries.size();
+  return StateSize(context->sequences.at(static_cast<size_t>(id)).entries.size());
 }
 
 EXPORT size_t llama_state_seq_get_data(llama_context* context, uint8_t* out, size_t size,
@@ -827,7 +834,7 @@ EXPORT size_t llama_state_seq_get_data(llama_context* context, uint8_t* out, siz
   const size_t count = sequence.entries.size();
   const uint32_t head[] = {kStateMagic, static_cast<uint32_t>(sequence.first),
                            static_cast<uint32_t>(count)};
-  const size_t wanted = kStateHead + 4 * count;
+  const size_t wanted = StateSize(count);
   if (size < wanted) return 0;
   Raise(kLargestState, static_cast<int64_t>(wanted));
   std::memcpy(out, head, kStateHead);
@@ -846,7 +853,7 @@ EXPORT size_t llama_state_seq_set_data(llama_context* context, const uint8_t* da
   if (size < kStateHead) return 0;
   std::memcpy(head, data, kStateHead);
   Sequence& sequence = context->sequences.at(static_cast<size_t>(id));
-  if (head[0] != kStateMagic || size != kStateHead + 4 * size_t{head[2]}) return 0;
+  if (head[0] != kStateMagic || size != StateSize(head[2])) return 0;
   sequence = {};
   sequence.first = head[1];
   const size_t count = At(kStateFail) == 3 ? head[2] / 2 : head[2];

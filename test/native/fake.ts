@@ -310,6 +310,7 @@ export const CELLS = [
   'rowSleepUs',
   'draftCalls',
   'draftFail',
+  'stateBytes',
 ] as const;
 export type Cell = (typeof CELLS)[number];
 

@@ -174,6 +174,44 @@ describe('the store of conversations that lost their slot', { skip: skipReason }
       }));
   }
 
+  it('asks what a state takes where that has nothing to do with its tokens', () =>
+    stored(
+      async (context) => {
+        const short = 's'.repeat(40);
+        // Two states fit: of a short conversation as of a long one.
+        for (const prompt of [short, A, B]) await cached(context, `${prompt}w`);
+        assert.equal(await cached(context, `${A}wxyzw`), 604);
+        await cached(context, `${short.toUpperCase()}w`);
+        await cached(context, `${C}w`);
+        assert.equal(await cached(context, `${short.toUpperCase()}wxyzw`), 44);
+        assert.equal(await cached(context, `${C}wxyzw`), 604);
+      },
+      {
+        storeBytes: 22_000,
+        prepare: () => {
+          rig.control.set('recurrent', 1);
+          rig.control.set('stateBytes', 8000);
+        },
+      },
+    ));
+
+  it('says so where it does not keep a conversation', () =>
+    stored(
+      async (context) => {
+        await cached(context, `${A}w`);
+        await cached(context, `${B}w`);
+        const said = () => rig.logs.some((line) => /604 tokens is not kept: 8000 bytes/.test(line));
+        await until('a line in the log', said);
+      },
+      {
+        storeBytes: 8000,
+        prepare: () => {
+          rig.control.set('recurrent', 1);
+          rig.control.set('stateBytes', 8000);
+        },
+      },
+    ));
+
   it('keeps whole states where a memory has only those', () =>
     stored(
       async (context) => {

@@ -143,13 +143,23 @@ size_t Worker::PartEnd(const Slot& slot, size_t begin) const {
   return std::min(tokens, begin + std::min(part, most));
 }
 
+// Bytes of a slot's state behind its first `begin` tokens. What is read whole may have a fixed
+// size, whatever its tokens, so that the library is asked.
+size_t Worker::StateLeft(const Slot& slot, size_t begin) const {
+  if (context_->MostOfState(slot.id()) == 0) return context_->StateSize(slot.id());
+  const double tokens = static_cast<double>(slot.cached_tokens() - begin);
+  return static_cast<size_t>(tokens * state_bytes_per_token_);
+}
+
+// Bytes that may be read at once: of what cannot be read in parts, as many as no stream stalls for.
+size_t Worker::MostAtOnce(const Slot& slot) const {
+  if (context_->MostOfState(slot.id()) > 0 || !AnyGenerating()) return SIZE_MAX;
+  const double pace = state_bytes_per_ms_ > 0.0 ? state_bytes_per_ms_ : kFirstBytesPerMs;
+  return static_cast<size_t>(pace * most_stall_ms_);
+}
+
 std::optional<Bytes> Worker::ReadPart(const Slot& slot, size_t begin, size_t end, size_t most) {
-  size_t allowed = most;
-  if (context_->MostOfState(slot.id()) == 0 && AnyGenerating()) {
-    // It cannot be read in parts, and nobody's stream is to stall for it.
-    const double pace = state_bytes_per_ms_ > 0.0 ? state_bytes_per_ms_ : kFirstBytesPerMs;
-    allowed = std::min(most, static_cast<size_t>(pace * most_stall_ms_));
-  }
+  const size_t allowed = std::min(most, MostAtOnce(slot));
   const Clock::time_point begun = Clock::now();
   std::optional<Bytes> bytes = context_->ReadState(slot.id(), static_cast<int32_t>(begin),
                                                    static_cast<int32_t>(end), allowed);
@@ -233,17 +243,22 @@ void Worker::MoveOut(const Slot& slot, Move* move) {
   const size_t total = leaving.tokens.size();
   const size_t begin = leaving.parts.empty() ? 0 : leaving.parts.back().end;
   const size_t gathered = leaving.bytes();
-  const size_t rest =
-      static_cast<size_t>(static_cast<double>(total - begin) * state_bytes_per_token_);
   std::optional<Bytes> part;
   try {
     const size_t end = PartEnd(slot, begin);
-    if (store_.MakeRoom(rest, gathered)) {
+    const size_t rest = StateLeft(slot, begin);
+    if (rest <= MostAtOnce(slot) && store_.MakeRoom(rest, gathered)) {
       part = ReadPart(slot, begin, end, store_.limit() - store_.bytes() - gathered);
     }
     if (part) leaving.parts.push_back({end, std::move(*part)});
     if (part && end < total) return;
-    if (part) store_.Put(std::move(leaving));
+    if (part) {
+      store_.Put(std::move(leaving));
+    } else {
+      LogLine(kLogDebug, "a conversation of " + std::to_string(total) +
+                             " tokens is not kept: " + std::to_string(rest) +
+                             " bytes have no room, cannot be read at once, or not at all");
+    }
   } catch (const Error& e) {
     LogLine(kLogWarn, std::string("a conversation is not kept: ") + e.what());
   }

@@ -141,6 +141,8 @@ class Worker {
   void MoveIn(Slot* slot, Move* move);
   Slot* OldestIdle();
   size_t PartEnd(const Slot& slot, size_t begin) const;
+  size_t StateLeft(const Slot& slot, size_t begin) const;
+  size_t MostAtOnce(const Slot& slot) const;
   std::optional<Bytes> ReadPart(const Slot& slot, size_t begin, size_t end, size_t most);
   static bool ShouldAbort(void* worker);
   bool NobodyWants() const;

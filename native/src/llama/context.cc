@@ -321,6 +321,13 @@ std::optional<Bytes> Context::ReadState(int32_t sequence, int32_t begin, int32_t
   return bytes;
 }
 
+size_t Context::StateSize(int32_t sequence) const {
+  const Api& api = model_->library()->api();
+  if (!api.llama_state_seq_get_size) return 0;
+  return Guard("decode_failed", "llama_state_seq_get_size",
+               [&] { return api.llama_state_seq_get_size(context_, sequence); });
+}
+
 size_t Context::MostOfState(int32_t sequence) const {
   if (spare_ < 0) return 0;
   const int32_t first =

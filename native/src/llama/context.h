@@ -102,6 +102,8 @@ class Context {
   // [begin, end) of a sequence as the library writes it; nothing where it cannot, or where that has
   // more than `most` bytes. Of all of a sequence, or of a part that MostOfState() allows.
   std::optional<Bytes> ReadState(int32_t sequence, int32_t begin, int32_t end, size_t most);
+  // Bytes of all of a sequence as ReadState() would give it, or somewhat more; 0 = it cannot.
+  size_t StateSize(int32_t sequence) const;
   // How many tokens of a sequence ReadState() can be asked for at once; 0 = only for all of it.
   size_t MostOfState(int32_t sequence) const;
   // Adds [begin, end) to a sequence that holds exactly what comes before; false where that does not
