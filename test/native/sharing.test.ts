@@ -205,6 +205,28 @@ describe('slots that share the beginnings of prompts', { skip: skipReason }, () 
         assert.deepEqual([(await endless.done).slot, (await next.done).slot], [0, 1]);
       }));
 
+    it('keep no more checkpoints than all slots together have room for', async () => {
+      // There are 256 MiB: six states, one for each of four slots, and none for each of eight.
+      for (const [slots, comesBackTo] of [
+        [4, PREFIX.length],
+        [8, 0],
+      ] as const) {
+        await rig.with(
+          { slots, contextTokens: 8192 },
+          async (context) => {
+            await context.say(`${PREFIX}w`);
+            const other = context.start(`${PREFIX}qqqw`);
+            assert.equal((await other.done).cachedTokens, comesBackTo, `${slots} slots`);
+            assert.equal(other.text(), 'xyz</s>');
+          },
+          () => {
+            rig.control.set('recurrent', 1);
+            rig.control.set('stateBytes', 40 * 2 ** 20);
+          },
+        );
+      }
+    });
+
     it('keep after a stop string what the checkpoint holds', () =>
       recurrent(async (context) => {
         rig.control.set('tokenSleepUs', 2000);

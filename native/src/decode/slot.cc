@@ -9,8 +9,9 @@
 namespace hoshikage {
 namespace {
 
-// Of one slot, and never more bytes than this: hybrid models have some megabytes each.
+// Of one slot.
 constexpr size_t kMostCheckpoints = 4;
+// Of all slots together, each of which has the same share: hybrid models have some megabytes each.
 constexpr size_t kMostCheckpointBytes = size_t{256} << 20;
 
 }  // namespace
@@ -227,10 +228,11 @@ const Slot::Checkpoint* Slot::CheckpointBefore(size_t tokens) const {
 void Slot::KeepCheckpoint() {
   if (!checkpoints_.empty() && checkpoints_.back().tokens == cached_.size()) return;
   if (checkpoints_.size() >= kMostCheckpoints) checkpoints_.erase(checkpoints_.begin());
+  const size_t most = kMostCheckpointBytes / context_->sequences();
   for (;;) {
     size_t held = 0;
     for (const Checkpoint& checkpoint : checkpoints_) held += checkpoint.bytes.size;
-    std::optional<Bytes> bytes = context_->ReadCheckpoint(id_, kMostCheckpointBytes - held);
+    std::optional<Bytes> bytes = context_->ReadCheckpoint(id_, most - held);
     if (bytes) checkpoints_.push_back({cached_.size(), std::move(*bytes)});
     if (bytes || checkpoints_.empty()) return;
     checkpoints_.erase(checkpoints_.begin());
