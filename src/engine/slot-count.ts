@@ -63,8 +63,8 @@ export function slotConditions(
 
 /**
  * The largest number that is faster in total than every smaller one. Where steps of several tokens are
- * slower, generations take turns in smaller ones, so that more slots are never slower. `stepMs`: how long a step of SLOT_COUNTS[i] tokens
- * takes; null = not measured. Null where not even two numbers were.
+ * slower, generations take turns in smaller ones, so that more slots are never slower. `stepMs`: how
+ * long a step of SLOT_COUNTS[i] tokens takes; null = not measured. Null where not even two numbers were.
  */
 export function bestSlots(stepMs: readonly (number | null)[]): number | null {
   const rates = SLOT_COUNTS.map((count, index) => count / (stepMs[index] ?? Infinity));
