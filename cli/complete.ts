@@ -5,7 +5,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import { print } from './print.js';
-import { splitWords } from './shell-words.js';
+import { escapeWord, splitWords } from './shell-words.js';
 import { commandNames, commandOf, optionsIn, syntaxOf, takesValue } from './usage.js';
 
 /** Prints the candidates, one a line. */
@@ -34,12 +34,8 @@ async function forBash(line: string, current: string): Promise<readonly string[]
   const wanted = words.at(-1) ?? '';
   return found
     .filter((one) => one.startsWith(wanted))
-    .map((one) => (quote === null ? escaped(one) : one))
+    .map((one) => (quote === null ? escapeWord(one) : one))
     .map((one) => (one.startsWith(before) ? one.slice(before.length) : one));
-}
-
-function escaped(text: string): string {
-  return text.replace(/[^\p{L}\p{N}\p{M}_@%+=:,./-]/gu, '\\$&');
 }
 
 /** What may take the place of the last of the words behind `hoshikage`; none where a file may. */

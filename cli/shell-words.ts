@@ -39,3 +39,8 @@ export function splitWords(line: string): SplitLine {
   }
   return { words: [...words, word], raw, quote };
 }
+
+/** As one word of a line that is shown or completed: what a shell would read otherwise gets a backslash. */
+export function escapeWord(text: string): string {
+  return text.replace(/[^\p{L}\p{N}\p{M}_@%+=:,./-]/gu, '\\$&');
+}

@@ -5,9 +5,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { LIMITS, prebuildProblems } from '../scripts/release/prebuilds.js';
+import { compareVersions, noteVersion } from '../src/binary/binary.js';
+import { readBinary } from '../src/binary/formats.js';
+import { npmCli } from './helpers/npm.js';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
@@ -17,6 +22,8 @@ interface Manifest {
   readonly scripts: Record<string, string>;
   readonly files: readonly string[];
   readonly gypfile: boolean;
+  readonly engines: { readonly node: string };
+  readonly publishConfig: Readonly<Record<string, unknown>>;
   readonly binary: { readonly napi_versions: readonly number[] };
   readonly dependencies: Record<string, string>;
   readonly optionalDependencies: Record<string, string>;
@@ -32,6 +39,7 @@ interface Locked {
   readonly dev?: boolean;
   readonly optional?: boolean;
   readonly hasInstallScript?: boolean;
+  readonly engines?: { readonly node?: string };
 }
 
 // Our own files; npm wrote the second.
@@ -118,15 +126,8 @@ describe('the package', () => {
   });
 
   it('publishes what an installation needs and nothing else', () => {
-    const cli = [process.env.npm_execpath, 'npm'].find((path) => path && existsSync(path));
-    const args = ['pack', '--dry-run', '--json', '--ignore-scripts'];
-    const run = cli
-      ? spawnSync(process.execPath, [cli, ...args], { cwd: ROOT, encoding: 'utf8' })
-      : spawnSync('npm', args, {
-          cwd: ROOT,
-          encoding: 'utf8',
-          shell: process.platform === 'win32',
-        });
+    const args = [npmCli(), 'pack', '--dry-run', '--json', '--ignore-scripts'];
+    const run = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
     assert.equal(run.status, 0, run.stderr);
     const [pack] = JSON.parse(run.stdout) as { files: { path: string }[] }[];
     const paths = new Set(pack?.files.map(({ path }) => path));
@@ -140,14 +141,31 @@ describe('the package', () => {
       needed.filter((path) => !paths.has(path)),
       [],
     );
-    const foreign = [...paths].filter((path) => /^(test|src|cli|build|\.ci|\.github)\//.test(path));
+    const foreign = [...paths].filter(
+      (path) =>
+        /^(test|src|cli|build|\.ci|\.github)\//.test(path) || /^dist\/.*(?<!\.js)$/.test(path),
+    );
     assert.deepEqual(foreign, []);
   });
 
-  it('has every file and folder that it lists, or makes it by building', () => {
-    const made = new Set(['dist', 'prebuilds']);
+  it('is published with a provenance, and so from a workflow only', () => {
+    assert.deepEqual(manifest.publishConfig, { access: 'public', provenance: true });
+  });
+
+  it('asks for no older Node than the packages that it needs', () => {
+    // npm's own way to compare ranges, which comes with it.
+    const { subset } = createRequire(npmCli())('semver') as {
+      subset(range: string, of: string): boolean;
+    };
+    const others = locked
+      .filter(({ dev, engines }) => !dev && !subset(manifest.engines.node, engines?.node ?? '*'))
+      .map(({ name, engines }) => `${name}: ${engines?.node}`);
+    assert.deepEqual(others, []);
+  });
+
+  it('has every file and folder that it lists, dist apart, which it builds', () => {
     const missing = manifest.files.filter(
-      (file) => !made.has(file) && !existsSync(join(ROOT, file)),
+      (file) => file !== 'dist' && !file.startsWith('!') && !existsSync(join(ROOT, file)),
     );
     assert.deepEqual(missing, []);
   });
@@ -168,6 +186,43 @@ function nativeSources(): string[] {
     .filter((file) => file.endsWith('.cc') && statSync(join(ROOT, file)).isFile())
     .sort();
 }
+
+describe('the prebuilt addons', () => {
+  const here = readdirSync(join(ROOT, 'prebuilds'));
+
+  it('are there for Linux x64 at least', () => assert.ok(here.includes('linux-x64')));
+
+  for (const platform of here) {
+    it(`are of these sources and need what the platform has: ${platform}`, async () => {
+      assert.deepEqual(await prebuildProblems(ROOT, platform), []);
+    });
+  }
+
+  it('need nothing newer than libllama’s own packages do', async () => {
+    const folder = join(ROOT, 'node_modules/@node-llama-cpp');
+    const packages = existsSync(folder) ? readdirSync(folder) : [];
+    const highest: Record<string, string> = {};
+    for (const name of packages) {
+      const arch = /x64|arm64/.exec(name)?.[0];
+      if (!arch) continue;
+      const bins = join(folder, name, 'bins');
+      const files = readdirSync(bins, { recursive: true, encoding: 'utf8' });
+      for (const file of files.filter((one) => /lib(llama|ggml)[.-].*(so|dylib)$/.test(one))) {
+        if (file.includes('libllama-common')) continue;
+        const facts = await readBinary(join(bins, file), { symbols: false, arch });
+        if ('problem' in facts) continue;
+        for (const [family, version] of Object.entries(facts.versions)) {
+          noteVersion(highest, `${family}_${version}`);
+        }
+      }
+    }
+    const newer = Object.entries(highest)
+      .filter(([family]) => family !== 'GCC')
+      .filter(([family, version]) => compareVersions(LIMITS[family] ?? '0', version) > 0);
+    assert.deepEqual(newer, []);
+    if (process.platform === 'linux') assert.equal(highest.GLIBC, LIMITS.GLIBC);
+  });
+});
 
 describe('the two build files of the addon', () => {
   const cmake = read('native/CMakeLists.txt').replace(/^\s*#.*$/gm, '');

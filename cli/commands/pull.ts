@@ -13,6 +13,7 @@ import { formatBytes, ownCommand, plain, print, shortPath, type Words } from '..
 import { labelOf, PullScreen, sayChoice, showKnown, showOffers } from '../pull-words.js';
 import { register, usageLine } from '../register.js';
 import { type Command, literal, type Shell } from '../shell.js';
+import { escapeWord } from '../shell-words.js';
 
 /** Silence after which a connection is given up, ms. */
 const SILENCE_MS = 30_000;
@@ -312,6 +313,8 @@ async function enter(
     await register(config, { alias, path, stop: [], force: options.force }, shell);
     print(say({ ja: `登録しました: ${alias}`, en: `Added model: ${alias}` }));
   }
+  const talk = `${ownCommand()} chat ${escapeWord(alias)}`;
+  print(say({ ja: `話すには: ${talk}`, en: `To talk with it: ${talk}` }));
   print(usageLine(alias, shell));
   if (findServer(config)) return;
   const command = `${ownCommand()} serve`;

@@ -29,25 +29,43 @@ export async function examineRuntime(patient: Patient): Promise<readonly Finding
 
 async function nodeFinding(machine: Machine, root: string): Promise<Finding> {
   const { nodeVersion } = machine;
-  const wanted = await wantedNode(machine, root);
-  const detail = {
-    ja: `v${nodeVersion}(${wanted} 以降が必要)`,
-    en: `v${nodeVersion} (${wanted} or newer is needed)`,
+  const wanted = await wantedNodes(machine, root);
+  const oldest = wanted.map((one) => one.oldest);
+  const words = {
+    ja: oldest.map((version) => `${version} 以降`).join('、'),
+    en: `${oldest.join(', ')} or newer`,
   };
-  if (compareVersions(nodeVersion, wanted) >= 0) return finding('runtime.node', 'ok', detail);
+  const detail = {
+    ja: `v${nodeVersion}(${words.ja} が必要)`,
+    en: `v${nodeVersion} (${words.en} is needed)`,
+  };
+  if (wanted.some((one) => suits(nodeVersion, one))) return finding('runtime.node', 'ok', detail);
   return finding('runtime.node', 'broken', detail, {
-    ja: `Node.js を ${wanted} 以降にしてください(https://nodejs.org/)`,
-    en: `Install Node.js ${wanted} or newer (https://nodejs.org/)`,
+    ja: `Node.js を ${words.ja} にしてください(https://nodejs.org/)`,
+    en: `Install Node.js ${words.en} (https://nodejs.org/)`,
   });
 }
 
-/** The oldest version in package.json's `engines`. */
-async function wantedNode(machine: Machine, root: string): Promise<string> {
+/** One part of package.json's `engines`: from a version on, in its major release alone or for ever. */
+interface WantedNode {
+  readonly oldest: string;
+  readonly stays: boolean;
+}
+
+function suits(version: string, { oldest, stays }: WantedNode): boolean {
+  const major = (text: string): number => Number.parseInt(text, 10);
+  return compareVersions(version, oldest) >= 0 && (!stays || major(version) === major(oldest));
+}
+
+async function wantedNodes(machine: Machine, root: string): Promise<readonly WantedNode[]> {
   const bytes = await machine.bytes(join(root, 'package.json'));
   const parsed: unknown = JSON.parse(bytes?.toString('utf8') ?? 'null');
-  const range = /"node":"\D*([\d.]+)"/.exec(JSON.stringify(parsed))?.[1];
-  if (range === undefined) throw new Error(`no engines in package.json of ${root}`);
-  return range;
+  const range = /"node":"([^"]*)"/.exec(JSON.stringify(parsed))?.[1] ?? '';
+  return range.split('||').map((part) => {
+    const [, sign, oldest] = /^(\^|>=)([\d.]+)$/.exec(part.trim()) ?? [];
+    if (oldest === undefined) throw new Error(`engines in package.json of ${root}: ${range}`);
+    return { oldest, stays: sign === '^' };
+  });
 }
 
 function platformFinding({ platform, arch }: Machine): Finding {

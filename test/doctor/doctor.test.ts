@@ -61,9 +61,13 @@ describe('the doctor', () => {
   });
 
   it('says which Node.js is needed', async () => {
-    const { remedy } = await trouble({ machine: { nodeVersion: '18.20.1' } }, 'runtime.node');
-    assert.match(remedy?.en ?? '', /Install Node\.js 20\.19 or newer/);
-    assert.deepEqual(await states({ machine: { nodeVersion: '20.19.0' } }, 'runtime.node'), ['ok']);
+    for (const nodeVersion of ['18.20.1', '20.18.3', '21.7.3', '22.11.0']) {
+      const { remedy } = await trouble({ machine: { nodeVersion } }, 'runtime.node');
+      assert.match(remedy?.en ?? '', /Install Node\.js 20\.19\.0, 22\.12\.0, 23 or newer/);
+    }
+    for (const nodeVersion of ['20.19.0', '20.20.2', '22.12.0', '23.0.0', '26.10.0']) {
+      assert.deepEqual(await states({ machine: { nodeVersion } }, 'runtime.node'), ['ok']);
+    }
   });
 
   it('warns of musl, where the packaged library cannot be used', async () => {

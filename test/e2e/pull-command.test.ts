@@ -72,18 +72,20 @@ describe('hoshikage pull', { concurrency: 2 }, () => {
     assert.equal(
       first.stdout.replace(/\(\d+\.\d KiB\)/, '(SIZE)'),
       `Downloaded ${shown} (SIZE)\nLicence: apache-2.0 (${hub.url}/${REPO})\n` +
-        'Added model: m-Q4_K_M\nTo use it, write "model": "m-Q4_K_M" in a request\n' +
+        'Added model: m-Q4_K_M\nTo talk with it: npx hoshikage chat m-Q4_K_M\n' +
+        'To use it, write "model": "m-Q4_K_M" in a request\n' +
         'To start the server: npx hoshikage serve\n',
     );
     assert.ok(readFileSync(target('m-Q4_K_M.gguf')).equals(SMALL));
     assert.deepEqual(Object.keys(map()), ['m-Q4_K_M']);
     const again = await user.run(['pull', `hf:${REPO}:q4_k_m`, '--lang', 'ja'], env);
     assert.match(again.stdout, /^もうあります: .*\n.*\n登録済みです: m-Q4_K_M\n/);
-    const other = ['pull', `hf:${REPO}/m-Q8_0.gguf`, '--alias', '猫/大', '--dir', 'here'];
+    const other = ['pull', `hf:${REPO}/m-Q8_0.gguf`, '--alias', '猫/大 1', '--dir', 'here'];
     const third = await user.run(other, env);
     assert.equal(third.code, 0, third.stderr);
+    assert.match(third.stdout, /^To talk with it: npx hoshikage chat 猫\/大\\ 1$/m);
     assert.ok(readFileSync(join(user.home, 'here', 'm-Q8_0.gguf')).equals(LARGE));
-    assert.deepEqual(map()['猫/大'], {
+    assert.deepEqual(map()['猫/大 1'], {
       path: join(user.home, 'here'),
       model: 'm-Q8_0.gguf',
       stop: [],

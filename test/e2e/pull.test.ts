@@ -84,6 +84,7 @@ describe('A pull', () => {
     const { code, output } = await hoshikage(t, server.home, args, env);
     assert.equal(code, 0, output);
     assert.match(output, /Added model: talk/);
+    assert.match(output, /hoshikage chat talk\n/);
     assert.doesNotMatch(output, /To start the server/);
     const { status, body } = await chat(server, chatBody('talk', 'こんにちは'));
     assert.equal(status, 200, JSON.stringify(body));

@@ -1,4 +1,5 @@
 /** A machine, its settings and its library as a doctor's test plays them; everything is in order. */
+import { readFileSync } from 'node:fs';
 import { examineConfig } from '../../src/config.js';
 import type { CheckId, CheckResult } from '../../src/doctor/check.js';
 import { runExaminations } from '../../src/doctor/check.js';
@@ -11,7 +12,7 @@ import type { Device, LibraryIdentity } from '../../src/engine/engine.js';
 /** What differs from a sound Linux machine. */
 export interface PatientOptions {
   readonly machine?: Partial<Machine>;
-  /** Files by path; a directory exists where a file lies in it. */
+  /** Files by path, byte by byte (latin1); a directory exists where a file lies in it. */
   readonly files?: Readonly<Record<string, string>>;
   readonly env?: NodeJS.ProcessEnv;
   readonly home?: string;
@@ -76,7 +77,10 @@ export async function examined(options: PatientOptions = {}): Promise<Map<CheckI
 
 function machineOf(files: Readonly<Record<string, string>>, home: string): Machine {
   const all: Record<string, string> = {
-    '/opt/hoshikage/package.json': '{"engines":{"node":">=20.19"}}',
+    '/opt/hoshikage/package.json': readFileSync(
+      new URL('../../package.json', import.meta.url),
+      'latin1',
+    ),
     ...files,
   };
   const below = (directory: string) =>

@@ -4,12 +4,13 @@
 // time of a wake-up, it has done by then.
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "condition.h"
 
 namespace hoshikage {
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "../llama/embedding.h"
+#include "condition.h"
 #include "errand.h"
 
 namespace hoshikage {

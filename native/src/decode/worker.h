@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -15,6 +14,7 @@
 
 #include "../llama/context.h"
 #include "completion.h"
+#include "condition.h"
 #include "crew.h"
 #include "errand.h"
 #include "pace.h"
