@@ -150,9 +150,11 @@ async function sayDetails(
 ): Promise<void> {
   const { writeModelSettings } = await import('../../src/models/model-settings.js');
   const lines = candidates.flatMap(({ alias, stop, settings, notes }) => {
+    // A chat template is long, and a note tells of it.
+    const { chatTemplate: _, ...short } = settings;
     const taken = [
       ...(stop.length > 0 ? [`stop=${JSON.stringify(stop)}`] : []),
-      ...Object.entries(writeModelSettings(settings)).map(([name, value]) => `${name}=${value}`),
+      ...Object.entries(writeModelSettings(short)).map(([name, value]) => `${name}=${value}`),
     ].join(' ');
     const lead = say({ ja: '取り込む設定', en: 'settings taken over' });
     return [
@@ -161,7 +163,7 @@ async function sayDetails(
     ];
   });
   const withTemplate = candidates.some(
-    ({ hasForeignTemplate, facts }) => hasForeignTemplate && facts.chatTemplate !== null,
+    ({ foreignTemplate, facts }) => foreignTemplate !== null && facts.chatTemplate !== null,
   );
   if (withTemplate) {
     lines.push(

@@ -138,14 +138,7 @@ class Sorter {
     if (facts.architecture === 'clip') return this.#skip(holding, PROJECTOR);
     const sizeBytes = files.reduce((sum, one) => sum + one.facts.sizeBytes, 0);
     const alias = this.#nameFor(holding.name);
-    const notes = templateNotes(holding, facts);
-    this.candidates.push({
-      ...holding,
-      notes: [...notes, ...holding.notes],
-      alias,
-      facts,
-      sizeBytes,
-    });
+    this.candidates.push({ ...withTemplate(holding, facts), alias, facts, sizeBytes });
   }
 
   #skip({ source, path }: Holding, reason: Note): void {
@@ -167,18 +160,24 @@ class Sorter {
 /** A sound GGUF file that is no model to ask. */
 const PROJECTOR: Note = { ja: '画像のための部品です', en: 'a projector for images' };
 
-function templateNotes(
-  { hasForeignTemplate }: Holding,
-  { chatTemplate }: GgufFacts,
-): readonly Note[] {
-  if (!hasForeignTemplate || chatTemplate !== null) return [];
-  return [
-    {
-      ja: 'GGUF にチャットテンプレートがなく、Ollama のものは書き方が違うので、ChatML を使います(合わなければ台帳の chat_template に書いてください)',
-      en: "its GGUF has no chat template, and Ollama's is written in another language: ChatML is used (set chat_template in the map if that is wrong)",
-    },
-  ];
+/** With a chat template for a file that has none, where it is known which one suits. */
+function withTemplate(holding: Holding, facts: GgufFacts): Holding {
+  const { foreignTemplate, notes, settings } = holding;
+  if (!foreignTemplate || facts.chatTemplate !== null) return holding;
+  const { family } = foreignTemplate;
+  if (!family) return { ...holding, notes: [UNKNOWN_TEMPLATE, ...notes] };
+  const { name, chatTemplate } = family;
+  const note = {
+    ja: `GGUF にチャットテンプレートがないので、Ollama のものと同じ系統(${name})のものを chat_template に書きます`,
+    en: `its GGUF has no chat template: one of the same family as Ollama's (${name}) goes into chat_template`,
+  };
+  return { ...holding, settings: { ...settings, chatTemplate }, notes: [note, ...notes] };
 }
+
+const UNKNOWN_TEMPLATE: Note = {
+  ja: 'GGUF にチャットテンプレートがなく、Ollama のものはどの系統か分からないので、ChatML を使います(合わなければ台帳の chat_template に Jinja で書いてください)',
+  en: "its GGUF has no chat template, and Ollama's is of no family that is known: ChatML is used (if that is wrong, write one in Jinja into chat_template of the map)",
+};
 
 /** The longest name leaves room for a number behind it. */
 const MOST_CHARACTERS = 240;

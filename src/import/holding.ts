@@ -2,6 +2,7 @@
  * What is known of a model that another program keeps, before its file was looked at. Types only.
  */
 import type { ModelSettings } from '../models/model-settings.js';
+import type { ChatFamily } from './templates.js';
 
 /** The programs that are known. */
 export const SOURCES = ['ollama', 'lmstudio', 'llama.cpp', 'huggingface'] as const;
@@ -15,6 +16,12 @@ export interface Note {
   readonly en: string;
 }
 
+/** A chat template in another language than ours. */
+export interface ForeignTemplate {
+  /** Null where it is none of the known ones. */
+  readonly family: ChatFamily | null;
+}
+
 /** A model, and where its file lies. */
 export interface Holding {
   readonly source: Source;
@@ -24,8 +31,8 @@ export interface Holding {
   readonly path: string;
   readonly stop: readonly string[];
   readonly settings: ModelSettings;
-  /** Its program has a chat template of its own for it, which is not taken over. */
-  readonly hasForeignTemplate: boolean;
+  /** The chat template that its program has for it, which only serves a file that has none. */
+  readonly foreignTemplate: ForeignTemplate | null;
   /** What could not be taken over. */
   readonly notes: readonly Note[];
 }
@@ -45,5 +52,5 @@ export interface Holdings {
 
 /** A model of which only the file is known. */
 export function bare(source: Source, name: string, path: string): Holding {
-  return { source, name, path, stop: [], settings: {}, hasForeignTemplate: false, notes: [] };
+  return { source, name, path, stop: [], settings: {}, foreignTemplate: null, notes: [] };
 }

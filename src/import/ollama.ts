@@ -1,18 +1,20 @@
 /**
  * What Ollama keeps: manifests that name blobs by their digest. Any process, main thread. A manifest is
  * believed in nothing: it may only name blobs of its own store, its size and its values are bounded. Ollama's
- * templates are of another language than ours, so they are never taken over.
+ * templates are of another language than ours: of them only the family is found out.
  */
 import { stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { isRecord, readSmallFile } from '../models/map-file.js';
 import { type ModelSettings, readModelSettings } from '../models/model-settings.js';
 import { STOP_SHAPE } from '../models/registry.js';
-import type { Holding, Holdings, Note, Skipped } from './holding.js';
+import type { ForeignTemplate, Holding, Holdings, Note, Skipped } from './holding.js';
+import { familyOf } from './templates.js';
 import { filesBelow } from './walk.js';
 
 const MAX_MANIFEST_BYTES = 1024 * 1024;
 const MAX_PARAMETER_BYTES = 64 * 1024;
+const MAX_TEMPLATE_BYTES = 64 * 1024;
 const LAYER = 'application/vnd.ollama.image.';
 
 /** Our setting for each of its parameters that means the same. */
@@ -112,7 +114,7 @@ async function holdingOf(
   const hasSystem = layers.some(({ kind }) => kind === 'system');
   return {
     ...{ source: 'ollama', name, path, stop, settings },
-    hasForeignTemplate: layers.some(({ kind }) => kind === 'template'),
+    foreignTemplate: await templateOf(root, layers),
     notes: [...notes, ...(hasSystem ? [SYSTEM_NOTE] : [])],
   };
 }
@@ -135,15 +137,32 @@ async function blobOf(root: string, { digest, size }: Layer): Promise<string | n
   return null;
 }
 
+/** What a layer holds; nothing where it is not whole, or too long. */
+async function bytesOf(
+  root: string,
+  layer: Layer,
+  maxBytes: number,
+): Promise<Uint8Array | undefined> {
+  const path = await blobOf(root, layer);
+  const found = path ? await readSmallFile(path, maxBytes).catch(() => null) : null;
+  return found?.bytes;
+}
+
+async function templateOf(root: string, layers: readonly Layer[]): Promise<ForeignTemplate | null> {
+  const layer = layers.find(({ kind }) => kind === 'template');
+  if (!layer) return null;
+  const bytes = await bytesOf(root, layer, MAX_TEMPLATE_BYTES);
+  return { family: familyOf(Buffer.from(bytes ?? []).toString('utf8')) };
+}
+
 /** What its parameters mean to us. */
 async function parametersOf(
   root: string,
   layers: readonly Layer[],
 ): Promise<Pick<Holding, 'stop' | 'settings' | 'notes'>> {
   const layer = layers.find(({ kind }) => kind === 'params');
-  const path = layer && (await blobOf(root, layer));
-  const found = path ? await readSmallFile(path, MAX_PARAMETER_BYTES).catch(() => null) : null;
-  const { stop: stops, ...parameters } = recordOf(found?.bytes);
+  const bytes = layer && (await bytesOf(root, layer, MAX_PARAMETER_BYTES));
+  const { stop: stops, ...parameters } = recordOf(bytes);
   const stop = STOP_SHAPE.safeParse(typeof stops === 'string' ? [stops] : (stops ?? []));
   const left: string[] = stop.success ? [] : ['stop'];
   let settings: ModelSettings = {};

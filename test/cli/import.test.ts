@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type CommandUser, commandUser } from '../helpers/command.js';
 import { answer, error, fakeServer, writeRunFile } from '../helpers/fake-admin.js';
-import { blob, manifest, model, put } from '../helpers/foreign-models.js';
+import { blob, manifest, model, put, withoutTemplate } from '../helpers/foreign-models.js';
 
 /** A user of Ollama and LM Studio. */
 function userWithModels(context: TestContext): CommandUser & { readonly file: string } {
@@ -61,6 +61,22 @@ describe('hoshikage import', { concurrency: 2 }, () => {
     renameSync(user.file, `${user.file}.gone`);
     const { stdout } = await user.run(['list']);
     assert.match(stdout, /^neko .*\[file missing\]/m);
+  });
+
+  it('writes a chat template for a file that has none, by the family of the one in Ollama', async (context) => {
+    const user = commandUser(context);
+    const store = join(user.home, '.ollama', 'models');
+    manifest(store, 'registry.ollama.ai/library/old/latest', [
+      blob(store, 'model', withoutTemplate('old')),
+      blob(store, 'template', '[INST] {{ .System }} {{ .Prompt }} [/INST]'),
+      blob(store, 'params', '{"num_ctx":2048}'),
+    ]);
+    const { code, stdout, stderr } = await user.run(['import', '--yes']);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^ {2}old: settings taken over: n_ctx=2048$/m);
+    assert.match(stdout, /^ {2}old: .*family as Ollama's \(Mistral\) goes into chat_template$/m);
+    assert.doesNotMatch(stdout, /chat templates are those in the GGUF/);
+    assert.match(mapOf(user).old.chat_template, /\[INST\].*message\.content/);
   });
 
   it('has the running server register them, and says what it refuses', async (context) => {

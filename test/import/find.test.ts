@@ -95,24 +95,36 @@ describe('models of Ollama', () => {
     );
   });
 
-  it('use the template in the GGUF; that there is none is said', async (context) => {
+  it('use the template in the GGUF; one without gets that of its family, or it is said that none is known', async (context) => {
     const { home, store } = ollamaStore(context);
-    const template = blob(store, 'template', '{{ .System }}{{ .Prompt }}');
-    manifest(store, 'registry.ollama.ai/library/with/latest', [
-      blob(store, 'model', model('a')),
-      template,
-    ]);
-    manifest(store, 'registry.ollama.ai/library/without/latest', [
-      blob(store, 'model', withoutTemplate('b')),
-      template,
-    ]);
+    const gemma = blob(store, 'template', '<start_of_turn>user\n{{ .Prompt }}<end_of_turn>\n');
+    const library = 'registry.ollama.ai/library';
+    const add = (name: string, bytes: Uint8Array, template: object) =>
+      manifest(store, `${library}/${name}/latest`, [blob(store, 'model', bytes), template]);
+    add('own', model('a'), gemma);
+    add('family', withoutTemplate('b'), gemma);
+    add('strange', withoutTemplate('c'), blob(store, 'template', '{{ .System }}{{ .Prompt }}'));
+    const long = `<start_of_turn><end_of_turn>${' '.repeat(64 * 1024)}`;
+    add('long', withoutTemplate('d'), blob(store, 'template', long));
+    add('gone', withoutTemplate('e'), { ...gemma, digest: `sha256:${'0'.repeat(64)}` });
+    manifest(store, `${library}/none/latest`, [blob(store, 'model', withoutTemplate('f'))]);
     const { candidates } = await find({ home });
-    const notes = candidates.map((one) => [one.alias, one.hasForeignTemplate, one.notes.length]);
-    assert.deepEqual(notes, [
-      ['with', true, 0],
-      ['without', true, 1],
+    const seen = candidates.map(({ alias, settings, notes }) => {
+      const { chatTemplate = '' } = settings;
+      return [alias, chatTemplate.includes('<start_of_turn>model'), notes.map(({ en }) => en)];
+    });
+    const known =
+      "its GGUF has no chat template: one of the same family as Ollama's (Gemma) goes into chat_template";
+    const unknown =
+      "its GGUF has no chat template, and Ollama's is of no family that is known: ChatML is used (if that is wrong, write one in Jinja into chat_template of the map)";
+    assert.deepEqual(seen, [
+      ['family', true, [known]],
+      ['gone', false, [unknown]],
+      ['long', false, [unknown]],
+      ['none', false, []],
+      ['own', false, []],
+      ['strange', false, [unknown]],
     ]);
-    assert.match(candidates[1]?.notes[0]?.en ?? '', /no chat template.*ChatML is used/);
   });
 
   it('are left out where they are no whole GGUF file, with the reason', async (context) => {
