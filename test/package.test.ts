@@ -4,9 +4,20 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { LIMITS, prebuildProblems } from '../scripts/release/prebuilds.js';
@@ -150,6 +161,27 @@ describe('the package', () => {
 
   it('is published with a provenance, and so from a workflow only', () => {
     assert.deepEqual(manifest.publishConfig, { access: 'public', provenance: true });
+  });
+
+  it('is published as a file, which npm would else take for a repository on GitHub', {
+    skip: process.platform === 'win32',
+  }, (t) => {
+    const home = mkdtempSync(join(tmpdir(), 'hoshikage-publish-'));
+    t.after(() => rmSync(home, { recursive: true, force: true }));
+    cpSync(join(ROOT, '.ci'), join(home, '.ci'), { recursive: true });
+    mkdirSync(join(home, 'tarball'));
+    writeFileSync(join(home, 'tarball', 'hoshikage-0.1.0.tgz'), '');
+    // A stand-in that shows what npm is called with.
+    writeFileSync(join(home, 'npm'), '#!/bin/sh\nprintf "%s\\n" "$@"\n', { mode: 0o755 });
+    const PATH = `${home}${delimiter}${process.env.PATH}`;
+    const env = { ...process.env, PATH };
+    const run = spawnSync(join(home, '.ci/publish'), ['tarball'], { env, encoding: 'utf8' });
+    assert.equal(run.status, 0, run.stderr);
+    const [command, named = ''] = run.stdout.split('\n');
+    assert.equal(command, 'publish');
+    const parse = createRequire(npmCli())('npm-package-arg');
+    assert.equal(parse('tarball/hoshikage-0.1.0.tgz', home).type, 'git');
+    assert.equal(parse(named, home).type, 'file');
   });
 
   it('asks for no older Node than the packages that it needs', () => {
