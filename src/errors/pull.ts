@@ -38,12 +38,12 @@ export const PULL_ERRORS = {
     status: 409,
     type: 'invalid_request_error',
     exit: 1,
-    ja: '{path} には別のファイルがあります。置き換えるなら --force を、残すなら --dir で別の場所を指定してください',
-    en: 'There is another file at {path}; --force replaces it, --dir names another place',
+    ja: '{path} には別のファイル(同じかどうか分からないものも)があります。置き換えるなら --force を、残すなら --dir で別の場所を(要るなら --alias で別の名前も)指定してください',
+    en: 'There is another file at {path}, or one that cannot be told to be the same; --force replaces it, --dir names another place (and --alias another name)',
   },
   pull_not_fitting: {
     ...down,
-    ja: '{model}({size})はこのマシンのメモリーに収まりません。小さい形を選ぶか、それでも取り寄せるなら --yes を付けてください',
+    ja: '{model}({size})はこのマシンのメモリに収まりません。小さい形を選ぶか、それでも取り寄せるなら --yes を付けてください',
     en: '{model} ({size}) does not fit the memory of this machine; choose a smaller form, or add --yes to download it all the same',
   },
   pull_unwritable: {

@@ -209,6 +209,7 @@ async function readState(
   }
 }
 
-function textOf(value: unknown): string | null {
+/** What a state says, where it is a text. */
+export function textOf(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }

@@ -13,6 +13,7 @@ import { readGguf } from '../models/gguf.js';
 import { type TryLock, withFileLock } from '../models/lock.js';
 import { sizeText } from '../models/size-text.js';
 import { Changed, type Client, invalid, type Look, wrongSize } from './client.js';
+import { forgetOrigin, isFrom, noteOrigin } from './origin.js';
 import { bytesThere, type Identity, PartFile, partPaths, tidyBeside } from './part-file.js';
 import type { Named } from './refusals.js';
 import { type TransferLimits, transfer } from './transfer.js';
@@ -167,7 +168,7 @@ async function findMissing(
   file: WantedFile,
   input: PullInput,
 ): Promise<Pick<Found, 'look' | 'identity'> | null> {
-  const { client, signal, force, watch } = input;
+  const { client, signal, force } = input;
   const { target, named, url } = file;
   const there = await stat(target).catch(() => null);
   if (there && file.sha256 !== null && (await hasHash(file, file.sha256, there.size, input))) {
@@ -181,11 +182,9 @@ async function findMissing(
     return null;
   }
   if (force) return { look, identity };
-  // Nobody says what it should be made of; a sound file of the same length is taken for it.
-  if (sha256 === null && size === there.size && (await isSound(target))) {
-    watch.note({ kind: 'no_hash', name: named.name, bytes: size });
-    return null;
-  }
+  // Nobody says what it should be made of: it is the same where it came from there, and is what it was.
+  const isSame = sha256 === null && size === there.size && (await isFrom(target, url, identity));
+  if (isSame && (await isSound(target))) return null;
   throw new HoshikageError('pull_exists', { path: target });
 }
 
@@ -276,7 +275,9 @@ async function bring(found: Found, input: PullInput): Promise<void> {
         ...(limits && { limits }),
       });
       await assertRight(part, found, input);
+      await forgetOrigin(file.target);
       await part.place();
+      if (identity.sha256 === null) await noteOrigin(file.target, url, identity);
       return;
     } catch (error) {
       // Nobody can go on with it.

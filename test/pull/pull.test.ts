@@ -18,6 +18,9 @@ import {
   TARGET,
 } from '../helpers/puller.js';
 
+/** The note of where a file at an address came from. */
+const ORIGIN = join('127.0.0.1', '.x.gguf.origin.json');
+
 const bytesOf = (spans: readonly (readonly [number, number])[]): number =>
   spans.reduce((sum, [from, to]) => sum + to - from, 0);
 
@@ -294,15 +297,54 @@ describe('a file at an address', () => {
     assert.equal((await to.pull(`${hub.url}/${REPO}/resolve/main/${FILE}`)).already, true);
   });
 
-  test('that is here in the same length is taken for the same', async (t) => {
+  test('is here only where it came from that very address, and is still the same there', async (t) => {
     const hub = await hubWithModel(t);
+    hub.manner = { etag: '"one"' };
     const to = puller(t, hub);
     const url = hub.put('x.gguf', MODEL);
     await to.pull(url);
     assert.equal((await to.pull(url)).already, true);
+    hub.manner = { etag: '"two"' };
+    await assertRefused(to.pull(url), 'pull_exists', /--force .*--dir .*--alias/);
+    assert.equal((await to.pull(url, { force: true })).already, false);
+    assert.equal((await to.pull(url)).already, true);
     hub.put('x.gguf', noisyGguf(700_000));
     await assertRefused(to.pull(url), 'pull_exists');
-    assert.equal((await to.pull(url, { force: true })).bytes, noisyGguf(700_000).length);
+  });
+
+  test('of another folder is another one, though host, name, length and ETag are the same', async (t) => {
+    const hub = await hubWithModel(t);
+    hub.manner = { etag: '"one"' };
+    const to = puller(t, hub);
+    await to.pull(hub.put('a/x.gguf', MODEL));
+    const other = hub.put('b/x.gguf', OTHER);
+    await assertRefused(to.pull(other), 'pull_exists');
+    await assertRefused(to.pull(`${hub.storage}/files/a/x.gguf?key=secret`), 'pull_exists');
+    assert.ok(to.read(join('127.0.0.1', 'x.gguf')).equals(MODEL));
+    // What replaces it with a known hash takes the note of the first one away.
+    await to.pull(other, { force: true, sha256: sha256(OTHER) });
+    await assertRefused(to.pull(`${hub.storage}/files/a/x.gguf`), 'pull_exists');
+  });
+
+  test('that nobody can tell apart from another one is asked about', async (t) => {
+    const hub = await hubWithModel(t);
+    hub.manner = { etag: null };
+    const to = puller(t, hub);
+    const url = hub.put('x.gguf', MODEL);
+    await to.pull(url);
+    await assertRefused(to.pull(url), 'pull_exists');
+    hub.manner = { etag: null, modified: 'Mon, 05 Jan 2026 00:00:00 GMT' };
+    await to.pull(url, { force: true });
+    assert.equal((await to.pull(url)).already, true);
+    for (const said of [
+      '[]',
+      '{',
+      '{"format":1}',
+      to.read(ORIGIN).toString().replace('1,', '2,'),
+    ]) {
+      writeFileSync(join(to.root, ORIGIN), said);
+      await assertRefused(to.pull(url), 'pull_exists');
+    }
   });
 });
 
