@@ -155,7 +155,7 @@ export async function serverLibrary(
  */
 export async function untilInterrupted<T>(
   work: (signal: AbortSignal) => Promise<T>,
-  words?: Words,
+  words?: Words | (() => Words),
 ): Promise<T> {
   const abort = new AbortController();
   let came: keyof typeof SIGNAL_EXITS = 'SIGINT';
@@ -168,7 +168,9 @@ export async function untilInterrupted<T>(
   try {
     return await work(abort.signal);
   } catch (error) {
-    if (abort.signal.aborted && isCancelled(error)) throw new Interrupted(came, error, words);
+    if (abort.signal.aborted && isCancelled(error)) {
+      throw new Interrupted(came, error, typeof words === 'function' ? words() : words);
+    }
     throw error;
   } finally {
     for (const name of signals) process.off(name, stop);

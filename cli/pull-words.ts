@@ -48,7 +48,7 @@ export function showOffers(
   { say }: Shell,
 ): void {
   const head = say({
-    ja: ' \t形\tサイズ\tメモリー\tファイル',
+    ja: ' \t形\tサイズ\tメモリ\tファイル',
     en: ' \tFORM\tSIZE\tMEMORY\tFILE',
   }).split('\t');
   const rows = offers.map(([offer, fit]) => [
@@ -63,7 +63,7 @@ export function showOffers(
   print('');
   print(
     say({
-      ja: `メモリーは全体で ${total}、今の空きは ${free}(GPU のメモリーは数えていません)。* は、名指ししなければ取り寄せるもの`,
+      ja: `メモリは全体で ${total}、今の空きは ${free}(GPU のメモリは数えていません)。* は、名指ししなければ取り寄せるもの`,
       en: `Memory: ${total} in all, ${free} free now (that of a GPU is not counted); * is what is downloaded unless you name another`,
     }),
   );
@@ -88,7 +88,7 @@ export function sayChoice(
   const more = others.length > 0;
   remark(
     {
-      ja: `${labelOf(chosen)} にします(メモリーに${memory.ja})${more ? `。ほかに ${list}` : ''}`,
+      ja: `${labelOf(chosen)} にします(メモリに${memory.ja})${more ? `。ほかに ${list}` : ''}`,
       en: `Taking ${labelOf(chosen)} (${memory.en})${more ? `; there is also ${list}` : ''}`,
     },
     language,
@@ -105,13 +105,21 @@ export function labelOf(offer: Offer): string {
 export class PullScreen implements PullWatch {
   readonly #shell: Shell;
   readonly #download = new DownloadProgress();
+  #keeps = false;
+  readonly #fleeting = new Set<string>();
   #check: { readonly name: string; readonly line: LoadProgress } | null = null;
 
   constructor(shell: Shell) {
     this.#shell = shell;
   }
 
+  /** Whether something has come that the next pull can go on with. */
+  get keeps(): boolean {
+    return this.#keeps;
+  }
+
   readonly progress = (name: string, received: number, size: number | null): void => {
+    if (received > 0 && size !== null && !this.#fleeting.has(name)) this.#keeps = true;
     this.#endCheck();
     this.#download.update(lastOf(name), received, size);
   };
@@ -128,6 +136,7 @@ export class PullScreen implements PullWatch {
 
   readonly note = (note: PullNote): void => {
     this.clear();
+    if (note.kind === 'no_ranges') this.#fleeting.add(note.name);
     remark(noteWords(note), this.#shell.language);
   };
 
@@ -167,14 +176,9 @@ function noteWords({ kind, name, bytes }: PullNote): Words {
         en: `This server cannot send parts, so a break means beginning anew: ${file}`,
       };
     case 'no_hash':
-      return bytes > 0
-        ? {
-            ja: `同じ大きさのファイルがあるので、それを使います(SHA-256 は分からないので比べていません): ${file}`,
-            en: `A file of the same size is here and is used (its SHA-256 is not known, so nothing was compared): ${file}`,
-          }
-        : {
-            ja: `この URL には SHA-256 がないので、長さと GGUF の見出しだけを確かめました(--sha256 で渡せます): ${file}`,
-            en: `The address gives no SHA-256, so only length and GGUF header were checked (--sha256 gives one): ${file}`,
-          };
+      return {
+        ja: `この URL には SHA-256 がないので、長さと GGUF の見出しだけを確かめました(--sha256 で渡せます): ${file}`,
+        en: `The address gives no SHA-256, so only length and GGUF header were checked (--sha256 gives one): ${file}`,
+      };
   }
 }

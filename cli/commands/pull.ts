@@ -1,6 +1,7 @@
 /**
  * `hoshikage pull [SOURCE]`: downloads a model and gives it a name. Runs in the CLI process. What can be
- * refused is refused before the download begins; what has come is kept when it is interrupted.
+ * refused is refused before the download begins; what has come is kept when it is interrupted,
+ * where the server lets anybody go on with it.
  */
 import type { Config } from '../../src/config.js';
 import { HoshikageError } from '../../src/errors.js';
@@ -74,7 +75,7 @@ export const pullCommand: Command = (parser, shell) =>
           type: 'boolean',
           default: false,
           describe: shell.say({
-            ja: 'メモリーに収まらなくても、尋ねずに取り寄せる',
+            ja: 'メモリに収まらなくても、尋ねずに取り寄せる',
             en: 'Download without a question even what does not fit the memory',
           }),
         }),
@@ -97,6 +98,7 @@ interface Run {
   readonly client: Client;
   readonly options: Options;
   readonly shell: Shell;
+  readonly screen: PullScreen;
   readonly signal: AbortSignal;
 }
 
@@ -124,23 +126,43 @@ async function pull(text: string | null, options: Options, shell: Shell): Promis
   const web = new Web({ ...proxiesOf(config), silenceMs: SILENCE_MS });
   const { hubEndpoint: endpoint, hubToken: token } = config;
   const client = new Client({ web, endpoint, token });
-  const resume = `${ownCommand()} pull ${text}`;
+  const screen = new PullScreen(shell);
   try {
     return await untilInterrupted(
       async (signal) => {
-        const run = { config, client, options, shell, signal };
+        const run = { config, client, options, shell, screen, signal };
         const plan =
           source.kind === 'hub' ? await planHub(source, run) : await planUrl(source, run);
         return plan === null ? 0 : await carryOut(plan, run);
       },
-      {
-        ja: `中断しました。届いた分は残っています。続きは: ${resume}`,
-        en: `Interrupted; what has come is kept. To go on: ${resume}`,
-      },
+      () => interruptedWords(commandOf(text, options), screen.keeps),
     );
   } finally {
     await web.close();
   }
+}
+
+/** What was asked for, as a line for a shell. */
+function commandOf(text: string, { alias, dir, sha256, force, yes, list }: Options): string {
+  const valued = Object.entries({ alias, dir, sha256 }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}=${escapeWord(value)}`],
+  );
+  const bare = Object.entries({ list, force, yes }).flatMap(([name, is]) =>
+    is ? [`--${name}`] : [],
+  );
+  return [ownCommand(), 'pull', escapeWord(text), ...valued, ...bare].join(' ');
+}
+
+function interruptedWords(command: string, isKept: boolean): Words {
+  return isKept
+    ? {
+        ja: `中断しました。届いた分は残っています。続きは: ${command}`,
+        en: `Interrupted; what has come is kept. To go on: ${command}`,
+      }
+    : {
+        ja: `中断しました。続きから始められるものは残っていません。初めからなら: ${command}`,
+        en: `Interrupted; nothing is left to go on with. To begin anew: ${command}`,
+      };
 }
 
 /** Code: usage. */
@@ -227,7 +249,7 @@ async function confirm(
   if (input.isTTY && output.isTTY) {
     const { askYes } = await import('../question.js');
     const question = shell.say({
-      ja: `${model} ${label} はこのマシンのメモリーに収まりません。それでも取り寄せますか [y/N] `,
+      ja: `${model} ${label} はこのマシンのメモリに収まりません。それでも取り寄せますか [y/N] `,
       en: `${model} ${label} does not fit the memory of this machine; download it all the same? [y/N] `,
     });
     if (await askYes(plain(question), { input, output, signal })) return;
@@ -240,13 +262,12 @@ async function carryOut(plan: Plan, run: Run): Promise<ExitCode> {
   const { pullFiles } = await import('../../src/pull/pull.js');
   const { aliasOf } = await import('../../src/pull/plan.js');
   const { loadAddon } = await import('../../src/engine/addon.js');
-  const { config, client, options, shell, signal } = run;
+  const { config, client, options, shell, screen, signal } = run;
   const { files } = plan;
   const [first] = files;
   if (!first) throw new RangeError('a model has at least one file');
   const alias = options.alias ?? plan.alias ?? aliasOf(first);
   const isRegistered = await checkAlias(alias, first.target, options.force, config);
-  const screen = new PullScreen(shell);
   try {
     const { force } = options;
     const pulled = await pullFiles({

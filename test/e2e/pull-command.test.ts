@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { splitWords } from '../../cli/shell-words.js';
 import { type CommandUser, commandUser } from '../helpers/command.js';
 import { type FakeHub, fakeHub, noisyGguf } from '../helpers/fake-hub.js';
 import { until } from '../helpers/waiting.js';
@@ -201,5 +202,25 @@ describe('hoshikage pull', { concurrency: 2 }, () => {
     assert.equal(again.code, 0, again.stderr);
     assert.match(again.stderr, /Going on from \d+\.\d KiB that are here already/);
     assert.ok(readFileSync(join(part, 's-Q8_0.gguf')).equals(noisyGguf(2_000_000)));
+  });
+
+  it('ended by Ctrl-C says how to begin anew, by all that was given, where nothing can be gone on with', async (context) => {
+    const { hub, user, env } = await scene(context);
+    const url = `${hub.put('s.gguf', noisyGguf(2_000_000))}?a=1&b=(2)`;
+    hub.manner = { chunkBytes: 16_384, pauseMs: 20, ranges: false };
+    const options = ['--dir', 'my models', '--alias', "it's", '--force'];
+    const running = user.start(['pull', url, ...options], env);
+    const part = join(user.home, 'my models', 's.gguf.part');
+    await until('some of it', () => existsSync(part) && /\d KiB/.test(running.stderr()));
+    running.child.kill('SIGINT');
+    const { code, stderr } = await running.ended;
+    assert.equal(code, 130);
+    const [, line = ''] =
+      /nothing is left to go on with\. To begin anew: (.*)\n/.exec(stderr) ?? [];
+    const { words } = splitWords(line);
+    assert.deepEqual(words, [
+      ...['npx', 'hoshikage', 'pull', url],
+      ...["--alias=it's", '--dir=my models', '--force'],
+    ]);
   });
 });
