@@ -18,6 +18,19 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+/** Writes a value as JSON. */
+export function printJson(value: unknown): void {
+  print(jsonText(value));
+}
+
+/** A value as JSON that people can look at, too: what would steer the terminal is escaped. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value, null, 2).replace(
+    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 /** Writes a remark to standard error, so that standard output stays what was asked for. */
 export function remark(words: Words, language: Language): void {
   process.stderr.write(`${plain(words[language])}\n`);

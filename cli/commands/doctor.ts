@@ -11,7 +11,7 @@ import type { Diagnosis } from '../../src/doctor/doctor.js';
 import type { DoctorNews, DoctorOrder } from '../doctor-process.js';
 import type { ExitCode } from '../fail.js';
 import { paintOf } from '../paint.js';
-import { displayWidth, ownCommand, plain, print, type Words } from '../print.js';
+import { displayWidth, ownCommand, plain, print, printJson, type Words } from '../print.js';
 import type { Command, Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -38,7 +38,7 @@ async function doctor(json: boolean, shell: Shell): Promise<ExitCode> {
       progress.show(groups.map((words) => words[shell.language])),
     );
     progress.clear();
-    if (json) print(JSON.stringify(toJson(diagnosis), null, 2));
+    if (json) printJson(toJson(diagnosis));
     else for (const line of toText(diagnosis, shell)) print(line);
     return diagnosis.ok ? 0 : 1;
   } finally {

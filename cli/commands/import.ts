@@ -8,7 +8,16 @@ import { HoshikageError, toHoshikageError, words } from '../../src/errors.js';
 import type { Candidate, Findings } from '../../src/import/find.js';
 import type { Source } from '../../src/import/holding.js';
 import { type ExitCode, Refusal } from '../fail.js';
-import { formatBytes, plain, print, remark, shortPath, table, type Words } from '../print.js';
+import {
+  formatBytes,
+  plain,
+  print,
+  printJson,
+  remark,
+  shortPath,
+  table,
+  type Words,
+} from '../print.js';
 import type { Command, Shell } from '../shell.js';
 
 const NAMES: Readonly<Record<Source, string>> = {
@@ -65,7 +74,7 @@ async function importModels({ from, yes, json }: Wanted, shell: Shell): Promise<
     const agreed =
       candidates.length > 0 && (yes || (!json && (await ask(candidates, signal, shell))));
     const outcomes = agreed ? await registerAll(candidates, signal, shell, json) : [];
-    if (json) print(JSON.stringify(await toJson(findings, outcomes), null, 2));
+    if (json) printJson(await toJson(findings, outcomes));
     return outcomes.some(({ error }) => error !== null) ? 1 : 0;
   });
 }

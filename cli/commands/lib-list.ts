@@ -15,7 +15,7 @@ import {
   untilInterrupted,
 } from '../local-library.js';
 import { noteWords } from '../notes.js';
-import { formatBytes, plain, print, shortPath, table, type Words } from '../print.js';
+import { formatBytes, plain, print, printJson, shortPath, table, type Words } from '../print.js';
 import type { Shell } from '../shell.js';
 
 type LibraryIdentity = NonNullable<Verdict['identity']>;
@@ -71,7 +71,7 @@ export async function listLibraries(json: boolean, shell: Shell): Promise<ExitCo
       all.push(await inspect(one, { libraries, used, language: shell.language, signal }));
     return all;
   });
-  if (json) print(JSON.stringify({ used, libraries: rows.map(toJson) }, null, 2));
+  if (json) printJson({ used, libraries: rows.map(toJson) });
   else for (const line of toText(rows, used, shell)) print(line);
   return 0;
 }

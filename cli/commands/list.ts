@@ -5,7 +5,7 @@
 import type { GgufFacts } from '../../src/models/gguf.js';
 import type { ExitCode } from '../fail.js';
 import type { KnownModel } from '../known-models.js';
-import { formatBytes, ownCommand, print, table } from '../print.js';
+import { formatBytes, ownCommand, print, printJson, table } from '../print.js';
 import type { Command, Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -34,7 +34,7 @@ async function list(json: boolean, shell: Shell): Promise<ExitCode> {
   const { knownModels } = await import('../known-models.js');
   const rows: Row[] = [];
   for (const model of await knownModels(config, shell)) rows.push(await inspect(model));
-  if (json) print(JSON.stringify(rows.map(toJson), null, 2));
+  if (json) printJson(rows.map(toJson));
   else for (const line of toText(rows, shell)) print(line);
   return 0;
 }

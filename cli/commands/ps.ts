@@ -3,7 +3,16 @@
  * process; it only asks the running server, and asking wakes no model.
  */
 import type { ExitCode } from '../fail.js';
-import { barOf, formatBytes, formatSpan, ownCommand, plain, print, table } from '../print.js';
+import {
+  barOf,
+  formatBytes,
+  formatSpan,
+  ownCommand,
+  plain,
+  print,
+  printJson,
+  table,
+} from '../print.js';
 import type { ResidentView, ServerView } from '../server-view.js';
 import type { Command, Shell } from '../shell.js';
 
@@ -37,7 +46,7 @@ async function show(json: boolean, shell: Shell): Promise<ExitCode> {
   const status = await readStatus(server, config);
   const { pid, host, port } = server;
   if (json) {
-    print(JSON.stringify({ running: true, stopping: false, pid, host, port, ...status }, null, 2));
+    printJson({ running: true, stopping: false, pid, host, port, ...status });
     return 0;
   }
   const view = viewOf(status);
@@ -62,7 +71,7 @@ function sayNone(
 ): void {
   if (json) {
     const left = stopping && { pid: stopping.pid, left_ms: stopping.leftMs };
-    print(JSON.stringify({ running: false, stopping: stopping !== null, ...left }, null, 2));
+    printJson({ running: false, stopping: stopping !== null, ...left });
     return;
   }
   if (stopping === null) {

@@ -7,7 +7,7 @@ import type { Config } from '../../src/config.js';
 import type { GgufFacts } from '../../src/models/gguf.js';
 import type { ModelEntry } from '../../src/models/registry.js';
 import type { ExitCode } from '../fail.js';
-import { formatBytes, plain, print, shortPath, table, type Words } from '../print.js';
+import { formatBytes, plain, print, printJson, shortPath, table, type Words } from '../print.js';
 import { type Command, literal, type Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -15,7 +15,7 @@ export const showCommand: Command = (parser, shell) =>
   parser.command(
     'show <model>',
     shell.say({
-      ja: 'モデルの中身と、要るメモリーを見る',
+      ja: 'モデルの中身と、要るメモリを見る',
       en: 'What a model is, and what it takes',
     }),
     (show) =>
@@ -68,7 +68,7 @@ async function show(text: string, json: boolean, shell: Shell): Promise<ExitCode
   const purpose = purposeOf(first.facts);
   const need = await needOf({ entry, parts, purpose }, config);
   const view: View = { entry, registered, parts, purpose, need };
-  if (json) print(JSON.stringify(toJson(view), null, 2));
+  if (json) printJson(toJson(view));
   else for (const line of toText(view, shell)) print(plain(line));
   return 0;
 }
@@ -194,7 +194,7 @@ function toText(view: View, { say }: Shell): string[] {
       { ja: '停止文字列', en: 'Stop strings' },
       entry.stop.length > 0 ? entry.stop.map((one) => JSON.stringify(one)).join(' ') : null,
     ],
-    [{ ja: 'メモリー', en: 'Memory' }, memoryText(view, say)],
+    [{ ja: 'メモリ', en: 'Memory' }, memoryText(view, say)],
   ];
   return table(lines.flatMap(([what, text]) => (text === null ? [] : [[say(what), text]])));
 }

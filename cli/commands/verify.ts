@@ -1,12 +1,13 @@
 /**
  * `hoshikage verify FILE [--json]`: whether a model's file is sound and works, stage by stage. Runs in the
- * CLI process; the file is used by a process of its own only, once everything before that has passed.
+ * CLI process; the file is used by a process of its own only, once it is known to be sound and hashed,
+ * whether or not its template could be rendered.
  */
 
 import type { Stage, StageName } from '../../src/verify/stage.js';
 import type { Certificate } from '../../src/verify/verify.js';
 import type { ExitCode } from '../fail.js';
-import { displayWidth, plain, print, shortPath, type Words } from '../print.js';
+import { displayWidth, plain, print, printJson, shortPath, type Words } from '../print.js';
 import { type Command, literal, type Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -105,7 +106,7 @@ async function verify(text: string, json: boolean, shell: Shell): Promise<ExitCo
       loading.clear();
     }
   });
-  if (json) print(JSON.stringify(toJson(entry.path, certificate), null, 2));
+  if (json) printJson(toJson(entry.path, certificate));
   else sayVerdict(certificate, width, shell);
   return EXITS[certificate.verdict];
 }

@@ -1,7 +1,8 @@
 /**
  * The proof of a model's file: looked at, hashed, its template rendered, and used in a process of its
  * own. Main thread of the process that wants to know (a command, never the server). It changes nothing,
- * leaves no process behind, and lets nothing native near a file that did not pass until there.
+ * leaves no process behind, and lets nothing native near a file that is not sound and hashed; a template
+ * that cannot be rendered is the file's fault, too, but no reason not to load it.
  */
 import { purposeOf } from '../resources/purpose.js';
 import { checkInUse, type EngineInput } from './engine-stages.js';

@@ -1,7 +1,15 @@
 /** Tables and texts of the CLI. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { barOf, displayWidth, formatBytes, formatSpan, plain, table } from '../../cli/print.js';
+import {
+  barOf,
+  displayWidth,
+  formatBytes,
+  formatSpan,
+  jsonText,
+  plain,
+  table,
+} from '../../cli/print.js';
 
 describe('a table', () => {
   it('lines up for Japanese and combining characters too', () => {
@@ -25,6 +33,18 @@ describe('a table', () => {
       ['abc', '星影', '🌟', '한', 'ｱ', 'サーバー', ''].map(displayWidth),
       [3, 4, 2, 2, 1, 8, 0],
     );
+  });
+});
+
+describe('JSON', () => {
+  it('never steers the terminal, and is read as it was', () => {
+    const value = {
+      'a\u202eb': '\u001b[2J\u0085\u009b2J\u007f\u2028\u2029\u202a\u2066\u2069 星 🌟',
+    };
+    const text = jsonText(value);
+    assert.deepEqual(text.match(/[^\P{C}\n]|[\u2028\u2029]/gu), null);
+    assert.ok(text.includes('星 🌟') && text.includes('\\u009b2J'), text);
+    assert.deepEqual(JSON.parse(text), value);
   });
 });
 
