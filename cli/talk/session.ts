@@ -32,6 +32,8 @@ export interface SessionOptions {
 /** Of one column per character in every terminal: the cursor is moved by them. */
 const PROMPTS = { first: '> ', more: '| ' } as const;
 
+const STOPPED = { ja: '(止めました)', en: '(stopped)' } as const;
+
 export class Session {
   readonly #options: SessionOptions;
   readonly #shell: Shell;
@@ -109,11 +111,12 @@ export class Session {
     const slash = isLine ? readSlash(text) : null;
     if (slash?.name === 'quit') return false;
     try {
-      if (slash) await this.#command(slash, signal);
+      if (slash) await this.#command(slash, AbortSignal.any([stop.signal, signal]));
       else await this.#ask(text, stop.signal, signal);
     } catch (thrown) {
       if (signal.aborted) return false;
-      fail(thrown, this.#shell.language, await suggestions(thrown));
+      if (stop.signal.aborted) this.#hint(STOPPED);
+      else fail(thrown, this.#shell.language, await suggestions(thrown));
     }
     return true;
   }
@@ -156,7 +159,7 @@ export class Session {
       await this.#output.endLine();
       if (answer.text !== '') conversation.add(question, answer);
     }
-    if (stop.aborted) this.#hint({ ja: '(止めました)', en: '(stopped)' });
+    if (stop.aborted) this.#hint(STOPPED);
     this.#afterwords(answer);
     this.#line('');
   }

@@ -10,6 +10,7 @@ import { rambler, TEXT, talker } from '../helpers/models.js';
 import { childrenOf, hasProc } from '../helpers/proc.js';
 import { type Home, makeHome, type Owner, startServer } from '../helpers/server.js';
 import { inTerminal, whyNoTerminal } from '../helpers/terminal.js';
+import { until } from '../helpers/waiting.js';
 
 async function homeWithModels(owner: Owner): Promise<Home> {
   const home = makeHome(owner);
@@ -92,6 +93,34 @@ describe('hoshikage chat', { skip: whyNoTerminal() }, () => {
     one.type('\u0003');
     assert.equal(await one.ended(), 0);
     assert.equal(existsSync(home.runFile), false);
+  });
+
+  test('stops by Ctrl-C what a server that hangs is asked by a command, and talks on', async (t) => {
+    const home = await homeWithModels(t);
+    let asked = 0;
+    const server = createServer((_, response) => {
+      asked += 1;
+      if (asked <= 2) response.end(JSON.stringify({ data: [{ id: 'talker' }] }));
+    });
+    server.listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const { port } = server.address() as AddressInfo;
+    const run = { pid: process.pid, host: '127.0.0.1', port, token: 'x', version: '0' };
+    writeFileSync(home.runFile, JSON.stringify(run));
+    const one = inTerminal(t, home, ['chat', '--lang', 'en']);
+    await one.see(/talker\r\n[\s\S]*> /);
+    asked = 2;
+    one.type('/model\r');
+    await until('the question', () => asked === 3);
+    one.type('\u0003');
+    await one.see(/\(stopped\)[\s\S]*> /);
+    one.type('\u0004');
+    assert.equal(await one.ended(), 0);
+    assert.ok(!one.shown().includes('error'), one.shown());
   });
 
   test('uses the server that runs, takes the model in memory, and goes on when the server has gone', async (t) => {
