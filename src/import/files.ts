@@ -5,7 +5,7 @@
 import { basename } from 'node:path';
 import { idOfFile } from '../models/file-names.js';
 import { isRecord, readSmallFile } from '../models/map-file.js';
-import { bare, type Holdings, type Skipped, type Source } from './holding.js';
+import { bare, type Holdings, type Note, PROJECTOR, type Skipped, type Source } from './holding.js';
 import { type Below, filesBelow } from './walk.js';
 
 /** LM Studio's: `<publisher>/<repository>/<file>.gguf`. */
@@ -15,7 +15,7 @@ export async function lmStudioModels(root: string): Promise<Holdings> {
     const name = modelName(basename(path));
     return name === null ? [] : [bare('lmstudio', name, path)];
   });
-  return { holdings, skipped: unreadableOf('lmstudio', below) };
+  return { holdings, skipped: [...unreadableOf('lmstudio', below), ...partsOf('lmstudio', below)] };
 }
 
 /**
@@ -37,13 +37,36 @@ export async function llamaCacheModels(root: string): Promise<Holdings> {
       return [bare('llama.cpp', name, path)];
     }),
   );
-  return { holdings: holdings.flat(), skipped: unreadableOf('llama.cpp', below) };
+  const skipped = [...unreadableOf('llama.cpp', below), ...partsOf('llama.cpp', below)];
+  return { holdings: holdings.flat(), skipped };
 }
 
 /** The name of the model in a file of that name; null where it is none, or not whole yet. */
 export function modelName(file: string): string | null {
   if (/^downloading_|mmproj/i.test(file)) return null;
   return idOfFile(file);
+}
+
+/** The files of models that are none of their own, by their names. */
+export function partsOf(source: Source, { files }: Pick<Below, 'files'>): readonly Skipped[] {
+  return files.flatMap((path) => {
+    const reason = partReason(basename(path));
+    return reason === null ? [] : [{ source, path, reason }];
+  });
+}
+
+/** Why a file is no model of its own; null where it is one, or has nothing to do with models. */
+function partReason(file: string): Note | null {
+  const isUnfinished = /\.gguf\.(part|incomplete|downloadInProgress)$/i.test(file);
+  if (isUnfinished || /^downloading_.*\.gguf$/i.test(file)) {
+    return { ja: 'まだ途中までしかありません', en: 'it is not whole yet' };
+  }
+  if (!/\.gguf$/i.test(file) || modelName(file) !== null) return null;
+  if (/mmproj/i.test(file)) return PROJECTOR;
+  return {
+    ja: '分割されたモデルの 2 つ目からの部分です(1 つ目で登録します)',
+    en: 'a later part of a split model, which is registered by its first',
+  };
 }
 
 /** What of a program's folders could not be read. */

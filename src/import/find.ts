@@ -8,7 +8,14 @@ import type { GgufFacts } from '../models/gguf.js';
 import { readModelFiles } from '../models/model-files.js';
 import { aliasProblem, type ModelEntry } from '../models/registry.js';
 import { llamaCacheModels, lmStudioModels } from './files.js';
-import type { Holding, Holdings, Note, Skipped, Source } from './holding.js';
+import {
+  type Holding,
+  type Holdings,
+  type Note,
+  PROJECTOR,
+  type Skipped,
+  type Source,
+} from './holding.js';
 import { huggingFaceModels } from './hugging-face.js';
 import { ollamaModels } from './ollama.js';
 import { placesOf, type Surroundings } from './places.js';
@@ -156,9 +163,6 @@ class Sorter {
     }
   }
 }
-
-/** A sound GGUF file that is no model to ask. */
-const PROJECTOR: Note = { ja: '画像のための部品です', en: 'a projector for images' };
 
 /** With a chat template for a file that has none, where it is known which one suits. */
 function withTemplate(holding: Holding, facts: GgufFacts): Holding {

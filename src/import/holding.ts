@@ -44,6 +44,9 @@ export interface Skipped {
   readonly reason: Note;
 }
 
+/** A part that shows images to a model. */
+export const PROJECTOR: Note = { ja: '画像のための部品です', en: 'a projector for images' };
+
 /** What one program keeps. */
 export interface Holdings {
   readonly holdings: readonly Holding[];

@@ -5,7 +5,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join, relative } from 'node:path';
 import { readSmallFile } from '../models/map-file.js';
-import { modelName, unreadableOf } from './files.js';
+import { modelName, partsOf, unreadableOf } from './files.js';
 import { bare, type Holding, type Holdings, type Skipped } from './holding.js';
 import { filesBelow } from './walk.js';
 
@@ -22,19 +22,23 @@ export async function huggingFaceModels(root: string): Promise<Holdings> {
 }
 
 async function modelsOf(repository: string): Promise<Holdings> {
-  const holdings = new Map<string, Holding>();
+  const holdings: Holding[] = [];
+  /** Files of a revision that counts more. */
+  const seen = new Set<string>();
   const skipped: Skipped[] = [];
   for (const revision of await revisionsOf(repository)) {
     const folder = join(repository, 'snapshots', revision);
     const below = await filesBelow(folder);
     skipped.push(...unreadableOf('huggingface', below));
-    for (const path of below.files) {
-      const [name, place] = [modelName(basename(path)), relative(folder, path)];
-      if (name === null || holdings.has(place)) continue;
-      holdings.set(place, bare('huggingface', name, path));
+    const files = below.files.filter((path) => !seen.has(relative(folder, path)));
+    skipped.push(...partsOf('huggingface', { files }));
+    for (const path of files) {
+      seen.add(relative(folder, path));
+      const name = modelName(basename(path));
+      if (name !== null) holdings.push(bare('huggingface', name, path));
     }
   }
-  return { holdings: [...holdings.values()], skipped };
+  return { holdings, skipped };
 }
 
 /** The revisions that are there: that of `main` first, then the newest. */

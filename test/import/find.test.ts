@@ -219,9 +219,22 @@ describe('models of LM Studio', () => {
     assert.deepEqual(names(found), ['lmstudio Qwen-Q4_K_M', 'lmstudio big'], reasons(found).join());
     const [, big] = found.candidates;
     assert.equal(big?.sizeBytes, 2 * (big?.facts.sizeBytes ?? 0));
-    const [missing, projector] = reasons(found);
-    assert.match(missing ?? '', /does not exist: .*half-00002-of-00002\.gguf/);
-    assert.equal(projector, 'a projector for images');
+    const skipped = found.skipped.map(({ path, reason }) => `${basename(path)}: ${reason.en}`);
+    assert.match(
+      skipped.find((one) => one.startsWith('half')) ?? '',
+      /does not exist: .*half-00002/,
+    );
+    const later = 'a later part of a split model, which is registered by its first';
+    assert.deepEqual(
+      skipped.filter((one) => !one.startsWith('half')),
+      [
+        'Other-Q8.gguf.part: it is not whole yet',
+        `big-00002-of-00002.gguf: ${later}`,
+        'downloading_Other-Q8.gguf: it is not whole yet',
+        'mmproj-Qwen-f16.gguf: a projector for images',
+        'projector.gguf: a projector for images',
+      ],
+    );
   });
 
   it('are found where its settings or its pointer put them', async (context) => {
@@ -268,6 +281,7 @@ describe('models in the cache of llama.cpp', () => {
       'llama.cpp p_q_bare',
       'llama.cpp old',
     ]);
+    assert.deepEqual(reasons(found), ['a projector for images', 'it is not whole yet']);
   });
 });
 
@@ -283,8 +297,12 @@ describe('models in the cache of Hugging Face', () => {
     put(join(hub, 'models--owner--repo-GGUF/refs/main'), 'aaa\n');
     put(join(hub, 'models--owner--repo-GGUF/blobs/x.incomplete'), model('half'));
     put(join(hub, 'datasets--o--d/snapshots/aaa/data.gguf'), model('data'));
+    for (const revision of ['aaa', 'bbb']) {
+      snapshot(hub, at(revision, 'mmproj-m.gguf'), model('projector'));
+    }
     const found = await find({ home });
     assert.deepEqual(names(found), ['huggingface m-Q4', 'huggingface m-Q8']);
+    assert.deepEqual(reasons(found), ['a projector for images']);
     assert.equal(found.candidates[0]?.path, link);
   });
 });
