@@ -43,10 +43,10 @@ async function examine(tasks: readonly Task[], owner: Owner): Promise<Marked[]> 
   return marked;
 }
 
-/** A line of the table, and whether it keeps the promise. */
+/** A line of the table, and whether it keeps the promise, which nothing asked cannot. */
 function report(name: string, marked: readonly Marked[], promised = 0): boolean {
   const right = marked.filter((one) => one.right).length;
-  const share = marked.length === 0 ? 1 : right / marked.length;
+  const share = marked.length === 0 ? 0 : right / marked.length;
   const wanted = promised > 0 ? `  (at least ${(promised * 100).toFixed(0)} %)` : '';
   const figures = `${String(right).padStart(5)} of ${String(marked.length).padEnd(5)}`;
   process.stdout.write(
@@ -74,7 +74,8 @@ function reportAll(marked: readonly Marked[]): boolean {
   return kept.every(Boolean);
 }
 
-const every = Math.max(1, Number(values.part));
+const every = Number(values.part);
+if (!Number.isSafeInteger(every) || every < 1) throw new Error(`not a part: ${values.part}`);
 const tasks = tasksOf(readLessons()).filter((_, index) => index % every === 0);
 const marked = await cleaningUp((owner) => examine(tasks, owner));
 if (values.wrong) {
