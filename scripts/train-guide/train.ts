@@ -3,7 +3,8 @@
  * Needs PyTorch for Python; `--python` says which one, `--seed` makes another model of the same
  * dialogues, `--out` puts it elsewhere. A run that was stopped goes on with `--resume`.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { pack } from './pack.js';
@@ -44,11 +45,17 @@ if (!values.resume) {
 }
 const args = [TRAINER, WORK, '--seed', String(seed), '--threads', values.threads];
 if (values.steps !== undefined) args.push('--steps', values.steps);
-const done = spawnSync(values.python, args, {
+const trainer = spawn(values.python, args, {
   stdio: 'inherit',
+  // Ctrl-C is for us alone: the trainer saves only when it is asked as below.
+  detached: true,
   env: { ...STEADY, OMP_NUM_THREADS: values.threads, ...process.env },
 });
-if (done.error) throw done.error;
-if (done.status !== 0) throw new Error(`the trainer ended with ${done.status ?? done.signal}`);
+// It writes down how far it is, and ends; we do then.
+for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.on(name, () => trainer.kill('SIGTERM'));
+}
+const [code, signal] = await once(trainer, 'exit');
+if (code !== 0) throw new Error(`the trainer ended with ${code ?? signal}`);
 await pack(WORK, values.out, CONTEXT);
 process.stdout.write(`${values.out}\n`);
