@@ -5,7 +5,7 @@
 import { parse } from 'dotenv';
 import { HoshikageError } from '../errors.js';
 import { SETTINGS } from '../settings.js';
-import { envLines, splitLines } from './env-lines.js';
+import { envLines, LINE_END, splitLines } from './env-lines.js';
 import type { Setting } from './row.js';
 
 /**
@@ -13,33 +13,37 @@ import type { Setting } from './row.js';
  * example, else at the end. Code: setting_unwritable.
  */
 export function withSetting(text: string, key: string, value: string): string {
-  const lines = splitLines(text);
+  const lines = linesOf(text);
   const assignment = `${key}=${quoted(key, value)}`;
   // Of several the last one counts.
   const there = envLines(text).findLast((line) => line.key === key);
   if (there) {
-    const old = lines[there.at] ?? '';
+    const old = lines[there.at]?.text ?? '';
     const indent = /^\s*(?:export\s+)?/.exec(old)?.[0] ?? '';
     const remark = there.count === 1 ? remarkOf(old) : '';
-    lines.splice(there.at, there.count, indent + assignment + remark);
+    const end = lines[there.at + there.count - 1]?.end ?? '';
+    lines.splice(there.at, there.count, { text: indent + assignment + remark, end });
   } else {
     const example = lines.findLastIndex((line) =>
-      line.replace(/^\s*#\s*/, '#').startsWith(`#${key}=`),
+      line.text.replace(/^\s*#\s*/, '#').startsWith(`#${key}=`),
     );
-    const end = lines.at(-1) === '' ? lines.length - 1 : lines.length;
-    lines.splice(example < 0 ? end : example + 1, 0, assignment);
-    if (lines.at(-1) !== '') lines.push('');
+    const at = example < 0 ? lines.length : example + 1;
+    // As the line above it ends, or any.
+    const end = lines[at - 1]?.end || lines[0]?.end || '\n';
+    lines.splice(at, 0, { text: assignment, end });
+    const open = lines.findIndex((line) => line.end === '');
+    if (open >= 0) lines[open] = { text: lines[open]?.text ?? '', end };
   }
-  return checked(text, joined(text, lines), { key, value });
+  return checked(text, joined(lines), { key, value });
 }
 
 /** The text without any line that sets `key`. Code: setting_unwritable. */
 export function withoutSetting(text: string, key: string): string {
-  const lines = splitLines(text);
+  const lines = linesOf(text);
   for (const line of [...envLines(text)].reverse()) {
     if (line.key === key) lines.splice(line.at, line.count);
   }
-  return checked(text, joined(text, lines), { key, value: undefined });
+  return checked(text, joined(lines), { key, value: undefined });
 }
 
 /** Whether a setting that nobody may see stands in a .env file. */
@@ -48,8 +52,21 @@ export function holdsSecret(text: string): boolean {
   return (SETTINGS as readonly Setting[]).some(({ key, secret }) => secret && values[key]);
 }
 
-function joined(before: string, lines: readonly string[]): string {
-  return lines.join(before.includes('\r\n') ? '\r\n' : '\n');
+/** A line, and what ends it: nothing where the file breaks off. */
+interface Line {
+  readonly text: string;
+  readonly end: string;
+}
+
+function linesOf(text: string): Line[] {
+  const ends = text.match(LINE_END) ?? [];
+  const lines = splitLines(text).map((line, at) => ({ text: line, end: ends[at] ?? '' }));
+  // What follows the last end is no line.
+  return lines.at(-1)?.text === '' ? lines.slice(0, -1) : lines;
+}
+
+function joined(lines: readonly Line[]): string {
+  return lines.map(({ text, end }) => text + end).join('');
 }
 
 /** A remark behind the value of a line, with the space before it; dotenv takes it for none of the value. */

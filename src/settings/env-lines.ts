@@ -15,9 +15,12 @@ export interface EnvLine {
   readonly isStray: boolean;
 }
 
+/** What ends a line, all of them. */
+export const LINE_END = /\r\n|\r|\n/g;
+
 /** The lines of a text, however they end. */
 export function splitLines(text: string): string[] {
-  return text.split(/\r\n|\r|\n/);
+  return text.split(LINE_END);
 }
 
 /** What the lines of a .env file are. */

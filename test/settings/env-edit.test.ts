@@ -26,6 +26,11 @@ describe('a setting in a .env file', () => {
   it('keeps the line ends of the file, and its byte order mark', () => {
     assert.equal(withSetting('A=b\r\nPORT=1\r\n', 'PORT', '2'), 'A=b\r\nPORT=2\r\n');
     assert.equal(withSetting('\uFEFFA=b\r\n', 'PORT', '2'), '\uFEFFA=b\r\nPORT=2\r\n');
+    const mixed = '# one\n#PORT=1\r\nA=b\nHOST=::1\r\nX=y';
+    const set = withSetting(mixed, 'PORT', '2');
+    assert.equal(set, '# one\n#PORT=1\r\nPORT=2\r\nA=b\nHOST=::1\r\nX=y\r\n');
+    assert.equal(withSetting(mixed, 'A', '2'), mixed.replace('A=b', 'A=2'));
+    assert.equal(withoutSetting(mixed, 'A'), mixed.replace('A=b\n', ''));
   });
 
   it('takes the place of a value of several lines, and is not found within one', () => {
