@@ -77,6 +77,7 @@ export function watchedLookup(
     });
 }
 
-function addressesOf(found: string | readonly LookupAddress[]): readonly string[] {
+/** What a lookup has found, as addresses. */
+export function addressesOf(found: string | readonly LookupAddress[]): readonly string[] {
   return typeof found === 'string' ? [found] : found.map(({ address }) => address);
 }

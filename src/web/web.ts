@@ -8,8 +8,9 @@
  */
 import { lookup as systemLookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
-import { isPrivateAddress, literalAddress, watchedLookup } from './addresses.js';
+import { addressesOf, isPrivateAddress, literalAddress, watchedLookup } from './addresses.js';
 
 /** Proxies, as HTTP_PROXY and its kin name them; an empty text is none. */
 export interface Proxies {
@@ -65,11 +66,15 @@ export class Unfollowed extends Error {
 }
 
 const MAX_REDIRECTS = 5;
+/** After which a name is left to the proxy. */
+const LOOKUP_MS = 5000;
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /** Connections to other machines. Close it when done. */
 export class Web {
   readonly #isPrivate: (address: string) => boolean;
+  readonly #lookup: LookupFunction;
+  readonly #hasProxy: boolean;
   /** For addresses that the user named. */
   readonly #trusting: EnvHttpProxyAgent;
   /** For addresses that a host outside named. */
@@ -80,6 +85,8 @@ export class Web {
   constructor(options: WebOptions) {
     const { lookup = systemLookup, isPrivate = isPrivateAddress } = options;
     this.#isPrivate = isPrivate;
+    this.#lookup = lookup;
+    this.#hasProxy = options.httpProxy !== '' || options.httpsProxy !== '';
     this.#trusting = agentOf(
       options,
       watchedLookup(lookup, (hostname, addresses) => {
@@ -106,7 +113,7 @@ export class Web {
     let isOutside = false;
     let firstHeaders: Reply['headers'] | undefined;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
-      if (isOutside) this.#assertOutside(target);
+      if (isOutside) await this.#assertOutside(target, signal);
       const own = target.origin === url.origin ? (authorization?.(target) ?? null) : null;
       const answer = await (isOutside ? this.#wary : this.#trusting).request({
         origin: target.origin,
@@ -137,11 +144,33 @@ export class Web {
     return literal === null ? this.#inside.has(url.hostname) : this.#isPrivate(literal);
   }
 
-  /** What no lookup will see: addresses as they are, and names that mean this machine everywhere. */
-  #assertOutside(url: URL): void {
+  /**
+   * What no lookup will see: addresses as they are, names that mean this machine everywhere, and, where
+   * there is a proxy that looks them up itself, names of private addresses.
+   */
+  async #assertOutside(url: URL, signal: AbortSignal): Promise<void> {
     const literal = literalAddress(url);
     const isLocalName = /^(.*\.)?localhost\.?$/.test(url.hostname);
     if (isLocalName || (literal !== null && this.#isPrivate(literal))) throw leadsInside(url);
+    if (literal !== null || !this.#hasProxy) return;
+    const addresses = await this.#addressesOf(url.hostname, signal);
+    if (addresses.some(this.#isPrivate)) throw leadsInside(url);
+  }
+
+  /** What a name means here; nothing where only the proxy can know. */
+  async #addressesOf(hostname: string, signal: AbortSignal): Promise<readonly string[]> {
+    const done = new AbortController();
+    const tooLong = sleep(LOOKUP_MS, [], { signal: AbortSignal.any([signal, done.signal]) });
+    const found = new Promise<readonly string[]>((resolve) => {
+      this.#lookup(hostname, { all: true }, (error, addresses) =>
+        resolve(error ? [] : addressesOf(addresses)),
+      );
+    });
+    try {
+      return await Promise.race([found, tooLong]);
+    } finally {
+      done.abort();
+    }
   }
 }
 

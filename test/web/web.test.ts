@@ -120,7 +120,7 @@ test('a name that means something else at every asking is judged by what is conn
   assert.equal(answers, 2);
 });
 
-test('through a proxy, addresses that are written out are refused all the same', async (t) => {
+test('through a proxy, redirects to addresses inside are refused all the same', async (t) => {
   const tunnels: string[] = [];
   const proxy = createServer();
   proxy.on('connect', (request, client: Socket) => {
@@ -138,8 +138,8 @@ test('through a proxy, addresses that are written out are refused all the same',
     proxy.closeAllConnections();
     proxy.close();
   });
+  let location = 'http://10.0.0.1/latest';
   const port = await serve(t, (request, response) => {
-    const location = 'http://10.0.0.1/latest';
     if (request.url === '/file') response.writeHead(302, { location }).end();
     else response.writeHead(200).end('reached');
   });
@@ -147,9 +147,21 @@ test('through a proxy, addresses that are written out are refused all the same',
   const through = web(t, { httpProxy, httpsProxy: httpProxy });
   assert.equal((await get(through, 'http://hub.example/ok')).status, 200);
   await assert.rejects(get(through, 'http://hub.example/file'), unfollowed(/10\.0\.0\.1/));
+  // Names, too, as far as they mean anything here; what only the proxy knows is left to it.
+  for (const name of ['inside.example', 'both.example']) {
+    location = `http://${name}/x`;
+    await assert.rejects(get(through, 'http://hub.example/file'), unfollowed(/example/));
+  }
+  for (const name of ['outside.example', 'unknown.example']) {
+    location = `http://${name}/x`;
+    assert.equal((await get(through, 'http://hub.example/file')).status, 200);
+  }
   const without = web(t, { httpProxy, noProxy: 'outside.example' });
   assert.equal((await get(without, `http://outside.example:${port}/ok`)).status, 200);
-  assert.deepEqual([...new Set(tunnels)], ['hub.example:80']);
+  assert.deepEqual(
+    [...new Set(tunnels)],
+    ['hub.example:80', 'outside.example:80', 'unknown.example:80'],
+  );
 });
 
 test('the key goes to the origin it was asked for, and to no other', async (t) => {
