@@ -31,13 +31,15 @@ export interface Shell {
 const LITERAL = '\0';
 
 /**
- * Arguments with those after `--` marked as literal. The parser would drop the ones that begin with
- * a dash, since it reads the values of positionals a second time.
+ * Arguments with those after `--` marked as literal, and a dash that is no option's value. The parser
+ * would drop the ones that begin with a dash, since it reads the values of positionals a second time.
  */
 export function markLiterals(args: readonly string[]): string[] {
   const end = args.indexOf('--');
-  if (end < 0) return [...args];
-  return [...args.slice(0, end), ...args.slice(end + 1).map((arg) => LITERAL + arg)];
+  const before = (end < 0 ? args : args.slice(0, end)).map((arg, at) =>
+    arg === '-' && !args[at - 1]?.startsWith('-') ? LITERAL + arg : arg,
+  );
+  return end < 0 ? before : [...before, ...args.slice(end + 1).map((arg) => LITERAL + arg)];
 }
 
 /** The text of a positional as the user wrote it. */

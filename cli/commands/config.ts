@@ -8,7 +8,16 @@ import type { HoshikageError } from '../../src/errors.js';
 import type { Setting } from '../../src/settings/row.js';
 import type { SettingKey } from '../../src/settings.js';
 import { type ExitCode, usageError } from '../fail.js';
-import { plain, print, remark, shortPath, table, type Words } from '../print.js';
+import {
+  ownCommand,
+  plain,
+  print,
+  printJson,
+  remark,
+  shortPath,
+  table,
+  type Words,
+} from '../print.js';
 import { type Command, literal, type Shell } from '../shell.js';
 
 /** Registers the command with its own commands. */
@@ -46,9 +55,15 @@ export const configCommand: Command = (parser, shell) => {
             set.positional('key', key).positional('value', {
               type: 'string',
               demandOption: true,
-              describe: say({ ja: '値', en: 'Its value' }),
+              describe: say({
+                ja: '値(- なら標準入力から)',
+                en: 'Its value (-: from standard input)',
+              }),
             }),
-          (given) => shell.run(() => change(literal(given.key), literal(given.value), shell)),
+          (given) =>
+            shell.run(async () =>
+              change(literal(given.key), await valueGiven(literal(given.value), shell), shell),
+            ),
         )
         .command(
           'unset <key>',
@@ -75,7 +90,7 @@ async function show(json: boolean, shell: Shell): Promise<ExitCode> {
   const { config, texts, problems } = examined;
   if (json) {
     const rows = (SETTINGS as readonly Setting[]).map((setting) => toJson(setting, examined));
-    print(JSON.stringify({ file: config.envFile, settings: rows }, null, 2));
+    printJson({ file: config.envFile, settings: rows });
     return 0;
   }
   const paint = paintOf(process.stdout);
@@ -149,6 +164,27 @@ async function get(text: string, { language }: Shell): Promise<ExitCode> {
   return 0;
 }
 
+/** Bytes of a value. */
+const MAX_VALUE_BYTES = 64 * 1024;
+
+/** What was given; what comes by standard input leaves no trace in the history of a shell. */
+async function valueGiven(given: string, { language }: Shell): Promise<string> {
+  if (given !== '-') return given;
+  const { readAll } = await import('../standard-input.js');
+  const { signal } = new AbortController();
+  const waiting = {
+    ja: '値を標準入力から待っています(終わりは Ctrl-D)',
+    en: 'Waiting for the value by standard input (Ctrl-D ends it)',
+  };
+  const onSilence = (): void => remark(waiting, language);
+  if (process.stdin.isTTY) onSilence();
+  const text = await readAll({
+    ...{ limit: MAX_VALUE_BYTES, signal },
+    ...(!process.stdin.isTTY && { onSilence }),
+  });
+  return text.replace(/\r?\n$/, '');
+}
+
 /** Sets it, or takes it out where `value` is null. */
 async function change(text: string, value: string | null, shell: Shell): Promise<ExitCode> {
   const { examineConfig, valueInFile } = await import('../../src/config.js');
@@ -198,8 +234,9 @@ async function settingOf(key: SettingKey): Promise<Setting | undefined> {
 /** An empty value means "not set", unless the setting says otherwise. Code: usage. */
 function checkEmpty(key: string, value: string, setting: Setting | undefined): void {
   if (value.trim() !== '' || setting?.emptyCounts) return;
+  const unset = `${ownCommand()} config unset ${key}`;
   throw usageError({
-    ja: `空の値は「書いていない」と同じです。消すには config unset ${key} です`,
-    en: `An empty value is the same as none; to remove it: config unset ${key}`,
+    ja: `空の値は「書いていない」と同じです。消すには ${unset} です`,
+    en: `An empty value is the same as none; to remove it: ${unset}`,
   });
 }

@@ -2,14 +2,13 @@
  * `hoshikage run ALIAS [PROMPT…]`: one question, one answer, made for pipes: standard output holds the
  * answer and nothing else. Runs in the CLI process. Ctrl-C, and a reader that leaves, stop the work.
  */
-import { fstatSync } from 'node:fs';
 import { type Config, loadConfig } from '../../src/config.js';
-import { HoshikageError } from '../../src/errors.js';
 import { type ExitCode, usageError } from '../fail.js';
 import { untilInterrupted } from '../local-library.js';
 import { paintOf } from '../paint.js';
-import { plain, remark } from '../print.js';
+import { jsonText, plain, remark } from '../print.js';
 import type { Shell } from '../shell.js';
+import { isGiven, readAll } from '../standard-input.js';
 import { type Answer, ask, noAnswer } from '../talk/answer.js';
 import { openModelServer } from '../talk/model-server.js';
 import { Output } from '../talk/output.js';
@@ -24,6 +23,10 @@ export interface RunWanted {
   readonly wishes: Wishes;
 }
 
+const WAITING = {
+  ja: '標準入力を終わりまで待っています(要らなければ、コマンドの後ろに < /dev/null)',
+  en: 'Waiting for the end of standard input (if there is none to come, put < /dev/null behind the command)',
+};
 const STOPPED = { ja: '止めました', en: 'Stopped' };
 
 /** Asks and writes the answer. */
@@ -32,7 +35,7 @@ export async function run(wanted: RunWanted, shell: Shell): Promise<ExitCode> {
   const output = new Output(process.stdout);
   try {
     await untilInterrupted(async (signal) => {
-      const body = bodyOf(wanted, await promptOf(wanted.prompt, config, signal));
+      const body = bodyOf(wanted, await promptOf(wanted.prompt, config, { shell, signal }));
       await answerTo(body, { config, output, wanted, shell, signal });
     }, STOPPED);
     return 0;
@@ -81,7 +84,7 @@ async function answerTo(
     });
     await thinking.end();
     if (answer.ignored.length > 0) remark(ignoredWords(answer.ignored), shell.language);
-    if (wanted.json) await output.write(`${JSON.stringify(toJson(wanted, answer), null, 2)}\n`);
+    if (wanted.json) await output.write(`${jsonText(toJson(wanted, answer))}\n`);
     else await output.endLine();
   } finally {
     await server.close();
@@ -139,54 +142,16 @@ function toJson({ model }: RunWanted, answer: Answer): object {
  */
 async function promptOf(
   words: readonly string[],
-  { maxBodyBytes }: Config,
-  signal: AbortSignal,
+  { maxBodyBytes: limit }: Config,
+  { shell, signal }: Pick<Surroundings, 'shell' | 'signal'>,
 ): Promise<string> {
   const asked = words.join(' ');
-  const given = isGiven() ? await readAll(process.stdin, maxBodyBytes, signal) : '';
+  const onSilence = (): void => remark(WAITING, shell.language);
+  const given = isGiven() ? await readAll({ limit, signal, onSilence }) : '';
   const prompt = [given.trimEnd(), asked].filter((text) => text.trim() !== '').join('\n\n');
   if (prompt !== '') return prompt;
   throw usageError({
     ja: 'プロンプトがありません。名前のあとに書くか、パイプで渡してください',
     en: 'There is no prompt: write it after the name, or pipe it in',
   });
-}
-
-/** Whether something may come by standard input: a pipe or a file; nothing is awaited from a terminal. */
-function isGiven(): boolean {
-  try {
-    const facts = fstatSync(0);
-    return facts.isFIFO() || facts.isFile() || facts.isSocket();
-  } catch {
-    return false;
-  }
-}
-
-async function readAll(
-  input: NodeJS.ReadStream,
-  limit: number,
-  signal: AbortSignal,
-): Promise<string> {
-  const stop = (): void => void input.destroy();
-  signal.addEventListener('abort', stop, { once: true });
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of input as AsyncIterable<Buffer>) {
-      length += chunk.length;
-      if (length > limit) throw new HoshikageError('body_too_large', { limit });
-      chunks.push(chunk);
-    }
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
-  } catch (cause) {
-    if (signal.aborted) throw new HoshikageError('cancelled', {}, { cause });
-    if (cause instanceof HoshikageError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw usageError({
-      ja: `標準入力を UTF-8 の文章として読めません: ${reason}`,
-      en: `Standard input cannot be read as UTF-8 text: ${reason}`,
-    });
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
 }

@@ -55,6 +55,20 @@ describe('hoshikage config', { concurrency: 2 }, () => {
     assert.equal(readFileSync(file, 'utf8'), '# my settings\n#N_CTX=4096\nHOST=::1\n');
   });
 
+  it('set KEY - takes the value from standard input, so that no history of a shell has it', async (context) => {
+    const user = commandUser(context);
+    const file = join(user.configDir, '.env');
+    const { code, stderr } = await user.run(['config', 'set', 'HF_TOKEN', '-'], {}, 'hf_secret\n');
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.equal(readFileSync(file, 'utf8'), 'HF_TOKEN=hf_secret\n');
+    const empty = await user.run(['config', 'set', 'HF_TOKEN', '-'], {}, '\n');
+    assert.equal(empty.code, 2);
+    assert.match(empty.stderr, /hoshikage config unset HF_TOKEN/);
+    const long = await user.run(['config', 'set', 'HF_TOKEN', '-'], {}, 'x'.repeat(70_000));
+    assert.notEqual(long.code, 0);
+    assert.equal(readFileSync(file, 'utf8'), 'HF_TOKEN=hf_secret\n');
+  });
+
   it('makes a file with a key readable for its owner only, before the key is in it', async (context) => {
     const user = commandUser(context);
     const file = join(user.configDir, '.env');

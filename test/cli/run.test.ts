@@ -87,6 +87,17 @@ describe('hoshikage run', { concurrency: 2 }, () => {
     ]);
   });
 
+  it('says so where it waits for a pipe that stays silent, and goes on when that ends', async (context) => {
+    const user = await userWith(context);
+    const running = user.start(['run', 'other', '要約して', '--lang', 'en'], {}, null);
+    await until('a word about it', () => running.stderr().includes('Waiting for the end of'));
+    assert.equal(user.asked().length, 0);
+    running.child.stdin?.end('文章\n');
+    const { code, stderr } = await running.ended;
+    assert.equal(code, 0, stderr);
+    assert.equal(stderr.match(/Waiting/g)?.length, 1);
+  });
+
   it('--json gives one object with the answer, its thoughts, counts and times', async (context) => {
     const user = await userWith(context);
     const { code, stdout } = await user.run(['run', '星/影', 'x', '--json']);

@@ -37,7 +37,7 @@ describe('hoshikage show', { concurrency: 2 }, () => {
     }
     const japanese = await user.run(['show', '星', '--lang', 'ja']);
     assert.match(japanese.stdout, /^テンプレート +自前\(25 文字\)$/m);
-    assert.match(japanese.stdout, /^メモリー +およそ /m);
+    assert.match(japanese.stdout, /^メモリ +およそ /m);
   });
 
   it('gives the same as JSON, with the template and every byte counted', async (context) => {

@@ -43,8 +43,8 @@ export interface CommandUser {
   files(directory: string): readonly string[];
   /** Runs a command to its end; `input` comes by its standard input. */
   run(args: readonly string[], env?: NodeJS.ProcessEnv, input?: string | Buffer): Promise<Outcome>;
-  /** Starts a command; it is killed after the test. */
-  start(args: readonly string[], env?: NodeJS.ProcessEnv, input?: string | Buffer): Running;
+  /** Starts a command; it is killed after the test. Where `input` is null its standard input stays open. */
+  start(args: readonly string[], env?: NodeJS.ProcessEnv, input?: string | Buffer | null): Running;
 }
 
 /** A user whose home is thrown away after the test. */
@@ -93,7 +93,7 @@ function startCommand(
   }: {
     readonly home: string;
     readonly env: NodeJS.ProcessEnv;
-    readonly input: string | Buffer | undefined;
+    readonly input: string | Buffer | null | undefined;
   },
 ): Running {
   if (!existsSync(MAIN)) throw new Error('dist is missing: run `npm run build` first');
@@ -105,7 +105,7 @@ function startCommand(
     killSignal: 'SIGKILL',
   });
   child.stdin?.on('error', () => {});
-  child.stdin?.end(input);
+  if (input !== null) child.stdin?.end(input);
   let stdout = '';
   let stderr = '';
   child.stdout?.setEncoding('utf8').on('data', (part: string) => {
