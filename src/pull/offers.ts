@@ -37,11 +37,16 @@ const SUFFIX_BITS: Readonly<Record<string, number>> = {
 export function offersOf(files: readonly HubFile[]): readonly Offer[] {
   const models = files.filter(({ path }) => {
     const name = path.slice(path.lastIndexOf('/') + 1);
-    return /\.gguf$/i.test(name) && !/^mmproj|imatrix/i.test(name);
+    return /\.gguf$/i.test(name) && !/^mmproj/i.test(name) && !isImatrix(name);
   });
   const whole = models.filter(({ path }) => !PART.test(path)).map((file) => offerOf([file]));
   const offers = [...whole, ...splitOffers(models)];
   return offers.sort((a, b) => (a.bytes ?? 0) - (b.bytes ?? 0) || compare(nameOf(a), nameOf(b)));
+}
+
+/** What a quantisation was made by. A model that was made by one may say so, and says its own form then. */
+function isImatrix(name: string): boolean {
+  return /^imatrix|imatrix\.gguf$/i.test(name) && name.search(LABEL) < 0;
 }
 
 /** Split models of which every part is there. */

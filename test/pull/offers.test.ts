@@ -24,11 +24,14 @@ describe('the forms that a repository offers', () => {
         'mmproj-F16.gguf': 5,
         'sub/mmproj-m.gguf': 5,
         'm.imatrix.gguf': 6,
+        'imatrix_m.gguf': 6,
+        'm-imatrix-Q6_K.gguf': 60,
         'm-BF16.GGUF': 160,
       }),
     );
     assert.deepEqual(shown(offers), [
       ['m-Q4_K_M.gguf', 'Q4_K_M', 40, 1],
+      ['m-imatrix-Q6_K.gguf', 'Q6_K', 60, 1],
       ['m-Q8_0.gguf', 'Q8_0', 80, 1],
       ['m-BF16.GGUF', 'BF16', 160, 1],
     ]);
