@@ -4,7 +4,7 @@
  */
 import type { Config } from '../../src/config.js';
 import { type ExitCode, usageError } from '../fail.js';
-import { remark } from '../print.js';
+import { ownCommand, remark } from '../print.js';
 import type { Command, Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -91,14 +91,15 @@ async function nowhere(config: Config, follow: boolean): Promise<Error> {
   const { lstat } = await import('node:fs/promises');
   const hasUnit = (await lstat(unitPath(config)).catch(() => null)) !== null;
   const journal = `journalctl --user -u ${UNIT_NAME}${follow ? ' -f' : ''}`;
+  const set = `${ownCommand()} config set LOG_FILE_PATH ~/.config/hoshikage/logs/hoshikage.log`;
   const reason = hasUnit
     ? {
         ja: `サービスのログは ${journal} で読めます`,
         en: `the service's log is read with ${journal}`,
       }
     : {
-        ja: 'LOG_FILE_PATH が空なので、サーバーの標準出力に出ています。ファイルに残すには config set LOG_FILE_PATH ~/.config/hoshikage/logs/hoshikage.log として、再起動してください',
-        en: 'LOG_FILE_PATH is empty, so the server writes to its standard output; for a file: config set LOG_FILE_PATH ~/.config/hoshikage/logs/hoshikage.log, then restart it',
+        ja: `LOG_FILE_PATH が空なので、サーバーの標準出力に出ています。ファイルに残すには ${set} として、再起動してください`,
+        en: `LOG_FILE_PATH is empty, so the server writes to its standard output; for a file: ${set}, then restart it`,
       };
   return new HoshikageError('log_nowhere', { reason: reason.en, reason_ja: reason.ja });
 }

@@ -66,6 +66,6 @@ function shortError(
     needed_bytes: needed,
     free_bytes: free,
     advice: `${device} has room for ${fitting} layers: N_GPU_LAYERS of auto, or ${fitting} or less, leaves the rest in main memory.`,
-    advice_ja: `${device} には ${fitting} 層まで載ります。N_GPU_LAYERS を auto か ${fitting} 以下にすると、残りはメインメモリーに置きます。`,
+    advice_ja: `${device} には ${fitting} 層まで載ります。N_GPU_LAYERS を auto か ${fitting} 以下にすると、残りはメインメモリに置きます。`,
   });
 }

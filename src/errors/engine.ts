@@ -36,7 +36,7 @@ export const ENGINE_ERRORS = {
   },
   engine_out_of_memory: {
     ...down,
-    ja: 'メモリーが足りず、推論エンジンが続けられませんでした。N_CTX か N_SLOTS を減らすか、小さいモデルを使ってください',
+    ja: 'メモリが足りず、推論エンジンが続けられませんでした。N_CTX か N_SLOTS を減らすか、小さいモデルを使ってください',
     en: 'The engine ran out of memory; lower N_CTX or N_SLOTS, or use a smaller model',
   },
   decode_failed: {

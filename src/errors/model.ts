@@ -71,7 +71,7 @@ export const MODEL_ERRORS = {
   },
   memory_short: {
     ...down,
-    ja: '{model} にはメモリーが {short} 足りません({needed} 要りますが、空きは {free} です)。{advice}',
+    ja: '{model} にはメモリが {short} 足りません({needed} 要りますが、空きは {free} です)。{advice}',
     en: '{model} needs {short} more memory than there is ({needed} needed, {free} free). {advice}',
   },
   map_broken: {

@@ -142,7 +142,7 @@ function otherLayers(
   const most = largest(gpuLayers < 0 ? layers : gpuLayers, (value) => fits({ gpuLayers: value }));
   if (most === 0 && !fits({ gpuLayers: 0 })) return null;
   return {
-    ja: `N_GPU_LAYERS を auto か ${most} 以下にして、残りをメインメモリーに置くと入ります`,
+    ja: `N_GPU_LAYERS を auto か ${most} 以下にして、残りをメインメモリに置くと入ります`,
     en: `N_GPU_LAYERS of auto, or ${most} or less, leaves the rest in main memory and fits`,
   };
 }
@@ -190,7 +190,7 @@ function smallerWeights(
   const now = `${sizeText(weights)}${kind ? `、${kind}` : ''}`;
   const english = `${sizeText(weights)}${kind ? `, ${kind}` : ''}`;
   const general = {
-    ja: 'ほかのプログラムを終えて、メモリーを空けてください',
+    ja: 'ほかのプログラムを終えて、メモリを空けてください',
     en: 'end other programs to free memory',
   };
   if (most === 0) {

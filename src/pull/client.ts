@@ -123,7 +123,7 @@ export class Client {
         throw invalid(
           named.name,
           `it cannot have ${size} bytes`,
-          `大きさ(${size} バイト)がおかしい`,
+          `この大きさ(${size} バイト)はありえません`,
         );
       }
       const { etag, 'last-modified': modified } = reply.headers;

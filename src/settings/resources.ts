@@ -84,7 +84,7 @@ export const RESOURCES = [
     property: 'maxLoadedModels',
     kind: integer(1, 64),
     default: '1',
-    ja: '同時にメモリーに置く、文章を作るモデルの数',
+    ja: '同時にメモリに置く、文章を作るモデルの数',
     en: 'Generating models in memory at the same time',
   },
   {
@@ -92,7 +92,7 @@ export const RESOURCES = [
     property: 'maxLoadedEmbedding',
     kind: integer(1, 64),
     default: '1',
-    ja: '同時にメモリーに置く、埋め込み用のモデルの数(別に数える)',
+    ja: '同時にメモリに置く、埋め込み用のモデルの数(別に数える)',
     en: 'Embedding models in memory at the same time, counted apart',
   },
   {
@@ -108,7 +108,7 @@ export const RESOURCES = [
     property: 'memoryCheck',
     kind: boolean(),
     default: '1',
-    ja: '1 = メモリーに入らないモデルを、読み込む前に断る。0 = 警告だけして読み込む',
+    ja: '1 = メモリに入らないモデルを、読み込む前に断る。0 = 警告だけして読み込む',
     en: '1 = refuse a model that cannot fit into memory before it is loaded; 0 = only warn',
   },
   {
