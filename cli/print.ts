@@ -5,7 +5,8 @@
  */
 import { homedir } from 'node:os';
 import { sep } from 'node:path';
-import type { Language } from '../src/config.js';
+import { type Language, npxPackage } from '../src/config.js';
+import { escapeWord } from './shell-words.js';
 
 /** One text in both languages. */
 export interface Words {
@@ -37,10 +38,12 @@ export function remark(words: Words, language: Language): void {
 }
 
 /** How this program was started, for a command the reader can copy. */
-export function ownCommand(): string {
-  const script = process.argv[1] ?? '';
+export function ownCommand(script = process.argv[1] ?? '', given = npxPackage()): string {
   const isGlobal = /[\\/]hoshikage$/.test(script) && !/[\\/]node_modules[\\/]/.test(script);
-  return isGlobal ? 'hoshikage' : 'npx hoshikage';
+  if (isGlobal) return 'hoshikage';
+  // From a package that npx was given, as npm tells it; without it npx would ask the registry.
+  const isFromPackage = /[\\/]_npx[\\/]/.test(script) && /^[^\n]+$/.test(given);
+  return isFromPackage ? `npx --package=${escapeWord(given)} hoshikage` : 'npx hoshikage';
 }
 
 /** A path as its reader knows it: `~` for the home directory. */

@@ -385,6 +385,11 @@ export function engineEnvironmentOf(
   return { ...Object.fromEntries(inherited), ...config.engineEnvironment };
 }
 
+/** The package that npx was started with, as it was written; empty where none was. */
+export function npxPackage({ npm_config_package }: NodeJS.ProcessEnv = process.env): string {
+  return npm_config_package ?? '';
+}
+
 /**
  * This process's environment for reading npm's own configuration, whose values may name any variable.
  * Nothing of it may be shown or kept.

@@ -7,6 +7,7 @@ import {
   formatBytes,
   formatSpan,
   jsonText,
+  ownCommand,
   plain,
   table,
 } from '../../cli/print.js';
@@ -33,6 +34,21 @@ describe('a table', () => {
       ['abc', '星影', '🌟', '한', 'ｱ', 'サーバー', ''].map(displayWidth),
       [3, 4, 2, 2, 1, 8, 0],
     );
+  });
+});
+
+describe('the command that the reader can copy', () => {
+  const BIN = 'node_modules/.bin/hoshikage';
+  it('is how this program was started', () => {
+    assert.equal(ownCommand('/usr/local/bin/hoshikage', ''), 'hoshikage');
+    assert.equal(ownCommand(`/home/me/clone/${BIN}`, ''), 'npx hoshikage');
+    assert.equal(ownCommand(`/home/me/.npm/_npx/12ab/${BIN}`, ''), 'npx hoshikage');
+    const given = './my files/hoshikage-0.1.0.tgz';
+    assert.equal(
+      ownCommand(`/home/me/.npm/_npx/12ab/${BIN}`, given),
+      'npx --package=./my\\ files/hoshikage-0.1.0.tgz hoshikage',
+    );
+    assert.equal(ownCommand(`/home/me/clone/${BIN}`, given), 'npx hoshikage');
   });
 });
 
