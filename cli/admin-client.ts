@@ -42,13 +42,15 @@ const STOP_MARGIN_MS = 60_000;
 const MAX_RUN_FILE_BYTES = 64 * 1024;
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
-/** The server that run.json names, if its process is there; null otherwise. */
+/** The first server that run.json names whose process is there; null where there is none. */
 export function findServer(config: Pick<Config, 'runFile'>): RunningServer | null {
-  const { pid, host, port, token } = readRunFile(config) ?? {};
-  if (!isPid(pid)) return null;
-  if (typeof host !== 'string' || typeof token !== 'string') return null;
-  if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) return null;
-  return isAlive(pid) ? { pid, host: reachable(host), port, token } : null;
+  for (const { pid, host, port, token } of readRunFile(config)) {
+    if (!isPid(pid) || typeof host !== 'string' || typeof token !== 'string') continue;
+    if (typeof port !== 'number' || !Number.isInteger(port)) continue;
+    if (port < 1 || port > 65_535 || !isAlive(pid)) continue;
+    return { pid, host: reachable(host), port, token };
+  }
+  return null;
 }
 
 /** A server that takes no more requests and lets the running ones finish. */
@@ -58,30 +60,33 @@ export interface StoppingServer {
   readonly leftMs: number;
 }
 
-/** The server that run.json says is stopping, if its process is there; null otherwise. */
+/** The first server that run.json says is stopping and whose process is there; null where there is none. */
 export function findStopping(config: Pick<Config, 'runFile'>): StoppingServer | null {
-  const { pid, stopping } = readRunFile(config) ?? {};
-  if (!isPid(pid) || !isRecord(stopping) || !isAlive(pid)) return null;
-  const { since, grace_ms: graceMs } = stopping;
-  if (typeof since !== 'number' || typeof graceMs !== 'number') return null;
-  const leftMs = since + graceMs - Date.now();
-  // It would be long gone: the number belongs to another process now.
-  return leftMs < -STOP_MARGIN_MS ? null : { pid, leftMs: Math.max(0, leftMs) };
+  for (const { pid, stopping } of readRunFile(config)) {
+    if (!isPid(pid) || !isRecord(stopping) || !isAlive(pid)) continue;
+    const { since, grace_ms: graceMs } = stopping;
+    if (typeof since !== 'number' || typeof graceMs !== 'number') continue;
+    const leftMs = since + graceMs - Date.now();
+    // It would be long gone: the number belongs to another process now.
+    if (leftMs >= -STOP_MARGIN_MS) return { pid, leftMs: Math.max(0, leftMs) };
+  }
+  return null;
 }
 
-/** Whatever lies there is no reason to wait, or to read for long. */
+/** Its records, those to ask first in front. Whatever lies there is no reason to wait, or to read for long. */
 function readRunFile({
   runFile,
-}: Pick<Config, 'runFile'>): Readonly<Record<string, unknown>> | null {
+}: Pick<Config, 'runFile'>): readonly Readonly<Record<string, unknown>>[] {
   let file: number | null = null;
   try {
     file = openSync(runFile, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     const facts = fstatSync(file);
-    if (!facts.isFile() || facts.size > MAX_RUN_FILE_BYTES) return null;
+    if (!facts.isFile() || facts.size > MAX_RUN_FILE_BYTES) return [];
     const found: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    return isRecord(found) ? found : null;
+    if (!isRecord(found)) return [];
+    return [found, ...(Array.isArray(found.before) ? found.before.filter(isRecord) : [])];
   } catch {
-    return null;
+    return [];
   } finally {
     if (file !== null) closeSync(file);
   }

@@ -18,13 +18,15 @@ export interface Greeted {
   readonly library: Library;
   /** A GPU that the library in use leaves idle. */
   readonly offer: GpuOffer | null;
+  /** Another server, which the commands talked to until now. */
+  readonly other: RunningServer['displaced'];
 }
 
 /** Says where the server listens and what to try next, or what to mend first. */
 export function greet(
   config: Config,
   server: RunningServer,
-  { version, library, offer }: Greeted,
+  { version, library, offer, other }: Greeted,
 ): void {
   const url = urlOf(server);
   const lan = lanAddress(server.host);
@@ -36,6 +38,7 @@ export function greet(
     '',
     ...next,
     ...(offer ? idleGpu(offer) : []),
+    ...(other ? company(urlOf(other)) : []),
     '  終了 / Stop: Ctrl-C(2 回で今すぐ / twice: at once)',
     '',
   ]);
@@ -117,8 +120,16 @@ function idleGpu({ build, evidence }: GpuOffer): string[] {
   ];
 }
 
+function company(url: string): string[] {
+  return [
+    `  ほかの星影も動いています / Another Hoshikage is running: ${url}`,
+    '    ps や load などのコマンドは、これからはこのサーバーへ。終われば、また向こうへつながります',
+    '    ps, load and the other commands talk to this server now, and to that one again after it',
+  ];
+}
+
 /** An address one can connect to: "all addresses" is shown as this machine. */
-function urlOf({ host, port }: RunningServer): string {
+function urlOf({ host, port }: Pick<RunningServer, 'host' | 'port'>): string {
   if (host === '0.0.0.0' || host === '::') return `http://127.0.0.1:${port}`;
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

@@ -1,12 +1,9 @@
 /**
  * Starts and stops the server: opens the port first, then has the rooms built behind it, so that
  * /health answers while most of the code is still being loaded. Main thread of the server process. It
- * owns run.json and the listener, the only socket there is; it handles no process signal (the command
- * does).
+ * owns the listener, the only socket there is; it handles no process signal (the command does).
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync, unlinkSync } from 'node:fs';
-import { readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
@@ -18,6 +15,7 @@ import type { AppFront } from './http/deps.js';
 import type { LibraryStatus } from './library/service.js';
 import type { Log } from './log.js';
 import type { ModelPool } from './resources/pool.js';
+import { type Place, RunFile } from './run-file.js';
 import type { Rooms } from './server.js';
 
 interface OpenRooms extends Rooms {
@@ -42,6 +40,8 @@ export interface RunningServer {
   readonly host: string;
   /** The port it got, also where 0 was asked for. */
   readonly port: number;
+  /** The server that the commands talked to until now, if its process is there. */
+  readonly displaced: Place | null;
   /** Names of the models that can be asked for now. */
   models(): readonly string[];
   /** True while a request is answered, waits for its turn or has a model loaded. */
@@ -64,6 +64,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   createDirectories(config);
   const { log, version, isPrivate = false } = options;
   const token = randomBytes(32).toString('hex');
+  const runFile = new RunFile(config.runFile, token);
   // A token goes when it is there, not when a packet is full.
   const server = createServer({ noDelay: true });
   const listening = listen(server, config);
@@ -79,8 +80,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     log.start('listening', { host: config.host, port, version });
     const rooms = await opening;
     // Not before: a start that fails must not take the place of a server that works.
-    if (!isPrivate) await writeRunFile(config, { port, token, version });
-    return runningServer(config, { server, rooms, ending, token, port });
+    const displaced = isPrivate ? null : runFile.write({ host: config.host, port, version });
+    return runningServer(config, { server, rooms, ending, runFile, port, displaced });
   } catch (error) {
     closeServer(server);
     await opening.then(
@@ -150,19 +151,21 @@ interface Started {
   readonly rooms: OpenRooms;
   /** Aborted after the last work, when only streams of events are left. */
   readonly ending: AbortController;
-  /** What the CLI shows to be let into /admin. */
-  readonly token: string;
+  readonly runFile: RunFile;
   readonly port: number;
+  readonly displaced: Place | null;
 }
 
 function runningServer(config: Config, started: Started): RunningServer {
-  const { server, rooms, ending, token, port } = started;
+  const { server, rooms, ending, runFile, port, displaced } = started;
   let closed: Promise<void> | null = null;
-  const hurried = (): void => removeRunFileNow(config, token);
+  // Also at an end that awaits nothing: a second signal.
+  const hurried = (): void => runFile.remove();
   process.once('exit', hurried);
   return {
     host: config.host,
     port,
+    displaced,
     models: () => rooms.catalog.list().map(({ id }) => id),
     busy: () => isBusy(rooms.pool),
     library: async (limitMs) => {
@@ -174,14 +177,14 @@ function runningServer(config: Config, started: Started): RunningServer {
       const drained = rooms.pool.stop(graceMs);
       closed ??= (async () => {
         // From here on the CLI works on the files; a new server may already have written its own.
-        await markStopping(config, token, graceMs);
+        runFile.markStopping(graceMs);
         const quiet = closeListener(server);
         await drained;
         ending.abort();
         await quiet(FLUSH_MS);
         closeServer(server);
         await rooms.close();
-        await removeRunFile(config, token);
+        runFile.remove();
         process.removeListener('exit', hurried);
       })();
       await drained;
@@ -214,49 +217,4 @@ function closeListener(server: Server): (limitMs: number) => Promise<void> {
 function closeServer(server: Server): void {
   server.close();
   server.closeAllConnections();
-}
-
-/** Tells the CLI where we are and how to be let in. Readable for this user only. */
-async function writeRunFile(
-  { runFile, host }: Config,
-  facts: { readonly port: number; readonly token: string; readonly version: string },
-): Promise<void> {
-  await putRunFile(runFile, { pid: process.pid, host, ...facts });
-}
-
-async function putRunFile(runFile: string, content: object): Promise<void> {
-  const temporary = `${runFile}.${process.pid}.tmp`;
-  try {
-    await writeFile(temporary, JSON.stringify(content), { mode: 0o600 });
-    await rename(temporary, runFile);
-  } catch (error) {
-    await unlink(temporary).catch(() => {});
-    throw error;
-  }
-}
-
-/**
- * Tells the CLI that we listen no more and how long running answers may still take; where our run.json
- * cannot be written any more it goes at once.
- */
-async function markStopping({ runFile }: Config, token: string, graceMs: number): Promise<void> {
-  const content = await readFile(runFile, 'utf8').catch(() => '');
-  if (!content.includes(token)) return;
-  const stopping = { pid: process.pid, token, stopping: { since: Date.now(), grace_ms: graceMs } };
-  await putRunFile(runFile, stopping).catch(() => unlink(runFile).catch(() => {}));
-}
-
-/** Removes our run.json, and only ours. */
-async function removeRunFile({ runFile }: Config, token: string): Promise<void> {
-  const content = await readFile(runFile, 'utf8').catch(() => '');
-  if (content.includes(token)) await unlink(runFile).catch(() => {});
-}
-
-/** The same at an end that awaits nothing: a second signal. */
-function removeRunFileNow({ runFile }: Config, token: string): void {
-  try {
-    if (readFileSync(runFile, 'utf8').includes(token)) unlinkSync(runFile);
-  } catch {
-    // It is gone already.
-  }
 }

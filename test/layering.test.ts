@@ -103,7 +103,8 @@ const LAW: Readonly<Record<string, readonly string[]>> = {
   service: [],
   doctor: ['config', 'models', 'binary', 'library', 'engine', 'service'],
   verify: ['canary', 'chat', 'resources', 'memory', 'library', 'engine', 'models'],
-  start: ['http', 'config', 'figures'],
+  'run-file': [],
+  start: ['http', 'config', 'figures', 'run-file'],
   server: [
     ...['chat', 'resources', 'states', 'staging', 'memory', 'library', 'engine', 'models'],
     ...['config', 'events'],
@@ -211,6 +212,7 @@ describe('the import law', () => {
       'figures',
       'http',
       'near',
+      'run-file',
       'start',
     ]);
   });

@@ -101,6 +101,32 @@ test("another server's run.json is left alone", async () => {
   assert.equal(readFileSync(config.runFile, 'utf8'), '{"pid":1,"token":"of another"}');
 });
 
+test("another server's place in run.json is taken for as long as a server runs, and told", async () => {
+  const config = configOf();
+  await (await start(config)).stop();
+  // A process that lives and is not this one.
+  const first = { pid: process.ppid, host: '127.0.0.1', port: 3061, token: 'of the first' };
+  const dead = { pid: 2 ** 30, host: '127.0.0.1', port: 3060, token: 'of one that is gone' };
+  writeFileSync(config.runFile, JSON.stringify({ ...first, before: [dead] }));
+  const server = await start(config);
+  assert.equal(server.displaced?.port, 3061);
+  const { before, ...own } = JSON.parse(readFileSync(config.runFile, 'utf8'));
+  assert.deepEqual([own.pid, own.port, before], [process.pid, server.port, [first]]);
+  await server.stop();
+  assert.deepEqual(JSON.parse(readFileSync(config.runFile, 'utf8')), first);
+});
+
+test('a server whose place was taken leaves only its own record out when it ends', async () => {
+  const config = configOf();
+  const server = await start(config);
+  assert.equal(server.displaced, null);
+  const own = JSON.parse(readFileSync(config.runFile, 'utf8'));
+  const second = { pid: process.ppid, host: '127.0.0.1', port: 3062, token: 'of the second' };
+  writeFileSync(config.runFile, JSON.stringify({ ...second, before: [own] }));
+  await server.stop();
+  assert.deepEqual(JSON.parse(readFileSync(config.runFile, 'utf8')), second);
+});
+
 test('a port in use is a plain error, and nothing is left behind', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => other.once('listening', resolve));

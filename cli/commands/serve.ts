@@ -4,6 +4,7 @@
  */
 import type { Config } from '../../src/config.js';
 import type { Log } from '../../src/log.js';
+import type { RunningServer } from '../../src/start.js';
 import { type ExitCode, SIGNAL_EXITS } from '../fail.js';
 import { greet, sayStopping } from '../greeting.js';
 import { gpuOffer } from '../offer.js';
@@ -39,6 +40,8 @@ interface Flags {
 
 /** How long the greeting waits to hear whether libllama can be used; the server answers meanwhile. */
 const VERDICT_MS = 3000;
+/** How long it waits to hear whether another server of this user is there. */
+const OTHER_MS = 1000;
 /** What the end may take beyond SHUTDOWN_GRACE before the process goes anyway. */
 const STOP_MARGIN_MS = 10_000;
 /** What a handle that nobody closed may delay the end. */
@@ -76,7 +79,7 @@ async function runServer(
   const library = await Promise.race([server.library(VERDICT_MS), ending.then(() => null)]);
   if (library) {
     const offer = await gpuOffer(config, library).catch(() => null);
-    greet(config, server, { version, library, offer });
+    greet(config, server, { version, library, offer, other: await otherServer(server) });
   }
   const end = await ending;
   const crashed = end instanceof Error;
@@ -90,6 +93,16 @@ async function runServer(
     clearTimeout(late);
   }
   return crashed ? 1 : 0;
+}
+
+/** The server that the commands talked to until now, if it answers: its number may be another's by now. */
+async function otherServer({ displaced }: RunningServer): Promise<RunningServer['displaced']> {
+  if (displaced === null) return null;
+  const { askOnce } = await import('../admin-client.js');
+  const asked = { ...displaced, pid: 0, token: '' };
+  const limitMs = OTHER_MS;
+  const answer = await askOnce(asked, 'GET', '/health', { limitMs }).catch(() => null);
+  return answer?.status === 200 ? displaced : null;
 }
 
 /** Listens for signals from now on; the second one ends the process. */

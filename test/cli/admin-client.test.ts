@@ -127,6 +127,13 @@ describe('run.json', () => {
     assert.equal(find(context, JSON.stringify({ ...good, host: '::' }))?.host, '::1');
   });
 
+  it('names the one before where the first is gone or stopping', async (context) => {
+    const stopping = { pid: process.pid, token: 'u', stopping: { since: Date.now(), grace_ms: 1 } };
+    for (const first of [{ ...good, pid: await deadPid(), port: 4001 }, stopping]) {
+      assert.deepEqual(find(context, JSON.stringify({ ...first, before: [7, good] })), good);
+    }
+  });
+
   it('that is missing, cut short or wrong is no server', (context) => {
     assert.equal(findServer({ runFile: '/nowhere/run.json' }), null);
     assert.equal(find(context, '{"pid":'), null);

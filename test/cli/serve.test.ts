@@ -121,6 +121,21 @@ describe('hoshikage serve', { concurrency: 2 }, () => {
     else assert.doesNotMatch(stdout(), /From other machines/);
   });
 
+  it('says beside another server whom the commands talk to, and gives the place back', async (context) => {
+    const user = commandUser(context);
+    const first = await started(user, {});
+    const second = await started(user, {});
+    assert(
+      second.stdout().includes(`Another Hoshikage is running: http://127.0.0.1:${first.port}`),
+    );
+    const asked = async (): Promise<number> =>
+      JSON.parse((await user.run(['ps', '--json'])).stdout).port;
+    assert.equal(await asked(), second.port);
+    second.child.kill('SIGINT');
+    await within(second.ended, DEADLINE_MS, 'end of the second server');
+    assert.equal(await asked(), first.port);
+  });
+
   it('says in one message that the port is taken, and ends with 1', async (context) => {
     const user = commandUser(context);
     const taken = createServer().listen(0, '127.0.0.1');
