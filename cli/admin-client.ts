@@ -8,6 +8,7 @@ import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../src/config.js';
 import { describe, HoshikageError, isErrorCode } from '../src/errors.js';
+import { guidePath, modelNotFound } from '../src/models/guide.js';
 import { isRecord } from '../src/models/map-file.js';
 import { isAlive } from '../src/models/pid-file.js';
 import { Refusal } from './fail.js';
@@ -170,9 +171,8 @@ export function refusalOf(
   details: Readonly<Record<string, string>>,
 ): Error {
   // Only these read well with what the command itself knows; the server has words for the others.
-  if ((code === 'model_exists' || code === 'model_not_found') && isErrorCode(code)) {
-    return new HoshikageError(code, details);
-  }
+  if (code === 'model_not_found') return modelNotFound(details.model ?? '', details, guidePath());
+  if (code === 'model_exists') return new HoshikageError(code, details);
   const exitCode = isErrorCode(code) ? describe(code).exit : 1;
   return new Refusal(typeof message === 'string' ? inWords(message) : String(code), exitCode);
 }

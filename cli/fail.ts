@@ -5,7 +5,7 @@
  */
 import type { Language } from '../src/config.js';
 import { describe, HoshikageError, toHoshikageError, words } from '../src/errors.js';
-import { plain, type Words } from './print.js';
+import { asStarted, plain, type Words } from './print.js';
 
 /** What a process of ours may end with. */
 export type ExitCode = 0 | 1 | 2 | 3 | 129 | 130 | 143;
@@ -74,7 +74,7 @@ function detail(cause: unknown): string {
 }
 
 function show(lines: readonly string[]): void {
-  const [first = '', ...rest] = lines.map(plain);
+  const [first = '', ...rest] = lines.map((line) => plain(asStarted(line)));
   const indent = ' '.repeat('hoshikage: '.length);
   process.stderr.write(
     `${[`hoshikage: ${first}`, ...rest.map((line) => indent + line)].join('\n')}\n`,

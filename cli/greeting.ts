@@ -7,7 +7,7 @@ import type { Config } from '../src/config.js';
 import { words } from '../src/errors.js';
 import type { RunningServer } from '../src/start.js';
 import type { GpuOffer } from './offer.js';
-import { ownCommand, plain } from './print.js';
+import { asStarted, ownCommand, plain } from './print.js';
 
 /** What RunningServer tells of its libllama. */
 type Library = Awaited<ReturnType<RunningServer['library']>>;
@@ -67,8 +67,8 @@ function repair({ error, origin }: Library, config: Config): string[] {
   const { code, details } = error;
   const lines = [
     '  まだ応答できません / No model can answer yet:',
-    `    ${words(code, 'ja', details)}`,
-    `    ${words(code, 'en', details)}`,
+    `    ${asStarted(words(code, 'ja', details))}`,
+    `    ${asStarted(words(code, 'en', details))}`,
   ];
   if (code !== 'addon_missing') lines.push('  直し方 / What to do:', ...remedy(origin, config));
   return lines;

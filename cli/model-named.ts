@@ -38,9 +38,10 @@ export async function modelNamed(
   if (found) return found;
   // What is written as a path is a file that is not there.
   const isPath = /[\\/]|\.gguf$/i.test(text);
+  const { guidePath, modelNotFound } = await import('../src/models/guide.js');
   throw isPath
     ? new HoshikageError('model_file_missing', { path })
-    : new HoshikageError('model_not_found', { model: text });
+    : modelNotFound(text, {}, guidePath());
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -24,7 +24,7 @@ import { talkCommand } from './commands/talk.js';
 import { verifyCommand } from './commands/verify.js';
 import { type ExitCode, fail, usageError } from './fail.js';
 import { type Command, type Common, createShell, markLiterals, type Shell } from './shell.js';
-import { PARSER_MARKS, wrongUsage } from './usage.js';
+import { HELP_WORDS, PARSER_MARKS, wrongUsage } from './usage.js';
 import { packageVersion } from './version.js';
 
 const COMMANDS: readonly Command[] = [
@@ -56,7 +56,10 @@ function createParser(args: readonly string[], shell: Shell): Argv<Common> {
     .scriptName('hoshikage')
     .locale(language)
     // The types know only texts; the parser reads plural forms of an entry too.
-    .updateStrings(PARSER_MARKS as unknown as Record<string, string>)
+    .updateStrings({
+      ...(PARSER_MARKS as unknown as Record<string, string>),
+      ...(language === 'ja' && HELP_WORDS),
+    })
     .parserConfiguration({
       'parse-numbers': false,
       'parse-positional-numbers': false,

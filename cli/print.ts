@@ -46,6 +46,11 @@ export function ownCommand(script = process.argv[1] ?? '', given = npxPackage())
   return isFromPackage ? `npx --package=${escapeWord(given)} hoshikage` : 'npx hoshikage';
 }
 
+/** Text in which the commands are written as this program was started. */
+export function asStarted(text: string): string {
+  return text.replaceAll('npx hoshikage ', () => `${ownCommand()} `);
+}
+
 /** A path as its reader knows it: `~` for the home directory. */
 export function shortPath(path: string): string {
   const home = homedir();

@@ -18,13 +18,13 @@ interface Screen {
 }
 
 /** One line of a terminal that is drawn again and again, and taken away in the end. */
-class RedrawnLine {
+export class RedrawnLine {
   readonly #screen: Screen;
   readonly #now: () => number;
   #drawnAt = Number.NEGATIVE_INFINITY;
   #width = 0;
 
-  constructor(screen: Screen, now: () => number) {
+  constructor(screen: Screen, now: () => number = () => performance.now()) {
     this.#screen = screen;
     this.#now = now;
   }

@@ -26,6 +26,16 @@ export const PARSER_MARKS = {
   'Argument: %s, Given: %s, Choices: %s': '%s %s %s',
 };
 
+/** The parser's words in a Japanese help, where its own are not what one would say. */
+export const HELP_WORDS = {
+  'Positionals:': '引数:',
+  boolean: 'フラグ',
+  default: '既定',
+  'default:': '既定:',
+  'choices:': '選べるもの:',
+  'aliases:': '別名:',
+} as const;
+
 const SYNTAX: Readonly<Record<string, string>> = {
   serve: 'serve [--port <PORT>] [--host <HOST>]',
   add: 'add <PATH> <ALIAS> [STOP…] [--force]',

@@ -183,7 +183,8 @@ export function valueInFile(key: string, raw: string, sources: ConfigSources = {
   if (!setting) throw new HoshikageError('setting_unknown', { key });
   const from = complete(sources);
   const { envFile } = configPaths(from);
-  const source = { en: envFile, ja: envFile };
+  // It is not in the file yet.
+  const source = { en: 'what was given', ja: '渡された値' };
   const place = { baseDir: dirname(envFile), home: from.home };
   return read(setting, { raw, origin: 'file', source, place });
 }

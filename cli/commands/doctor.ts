@@ -12,6 +12,7 @@ import type { DoctorNews, DoctorOrder } from '../doctor-process.js';
 import type { ExitCode } from '../fail.js';
 import { paintOf } from '../paint.js';
 import { displayWidth, ownCommand, plain, print, printJson, type Words } from '../print.js';
+import { RedrawnLine } from '../progress.js';
 import type { Command, Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -81,20 +82,19 @@ async function examine(
 function showProgress(json: boolean, { say }: Shell) {
   const { stderr } = process;
   const isShown = stderr.isTTY && !json;
-  let width = 0;
+  const line = new RedrawnLine(stderr);
   return {
-    clear() {
-      if (width > 0) stderr.write(`\r${' '.repeat(width)}\r`);
-      width = 0;
-    },
+    clear: () => line.clear(),
     show(groups: readonly string[]) {
-      if (!isShown) return;
-      this.clear();
-      if (groups.length === 0) return;
-      const names = groups.join(', ');
-      const line = say({ ja: `調べています: ${names} …`, en: `Looking at: ${names} …` });
-      width = displayWidth(line);
-      stderr.write(line);
+      line.clear();
+      if (!isShown || groups.length === 0) return;
+      line.draw((columns) => {
+        const texts = groups.map((_, count) => {
+          const names = groups.slice(0, groups.length - count).join(', ');
+          return say({ ja: `調べています: ${names} …`, en: `Looking at: ${names} …` });
+        });
+        return texts.find((text) => displayWidth(text) <= columns) ?? '';
+      }, true);
     },
   };
 }

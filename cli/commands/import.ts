@@ -209,7 +209,10 @@ async function ask(
     ja: `この ${count} 件を登録しますか? ファイルは動かしも写しもしません [y/N] `,
     en: `Register these ${count}? No file is moved or copied [y/N] `,
   });
-  return askYes(question, { input, output, signal });
+  const agreed = await askYes(question, { input, output, signal });
+  if (!agreed && !signal.aborted)
+    print(say({ ja: '登録しませんでした', en: 'Nothing was registered' }));
+  return agreed;
 }
 
 /** What became of a model. */

@@ -14,7 +14,7 @@ import {
   resolveNamed,
   untilInterrupted,
 } from '../local-library.js';
-import { formatBytes, plain, print, shortPath, table, type Words } from '../print.js';
+import { asStarted, formatBytes, plain, print, shortPath, table, type Words } from '../print.js';
 import type { Shell } from '../shell.js';
 
 type LibraryIdentity = NonNullable<Verdict['identity']>;
@@ -124,7 +124,7 @@ function identityLines(identity: LibraryIdentity, { say }: Shell): Line[] {
 }
 
 function sayRefused({ code, details }: HoshikageError, { language }: Shell): ExitCode {
-  print(plain(`✗ ${words(code, language, details)}`));
+  print(plain(`✗ ${asStarted(words(code, language, details))}`));
   return 1;
 }
 

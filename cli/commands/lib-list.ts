@@ -15,7 +15,16 @@ import {
   untilInterrupted,
 } from '../local-library.js';
 import { noteWords } from '../notes.js';
-import { formatBytes, plain, print, printJson, shortPath, table, type Words } from '../print.js';
+import {
+  asStarted,
+  formatBytes,
+  plain,
+  print,
+  printJson,
+  shortPath,
+  table,
+  type Words,
+} from '../print.js';
 import type { Shell } from '../shell.js';
 
 type LibraryIdentity = NonNullable<Verdict['identity']>;
@@ -93,7 +102,11 @@ async function usedHere({ places }: LocalLibraries, { language }: Shell): Promis
     return { path, origin, reason };
   } catch (error) {
     if (!(error instanceof HoshikageError)) throw error;
-    return { path: null, origin: null, reason: words(error.code, language, error.details) };
+    return {
+      path: null,
+      origin: null,
+      reason: asStarted(words(error.code, language, error.details)),
+    };
   }
 }
 
@@ -154,7 +167,8 @@ async function inspect(
     return { ...found, isUsed, identity, version, problem: null, lacks };
   }
   const { code, details } = fromWire(verdict.error);
-  const problem = { ja: words(code, 'ja', details), en: words(code, 'en', details) };
+  const [ja, en] = [words(code, 'ja', details), words(code, 'en', details)].map(asStarted);
+  const problem = { ja: ja ?? '', en: en ?? '' };
   return { ...found, isUsed, identity: null, version: '-', problem, lacks: [] };
 }
 

@@ -5,7 +5,7 @@
 import type { GgufFacts } from '../../src/models/gguf.js';
 import type { ExitCode } from '../fail.js';
 import type { KnownModel } from '../known-models.js';
-import { formatBytes, ownCommand, print, printJson, table } from '../print.js';
+import { formatBytes, ownCommand, print, printJson, shortPath, table } from '../print.js';
 import type { Command, Shell } from '../shell.js';
 
 /** Registers the command. */
@@ -81,7 +81,7 @@ function toText(rows: readonly Row[], { say }: Shell): string[] {
     id,
     facts ? formatBytes(facts.sizeBytes) : '-',
     facts ? `${facts.architecture} ${facts.quantisation ?? ''}`.trim() : '-',
-    origin === 'builtin' ? builtin : flags[state] + path,
+    origin === 'builtin' ? builtin : flags[state] + shortPath(path),
   ]);
   const lines = table([head, ...body]);
   if (rows.some(({ origin }) => origin !== 'builtin')) return lines;

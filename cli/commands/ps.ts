@@ -103,7 +103,8 @@ function toText(view: ServerView, shell: Shell): string[] {
   ];
 }
 
-const BAR_WIDTH = 30;
+/** The whole line within 80 columns. */
+const BAR_WIDTH = 20;
 
 /** The machine's memory as a picture: ours, others', free. */
 function memoryLine({ residents, rss, free, total }: ServerView, { say }: Shell): string[] {

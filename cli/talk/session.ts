@@ -2,7 +2,7 @@
  * A conversation at a terminal, from the first question to the last: messages, commands, answers. Runs in
  * the CLI process. What goes wrong with one question is told, and the next one may be asked.
  */
-import { HoshikageError } from '../../src/errors.js';
+import { guidePath, modelNotFound } from '../../src/models/guide.js';
 import { fail } from '../fail.js';
 import { type Paint, paintOf } from '../paint.js';
 import { formatSpan, plain, plainLines, shortPath, table } from '../print.js';
@@ -334,7 +334,7 @@ function lastRows(last: AnswerFigures) {
   return [
     [{ ja: '読んだトークン(計算せずに済んだ)', en: 'Tokens read (not computed again)' }, read],
     [{ ja: '書いたトークン', en: 'Tokens written' }, number(completionTokens)],
-    [{ ja: '1 秒あたり', en: 'Per second' }, number(tokensPerSecond, 1)],
+    [{ ja: '速さ(トークン/秒)', en: 'Speed (tokens/s)' }, number(tokensPerSecond, 1)],
     [{ ja: '最初の言葉まで', en: 'To the first word' }, firstTokenMs === null ? '-' : time],
   ] as const;
 }
@@ -348,5 +348,5 @@ function choose(models: readonly OfferedModel[], name: string | null): string {
   const wanted = (name ?? '').normalize('NFC');
   const found = models.find(({ id }) => id.normalize('NFC') === wanted);
   if (found) return found.id;
-  throw new HoshikageError('model_not_found', { model: name ?? '' });
+  throw modelNotFound(name ?? '', {}, guidePath());
 }

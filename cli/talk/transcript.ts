@@ -41,11 +41,16 @@ function markdownOf(
   const names = { user: ja ? 'あなた' : 'You', assistant: model };
   const parts = [
     `# ${ja ? '星影との会話' : 'A conversation with Hoshikage'}`,
-    `${ja ? 'モデル' : 'Model'}: ${model}  \n${ja ? '日時' : 'Saved'}: ${savedAt.toISOString()}`,
+    `${ja ? 'モデル' : 'Model'}: ${model}  \n${ja ? '日時' : 'Saved'}: ${localTime(savedAt, language)}`,
     ...(system === null ? [] : [`## ${ja ? 'システム' : 'System'}`, system]),
     ...turns.flatMap(({ role, content }) => [`## ${names[role]}`, content]),
   ];
   return `${parts.join('\n\n')}\n`;
+}
+
+function localTime(time: Date, language: Language): string {
+  const styles = { dateStyle: 'long', timeStyle: 'long' } as const;
+  return time.toLocaleString(language === 'ja' ? 'ja-JP' : 'en-GB', styles);
 }
 
 /** Saves conversations; remembers what it wrote, which it may write again. */

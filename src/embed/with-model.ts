@@ -3,8 +3,8 @@
  * the lease back however the work ends.
  */
 import type { Engine } from '../engine/engine.js';
-import { HoshikageError } from '../errors.js';
 import type { ModelCatalog } from '../models/catalog.js';
+import { modelNotFound } from '../models/guide.js';
 import { isEngineLoss } from '../resources/engine-loss.js';
 import type { AcquireOptions, Lease } from '../resources/lease.js';
 import type { ModelPool } from '../resources/pool.js';
@@ -32,7 +32,7 @@ export async function withModel<T>(
   work: (engine: Engine) => Promise<T>,
 ): Promise<T> {
   const entry = deps.catalog.get(model);
-  if (!entry) throw new HoshikageError('model_not_found', { model, param: 'model' });
+  if (!entry) throw modelNotFound(model, { param: 'model' });
   for (let again = false; ; again = true) {
     const isLast = again || !deps.config.retryOnCrash;
     let lease: Lease | null = null;

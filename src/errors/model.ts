@@ -94,6 +94,13 @@ export const MODEL_ERRORS = {
     ja: 'モデルの台帳に書き込めません: {path}({reason})。ファイルには触れていません',
     en: 'The model map cannot be written: {path} ({reason}); the file was left untouched',
   },
+  model_built_in: {
+    status: 409,
+    type: 'invalid_request_error',
+    exit: 1,
+    ja: '{model} は付属のモデルなので外せません。ほかのモデルを登録すると、一覧から消えます',
+    en: '{model} is built in, so it cannot be removed; it leaves the list once another model is registered',
+  },
   model_not_in_map: {
     status: 409,
     type: 'invalid_request_error',

@@ -16,8 +16,8 @@ export const PULL_ERRORS = {
   },
   pull_unreachable: {
     ...down,
-    ja: '{url} から取り寄せられません({reason})。届いた分は残っているので、同じコマンドで続きから始まります',
-    en: 'Cannot download from {url} ({reason}); what has come is kept, and the same command goes on from there',
+    ja: '{url} から取り寄せられません({reason}){kept}',
+    en: 'Cannot download from {url} ({reason}){kept}',
   },
   pull_unsafe: {
     ...down,

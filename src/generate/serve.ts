@@ -2,8 +2,8 @@
  * A lease for a generation, and once more where its engine was lost before anything was said. Server's
  * main thread, one call per request. It must give the lease back however the work ends.
  */
-import { HoshikageError } from '../errors.js';
 import type { ModelCatalog } from '../models/catalog.js';
+import { modelNotFound } from '../models/guide.js';
 import { isEngineLoss } from '../resources/engine-loss.js';
 import type { AcquireOptions, Lease } from '../resources/lease.js';
 import type { ModelPool } from '../resources/pool.js';
@@ -41,7 +41,7 @@ export async function* serve<E extends GenerationEvent>(
 ): AsyncGenerator<E, void, undefined> {
   const { whole = false, ...asked } = run;
   const entry = deps.catalog.get(model);
-  if (!entry) throw new HoshikageError('model_not_found', { model, param: 'model' });
+  if (!entry) throw modelNotFound(model, { param: 'model' });
   let spent = { queueMs: 0, loadMs: 0, retriedMs: 0 };
   for (let again = false; ; again = true) {
     const isLast = again || !deps.config.retryOnCrash;

@@ -10,7 +10,7 @@ import { basename, dirname } from 'node:path';
 import { HoshikageError, toHoshikageError } from '../errors.js';
 import type { Log } from '../log.js';
 import { type GgufFacts, readGguf } from './gguf.js';
-import { GUIDE_ID, guidePath } from './guide.js';
+import { GUIDE_ID, guidePath, modelNotFound } from './guide.js';
 import type { TryLock } from './lock.js';
 import {
   findEntry,
@@ -102,8 +102,8 @@ export class ModelCatalog {
   }
 
   /**
-   * Takes a model out of the map. Codes: those of ModelRegistry.remove, and model_not_in_map for
-   * one that only lies in MODEL_DIR or is built in.
+   * Takes a model out of the map. Codes: those of ModelRegistry.remove, model_not_in_map for one
+   * that only lies in MODEL_DIR, and model_built_in.
    */
   async remove(id: string): Promise<void> {
     try {
@@ -111,7 +111,9 @@ export class ModelCatalog {
     } catch (cause) {
       const entry = this.get(id);
       const isUnknown = cause instanceof HoshikageError && cause.code === 'model_not_found';
+      if (isUnknown && !entry) throw modelNotFound(id);
       if (!isUnknown || !entry || entry.origin === 'map') throw cause;
+      if (entry.origin === 'builtin') throw new HoshikageError('model_built_in', { model: id });
       throw new HoshikageError('model_not_in_map', { model: entry.id, path: entry.path });
     }
     await this.#refreshQuietly();

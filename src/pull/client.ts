@@ -323,10 +323,29 @@ export function wrongSize(
 function unreachable(url: URL, error: Passing): HoshikageError {
   const seconds = Math.ceil(error.waitMs / 1000);
   const later = error.waitMs > LONGEST_WAIT_MS;
-  const reason = later ? `${error.message}, try again in ${seconds} s` : error.message;
-  const reason_ja = later ? `${error.message}、${seconds} 秒後にやり直してください` : error.message;
-  const details = { url: shownUrl(url), reason, reason_ja };
+  const reason = later ? `, try again in ${seconds} s` : '';
+  const reason_ja = later ? `、${seconds} 秒後にやり直してください` : '';
+  const first = isOffline(error) ? OFFLINE : { en: '', ja: '' };
+  const details = {
+    url: shownUrl(url),
+    reason: first.en + error.message + reason,
+    reason_ja: first.ja + error.message + reason_ja,
+    kept: '',
+  };
   return new HoshikageError('pull_unreachable', details, { cause: error });
+}
+
+const OFFLINE = {
+  en: 'there is no way to the internet, or it needs a proxy (HTTPS_PROXY): ',
+  ja: 'インターネットにつながっていないか、プロキシ(HTTPS_PROXY)が要ります: ',
+} as const;
+
+/** Whether not even a server was found, or nobody listens there. */
+function isOffline(error: unknown): boolean {
+  for (let one = error; one instanceof Error; one = one.cause) {
+    if ('code' in one && /^(ENOTFOUND|EAI_AGAIN|ECONNREFUSED)$/.test(String(one.code))) return true;
+  }
+  return false;
 }
 
 function assertPreamble(head: Buffer, { headers }: Reply, file: string): void {

@@ -299,6 +299,7 @@ function keepsChanging({ url }: WantedFile): HoshikageError {
     url: url.origin + url.pathname,
     reason: 'the file on the server keeps changing',
     reason_ja: 'サーバーのファイルが変わり続けています',
+    kept: '',
   });
 }
 

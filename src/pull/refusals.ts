@@ -41,7 +41,7 @@ export function refusal(
     });
   }
   const reason = `HTTP ${status}`;
-  return new HoshikageError('pull_unreachable', { url: shownUrl(url), reason });
+  return new HoshikageError('pull_unreachable', { url: shownUrl(url), reason, kept: '' });
 }
 
 function notFound({ name, where }: Named, code: string): HoshikageError {

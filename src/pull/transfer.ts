@@ -104,7 +104,7 @@ class RangedTransfer {
     } catch (error) {
       // What came is claimed, so that the next one goes on from there; a full disk has said so already.
       await part.save().catch(() => {});
-      throw error;
+      throw part.doneBytes > 0 ? withKept(error) : error;
     } finally {
       signal.removeEventListener('abort', leave);
     }
@@ -154,6 +154,17 @@ class RangedTransfer {
       () => at,
     );
   }
+}
+
+/** The same, which also says that something has come. */
+function withKept(error: unknown): unknown {
+  if (!(error instanceof HoshikageError) || error.code !== 'pull_unreachable') return error;
+  const details = {
+    ...error.details,
+    kept: '; what has come is kept, and the same command goes on from there',
+    kept_ja: '。届いた分は残っているので、同じコマンドで続きから始まります',
+  };
+  return new HoshikageError(error.code, details, { cause: error });
 }
 
 /** The whole file in one piece; what breaks begins anew, a few times. */

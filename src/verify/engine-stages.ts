@@ -116,7 +116,8 @@ async function load(
   const work = async (): Promise<readonly [Seen, Engine]> => {
     const engine = await open();
     const { description, sizeBytes } = engine.info.model;
-    const seen = `${description} (${sizeText(sizeBytes)})`;
+    // libllama writes ?B for a size that it has no name for.
+    const seen = `${description.replace(' ?B', '')} (${sizeText(sizeBytes)})`;
     return [{ en: seen, ja: seen }, engine];
   };
   return stages.run('load', work, (error) => evidenceOf(error, tail));

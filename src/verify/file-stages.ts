@@ -49,7 +49,9 @@ const PLACES: Readonly<Partial<Record<ReasonCode, FileStage>>> = {
   embedding_rows: 'tensors',
 };
 
+/** Said of the stages before one that failed. */
 const NOTHING_WRONG: Seen = { en: 'nothing wrong', ja: '問題なし' };
+const READABLE: Seen = { en: 'can be read', ja: '読み出せる' };
 
 /** The stages `files` to `tensors`; null where one of them did not pass. */
 export async function checkFiles(path: string, stages: Stages): Promise<ModelFiles | null> {
@@ -66,7 +68,7 @@ export async function checkFiles(path: string, stages: Stages): Promise<ModelFil
   } catch (error) {
     const place = placeOf(error);
     for (const name of FILE_STAGES.slice(0, FILE_STAGES.indexOf(place))) {
-      stages.note(name, NOTHING_WRONG);
+      stages.note(name, name === 'files' ? READABLE : NOTHING_WRONG);
     }
     stages.fail(place, error, { ms: performance.now() - begun });
     return null;

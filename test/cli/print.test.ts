@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
+  asStarted,
   barOf,
   displayWidth,
   formatBytes,
@@ -61,6 +62,19 @@ describe('JSON', () => {
     assert.deepEqual(text.match(/[^\P{C}\n]|[\u2028\u2029]/gu), null);
     assert.ok(text.includes('星 🌟') && text.includes('\\u009b2J'), text);
     assert.deepEqual(JSON.parse(text), value);
+  });
+});
+
+describe('a command in a message', () => {
+  it('is written as this program was started', (context) => {
+    const [, script = ''] = process.argv;
+    context.after(() => {
+      process.argv[1] = script;
+    });
+    process.argv[1] = '/usr/bin/hoshikage';
+    assert.equal(asStarted('見るには npx hoshikage list です'), '見るには hoshikage list です');
+    process.argv[1] = '/work/node_modules/.bin/hoshikage';
+    assert.equal(asStarted('見るには npx hoshikage list です'), '見るには npx hoshikage list です');
   });
 });
 

@@ -82,7 +82,7 @@ describe('hoshikage ps', { concurrency: 2 }, () => {
       head ?? '',
       /^星影 Hoshikage 9\.8\.7 {2}127\.0\.0\.1:\d+ {2}pid \d+ .* up 2 h 5 min$/,
     );
-    assert.match(picture ?? '', /^\[#{9}={6}\.{15}\] {2}Hoshikage 5\.1 GiB \(#\), free 8\.0 GiB/);
+    assert.match(picture ?? '', /^\[#{6}={4}\.{10}\] {2}Hoshikage 5\.1 GiB \(#\), free 8\.0 GiB/);
     assert.equal(gap, '');
     assert.deepEqual(lines.slice(0, 5), [
       'MODEL    STATE               MEMORY   SLOTS       IDLE  LEAVES IN   PID',

@@ -74,6 +74,8 @@ describe('a conversation', () => {
     });
     const text = transcriptOf(talk(), 'x.md', { language: 'ja', savedAt });
     assert.match(text, /^# 星影との会話\n\nモデル: 猫 /);
+    const here = savedAt.toLocaleTimeString('ja-JP');
+    assert.match(text, new RegExp(`日時: .*年.* ${here}`), 'by the clock of the reader');
     assert.match(text, /## あなた\n\nこんにちは\n\n## 猫\n\nにゃあ\n/);
   });
 });

@@ -39,7 +39,7 @@ describe('hoshikage', { concurrency: 2 }, () => {
     const user = commandUser(context);
     const ja = await user.run(['add', '--help', '--lang', 'ja']);
     const en = await user.run(['--lang=en', 'add', '--help'], { LANG: 'ja_JP.UTF-8' });
-    assert.match(ja.stdout, /GGUF ファイル/);
+    assert.match(ja.stdout, /引数:\n[\s\S]*GGUF ファイル[\s\S]*選べるもの: "ja", "en"/);
     assert.match(en.stdout, /The GGUF file/);
   });
 

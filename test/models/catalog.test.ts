@@ -94,7 +94,7 @@ describe('the list of models', () => {
 describe('removing', () => {
   test('what only lies in MODEL_DIR or is built in is refused with the reason', async () => {
     const catalog = await open();
-    await assert.rejects(catalog.remove(GUIDE_ID), { code: 'model_not_in_map' });
+    await assert.rejects(catalog.remove(GUIDE_ID), { code: 'model_built_in' });
     putModel('found.gguf');
     await catalog.reload();
     await assert.rejects(catalog.remove('found'), {
@@ -102,6 +102,10 @@ describe('removing', () => {
       details: { model: 'found', path: join(directory, 'models', 'found.gguf') },
     });
     await assert.rejects(catalog.remove('none'), { code: 'model_not_found' });
+    await assert.rejects(catalog.remove(GUIDE_ID), {
+      code: 'model_not_found',
+      message: /rests while other models are registered.*add models\/hoshikage-guide\.gguf/,
+    });
   });
 });
 

@@ -205,19 +205,34 @@ describe('a server that refuses', () => {
     assert.equal(refusals, 2);
   });
 
-  test('for long, or for ever, is given up, and what came is kept', async (t) => {
+  test('for long, or for ever, is given up', async (t) => {
     const hub = await hubWithModel(t);
     const to = puller(t, hub);
     answer(hub, 429, { 'retry-after': '3600' });
     await assertRefused(to.pull(`hf:${REPO}`), 'pull_unreachable', /HTTP 429, try again in 3600 s/);
     answer(hub, 503);
     const before = hub.asked.length;
-    await assertRefused(
-      to.pull(`hf:${REPO}`),
-      'pull_unreachable',
-      /HTTP 503.*what has come is kept/,
-    );
+    await assertRefused(to.pull(`hf:${REPO}`), 'pull_unreachable', /\(HTTP 503\)$/);
     assert.equal(hub.asked.length - before, 3);
+  });
+
+  test('in the midst of a file is given up, and what came is kept', async (t) => {
+    const hub = await hubWithModel(t);
+    let parts = 0;
+    hub.meddle = ({ url = '' }, response) => {
+      if (!url.startsWith('/blobs/')) return false;
+      parts += 1;
+      return parts > 3 && Boolean(response.writeHead(503).end());
+    };
+    const pulling = puller(t, hub).pull(`hf:${REPO}`);
+    await assertRefused(pulling, 'pull_unreachable', /HTTP 503\); what has come is kept/);
+  });
+
+  test('because nobody is there is told as a missing network or proxy', async (t) => {
+    const to = puller(t, await hubWithModel(t));
+    const pulling = to.pull('http://127.0.0.1:1/x.gguf');
+    const words = /\(there is no way to the internet, or it needs a proxy.*ECONNREFUSED[^;]*\)$/;
+    await assertRefused(pulling, 'pull_unreachable', words);
   });
 
   test('all connections but one gets one', async (t) => {
