@@ -12,7 +12,7 @@ import {
   reading,
   readLessons,
 } from '../../scripts/train-guide/dialogues.js';
-import { isRight, tasksOf } from '../../scripts/train-guide/examination.js';
+import { isRight, REWORDED_OF, tasksOf } from '../../scripts/train-guide/examination.js';
 import { randomBits } from '../../src/models/prng.js';
 import { spell } from '../../src/models/vocabulary.js';
 
@@ -32,12 +32,12 @@ function readingsOf(node: PatternNode): string[] {
 }
 
 describe('the dialogues of the guide', () => {
-  it('teach every matter in both languages, and hold a paraphrase of each back', () => {
+  it('teach every matter in both languages, and hold two paraphrases of each back', () => {
     const ids = lessons.map(({ id, language }) => `${id}.${language}`);
     assert.equal(new Set(ids).size, ids.length);
     assert.ok(ids.length >= 300, `${ids.length} matters`);
     for (const { id, language, taught, heldOut, answer } of lessons) {
-      assert.ok(taught.length >= 2 && heldOut.length >= 1, `${id}.${language}`);
+      assert.ok(taught.length >= 2 && heldOut.length >= 2, `${id}.${language}`);
       assert.equal(answer, answer.trim());
       assert.equal(answer.endsWith('。'), language === 'ja', answer);
     }
@@ -137,11 +137,11 @@ describe('byte-level BPE', () => {
 describe('the examination', () => {
   const tasks = tasksOf(lessons);
 
-  it('asks every pattern twice and every held-out paraphrase once', () => {
+  it('asks every pattern and every held-out paraphrase once, and some as people type', () => {
     const count = (group: string): number => tasks.filter((task) => task.group === group).length;
     const patterns = lessons.reduce((sum, { taught }) => sum + taught.length, 0);
     assert.equal(count('taught'), patterns);
-    assert.equal(count('reworded'), patterns);
+    assert.ok(count('reworded') * REWORDED_OF >= patterns);
     assert.equal(
       count('held out'),
       lessons.reduce((sum, { heldOut }) => sum + heldOut.length, 0),
