@@ -32,12 +32,12 @@ function readingsOf(node: PatternNode): string[] {
 }
 
 describe('the dialogues of the guide', () => {
-  it('teach every matter in both languages, and hold two paraphrases of each back', () => {
+  it('teach every matter in both languages, and hold a paraphrase of each back', () => {
     const ids = lessons.map(({ id, language }) => `${id}.${language}`);
     assert.equal(new Set(ids).size, ids.length);
     assert.ok(ids.length >= 300, `${ids.length} matters`);
     for (const { id, language, taught, heldOut, answer } of lessons) {
-      assert.ok(taught.length >= 2 && heldOut.length >= 2, `${id}.${language}`);
+      assert.ok(taught.length >= 2 && heldOut.length >= 1, `${id}.${language}`);
       assert.equal(answer, answer.trim());
       assert.equal(answer.endsWith('。'), language === 'ja', answer);
     }
