@@ -23,7 +23,9 @@ WIDTH, LAYERS, HEADS, KV_HEADS, FEED_FORWARD = 256, 4, 8, 4, 640
 HEAD = WIDTH // HEADS
 EPSILON, ROPE_BASE = 1e-5, 10000.0
 BATCH_TOKENS = 4096
-PEAK_RATE, WARM_UP, LAST_SHARE = 2e-3, 60, 0.02
+# Of the matrices inside the layers, and of all other weights.
+PEAK_MUON, PEAK_ADAM = 0.02, 3e-3
+WARM_UP, LAST_SHARE = 40, 0.02
 DROPOUT = 0.1
 # What the server does by default to tokens that it has just seen: the model must be sure in spite of it.
 PENALTY, PENALTY_WINDOW = 1.1, 64
@@ -128,11 +130,44 @@ def rows_of(folder, sheet):
     return batches
 
 
-def rate(step, steps):
+def share_of_rate(step, steps):
     if step < WARM_UP:
-        return PEAK_RATE * (step + 1) / WARM_UP
+        return (step + 1) / WARM_UP
     done = (step - WARM_UP) / max(1, steps - WARM_UP)
-    return PEAK_RATE * (LAST_SHARE + (1 - LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * done)))
+    return LAST_SHARE + (1 - LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def orthogonal(matrix):
+    """About the nearest matrix with all singular values near 1: five steps of Newton and Schulz."""
+    x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.t()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        square = x @ x.t()
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x if matrix.shape[0] <= matrix.shape[1] else x.t()
+
+
+class Muon(torch.optim.Optimizer):
+    """
+    Momentum whose every direction counts alike; for the matrices inside the layers. The method and
+    its constants are Keller Jordan's (https://kellerjordan.github.io/posts/muon/).
+    """
+
+    def __init__(self, weights, lr, momentum=0.95, decay=0.0):
+        super().__init__(weights, {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(weight)
+                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                ahead = weight.grad.lerp(state["momentum"], group["momentum"])
+                scale = max(1, weight.shape[0] / weight.shape[1]) ** 0.5
+                weight.mul_(1 - group["lr"] * group["decay"])
+                weight.add_(orthogonal(ahead), alpha=-group["lr"] * scale)
 
 
 def save(path, content):
@@ -163,16 +198,19 @@ def train(folder, seed, most_steps, threads):
         sheet = json.load(file)
     batches = rows_of(folder, sheet)[:most_steps]
     model = Guide(sheet["vocabulary"]).to(device)
-    matrices = [weight for weight in model.parameters() if weight.dim() == 2]
-    norms = [weight for weight in model.parameters() if weight.dim() == 1]
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": norms, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98))
+    matrices = [weight for layer in model.blk for weight in layer.parameters() if weight.dim() == 2]
+    others = [weight for weight in model.parameters() if all(weight is not one for one in matrices)]
+    optimizers = [
+        (Muon(matrices, lr=PEAK_MUON, decay=0.1), PEAK_MUON),
+        (torch.optim.Adam(others, lr=PEAK_ADAM, betas=(0.9, 0.98)), PEAK_ADAM),
+    ]
     checkpoint = os.path.join(folder, "checkpoint.pt")
     first = 0
     if os.path.exists(checkpoint):
         kept = torch.load(checkpoint, map_location=device)
         model.load_state_dict(kept["model"])
-        optimizer.load_state_dict(kept["optimizer"])
+        for (optimizer, _), state in zip(optimizers, kept["optimizers"]):
+            optimizer.load_state_dict(state)
         torch.set_rng_state(kept["random"].cpu())
         first = kept["step"]
     print(f"{sum(w.numel() for w in model.parameters())} parameters, {len(batches)} steps", flush=True)
@@ -184,23 +222,26 @@ def train(folder, seed, most_steps, threads):
         tokens, marks = (part.to(device) for part in batches[step])
         wanted = marks[:, 1:]
         inputs, targets = tokens[:, :-1], tokens[:, 1:][wanted]
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, len(batches))
+        for optimizer, peak in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = peak * share_of_rate(step, len(batches))
         logits = model(inputs, wanted)
         if step % 2 == 0:
             logits = penalised(logits, inputs, wanted)
         loss = F.cross_entropy(logits, targets)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer, _ in optimizers:
+            optimizer.step()
         now = time.monotonic()
         if step % 10 == 9:
             pace = (now - started) / (step + 1 - first)
             print(f"step {step + 1}: loss {loss.item():.4f}, {pace:.2f} s a step", flush=True)
         if now - saved > CHECKPOINT_SECONDS or asked_to_end:
             saved = now
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+            states = [optimizer.state_dict() for optimizer, _ in optimizers]
+            state = {"model": model.state_dict(), "optimizers": states}
             save(checkpoint, {**state, "random": torch.get_rng_state(), "step": step + 1})
         if asked_to_end:
             print(f"stopped after step {step + 1}", flush=True)
