@@ -1,12 +1,13 @@
 /**
- * The questions and answers that the guide is taught, as they stand in dialogues/*.txt, and the
- * readings of a pattern. Reads files, decides nothing about training. It must never change a
- * held-out question: those are kept from training altogether.
+ * The questions and answers that the guide is taught, as they stand in dialogues/*.txt, the
+ * paraphrases of paraphrases/*.txt, and the readings of a pattern. Reads files, decides nothing about
+ * training. It must never change a held-out question: those are kept from training altogether.
  *
  *   # name           a matter, with one answer in each language
  *   ja> text         its answer
  *   ja: pattern      questions that are taught; {a|b} is a choice, $NAME one of the words of NAME
- *   ja~ text         a held-out paraphrase
+ *   ja~ text         a held-out paraphrase: only in paraphrases/, so that nobody who writes what is
+ *                    taught must read it
  *   $NAME = a|b      words for patterns, of this file or (in words.txt) of all
  *   ; text           a remark
  */
@@ -41,15 +42,18 @@ export interface Lesson {
 /** The matter of all questions that have nothing to do with Hoshikage. */
 export const UNKNOWN = 'unknown';
 
-const FOLDER = fileURLToPath(new URL('dialogues/', import.meta.url));
+const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 
 /** All lessons, in the order of the files' names and of their lines. Throws where a line is wrong. */
 export function readLessons(folder = FOLDER): Lesson[] {
-  const common = wordsOf(readFileSync(join(folder, 'words.txt'), 'utf8'), new Map());
-  const files = readdirSync(folder).filter((name) => name.endsWith('.txt') && name !== 'words.txt');
+  const textOf = (name: string): string => readFileSync(join(folder, name), 'utf8');
+  const common = wordsOf(textOf('dialogues/words.txt'), new Map());
+  const files = readdirSync(join(folder, 'dialogues')).sort();
   return files
-    .sort()
-    .flatMap((name) => lessonsOf(readFileSync(join(folder, name), 'utf8'), common));
+    .filter((name) => name.endsWith('.txt') && name !== 'words.txt')
+    .flatMap((name) =>
+      lessonsOf(`${textOf(`dialogues/${name}`)}\n${textOf(`paraphrases/${name}`)}`, common),
+    );
 }
 
 function wordsOf(text: string, common: ReadonlyMap<string, PatternNode>): Map<string, PatternNode> {
@@ -62,37 +66,33 @@ function wordsOf(text: string, common: ReadonlyMap<string, PatternNode>): Map<st
 
 type Draft = { answer: string; taught: Pattern[]; heldOut: string[] };
 
+/** The matters of a file, whose lines may come in several places under the same name. */
 function lessonsOf(text: string, common: ReadonlyMap<string, PatternNode>): Lesson[] {
   const words = wordsOf(text, common);
-  const lessons: Lesson[] = [];
+  const drafts = new Map<string, Record<Language, Draft>>();
+  const empty = (): Draft => ({ answer: '', taught: [], heldOut: [] });
   let id = '';
-  let drafts = new Map<string, Draft>();
-  const finish = (): void => {
-    for (const language of LANGUAGES) {
-      const draft = drafts.get(language);
-      if (id === '') continue;
-      if (!draft?.answer || draft.taught.length === 0) throw new Error(`${id}: no ${language}`);
-      lessons.push({ id, language, ...draft });
-    }
-    drafts = new Map();
-  };
   for (const line of text.split('\n')) {
     if (line === '' || /^[;$]/.test(line)) continue;
     if (line.startsWith('# ')) {
-      finish();
       id = line.slice(2);
+      if (!drafts.has(id)) drafts.set(id, { ja: empty(), en: empty() });
       continue;
     }
-    const [, language = '', kind = '', rest = ''] = /^(ja|en)([>:~]) (.+)$/.exec(line) ?? [];
-    if (rest === '' || id === '') throw new Error(`not a line of a dialogue: ${line}`);
-    const draft = drafts.get(language) ?? { answer: '', taught: [], heldOut: [] };
-    drafts.set(language, draft);
+    const [, language, kind, rest = ''] = /^(ja|en)([>:~]) (.+)$/.exec(line) ?? [];
+    const draft = drafts.get(id)?.[language as Language];
+    if (draft === undefined) throw new Error(`not a line of a dialogue: ${line}`);
     if (kind === '>') draft.answer = rest;
     if (kind === ':') draft.taught.push({ line: rest, node: parsePattern(rest, words) });
     if (kind === '~') draft.heldOut.push(rest);
   }
-  finish();
-  return lessons;
+  return [...drafts].flatMap(([id, both]) =>
+    LANGUAGES.map((language) => {
+      const draft = both[language];
+      if (!draft.answer || draft.taught.length === 0) throw new Error(`${id}: no ${language}`);
+      return { id, language, ...draft };
+    }),
+  );
 }
 
 /** Reads a pattern. Throws where braces do not match, or nobody knows a $NAME. */

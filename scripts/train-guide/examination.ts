@@ -21,7 +21,10 @@ export interface Task {
 /** The questions to which "I do not know" is the right answer are told apart in a report. */
 export const isOutside = ({ id }: Task): boolean => id === UNKNOWN;
 
-/** Every pattern's first reading, one other as somebody might type it, and every held-out question. */
+/** Of a matter's patterns, one in so many is also asked as somebody might type it. */
+export const REWORDED_OF = 5;
+
+/** Every pattern's first reading, others as somebody might type them, and every held-out question. */
 export function tasksOf(lessons: readonly Lesson[], seed = 20): Task[] {
   const chance = chanceOf(randomBits(seed));
   return lessons.flatMap(({ id, language, answer, taught, heldOut }): Task[] => {
@@ -35,9 +38,11 @@ export function tasksOf(lessons: readonly Lesson[], seed = 20): Task[] {
           reading(node, () => 0),
         ),
       ),
-      ...taught.map(({ node }) =>
-        task('reworded', augment(reading(node, chance.below), language, chance)),
-      ),
+      ...taught
+        .filter((_, index) => index % REWORDED_OF === 0)
+        .map(({ node }) =>
+          task('reworded', augment(reading(node, chance.below), language, chance)),
+        ),
       ...heldOut.map((question) => task('held out', question)),
     ];
   });

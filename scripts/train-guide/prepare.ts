@@ -23,20 +23,29 @@ import { WORK } from './paths.js';
 export interface Course {
   readonly seed: number;
   readonly merges: number;
-  /** Tokens of a row, and number of rows, in the order in which they are learned. */
-  readonly parts: readonly { readonly length: number; readonly rows: number }[];
+  /** In the order in which they are learned. */
+  readonly parts: readonly Part[];
+}
+
+/** Rows of one kind. */
+export interface Part {
+  /** Tokens of a row. */
+  readonly length: number;
+  readonly rows: number;
+  /** Of the questions, this share is the first reading of a pattern, as it stands there. */
+  readonly verbatim: number;
+  /** Of the answers, this share ends after a few tokens: what is asked shows in those, at less cost. */
+  readonly short: number;
 }
 
 /** What the trainer must know of the files beside its own: the names are those of train.py. */
 interface Sheet {
   readonly vocabulary: number;
-  readonly parts: Course['parts'];
+  readonly parts: readonly Part[];
 }
 
 /** Of the questions, this share has nothing to do with Hoshikage. */
 const UNKNOWN_SHARE = 0.13;
-/** Of the answers, this share ends after a few tokens: what is asked shows in those, at less cost. */
-const SHORT_SHARE = 0.7;
 const SHORT_TOKENS = 7;
 
 const SYSTEM_PROMPTS = [
@@ -67,9 +76,10 @@ export function prepare(course: Course): void {
   const tokens = new Uint16Array(size);
   const marks = new Uint8Array(size);
   let at = 0;
-  for (const { length, rows } of course.parts) {
+  for (const part of course.parts) {
+    const { length, rows } = part;
     for (let row = 0; row < rows; row++, at += length) {
-      writer.write(tokens.subarray(at, at + length), marks.subarray(at, at + length));
+      writer.write(tokens.subarray(at, at + length), marks.subarray(at, at + length), part);
     }
   }
   mkdirSync(WORK, { recursive: true });
@@ -123,7 +133,7 @@ class Writer {
     this.#chance = chance;
   }
 
-  write(tokens: Uint16Array, marks: Uint8Array): void {
+  write(tokens: Uint16Array, marks: Uint8Array, { verbatim, short }: Part): void {
     const chance = this.#chance;
     let at = 0;
     const put = (ids: readonly number[], learned: boolean): void => {
@@ -145,11 +155,11 @@ class Writer {
     while (at < tokens.length) {
       if (chance.in(0.15)) language = language === 'ja' ? 'en' : 'ja';
       const lesson = this.#lesson(language);
-      turn('user', this.#question(lesson));
+      turn('user', this.#question(lesson, verbatim));
       put(end, false);
       turn('assistant', []);
       const answer = this.#ids(lesson.answer);
-      if (chance.in(SHORT_SHARE) && answer.length > SHORT_TOKENS) {
+      if (chance.in(short) && answer.length > SHORT_TOKENS) {
         put(answer.slice(0, SHORT_TOKENS), true);
       } else {
         put([...answer, this.#control('end')], true);
@@ -169,10 +179,11 @@ class Writer {
     return lesson;
   }
 
-  #question({ taught, language }: Lesson): number[] {
+  #question({ taught, language }: Lesson, verbatim: number): number[] {
     const chance = this.#chance;
     const pattern = taught[chance.below(taught.length)];
     if (pattern === undefined) throw new Error('a lesson without questions');
+    if (verbatim > 0 && chance.in(verbatim)) return this.#ids(reading(pattern.node, () => 0));
     const plain = reading(pattern.node, chance.below);
     const text = chance.in(0.2) ? plain : augment(plain, language, chance);
     return this.#ids(text, chance.in(0.4) ? () => chance.in(0.15) : undefined);

@@ -23,8 +23,11 @@ WIDTH, LAYERS, HEADS, KV_HEADS, FEED_FORWARD = 256, 4, 8, 4, 640
 HEAD = WIDTH // HEADS
 EPSILON, ROPE_BASE = 1e-5, 10000.0
 BATCH_TOKENS = 4096
-PEAK_RATE, WARM_UP, LAST_SHARE = 2e-3, 60, 0.02
-DROPOUT = 0.1
+# Of the matrices inside the layers, and of all other weights.
+PEAK_MUON, PEAK_ADAM = 0.02, 3e-3
+WARM_UP, LAST_SHARE = 40, 0.02
+# Courses, one after the other: steps, share of the peak rates, dropout. The last one takes what is left.
+COURSES = [(1560, 1.0, 0.1), (1 << 30, 0.5, 0.05)]
 # What the server does by default to tokens that it has just seen: the model must be sure in spite of it.
 PENALTY, PENALTY_WINDOW = 1.1, 64
 CHECKPOINT_SECONDS = 60
@@ -58,7 +61,7 @@ class Layer(nn.Module):
         self.ffn_gate = linear(WIDTH, FEED_FORWARD)
         self.ffn_up = linear(WIDTH, FEED_FORWARD)
         self.ffn_down = linear(FEED_FORWARD, WIDTH)
-        self.drop = nn.Dropout(DROPOUT)
+        self.drop = nn.Dropout()
 
     def forward(self, x, cos, sin, mask):
         rows, length, _ = x.shape
@@ -84,7 +87,7 @@ class Guide(nn.Module):
         self.token_embd = nn.Embedding(vocabulary, WIDTH)
         self.blk = nn.ModuleList(Layer() for _ in range(LAYERS))
         self.output_norm = Norm()
-        self.drop = nn.Dropout(DROPOUT)
+        self.drop = nn.Dropout()
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 ends_branch = name.endswith(("attn_output.weight", "ffn_down.weight"))
@@ -128,11 +131,45 @@ def rows_of(folder, sheet):
     return batches
 
 
-def rate(step, steps):
+def share_of_rate(step, steps):
+    """Of a course's peak."""
     if step < WARM_UP:
-        return PEAK_RATE * (step + 1) / WARM_UP
+        return (step + 1) / WARM_UP
     done = (step - WARM_UP) / max(1, steps - WARM_UP)
-    return PEAK_RATE * (LAST_SHARE + (1 - LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * done)))
+    return LAST_SHARE + (1 - LAST_SHARE) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def orthogonal(matrix):
+    """About the nearest matrix with all singular values near 1: five steps of Newton and Schulz."""
+    x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.t()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        square = x @ x.t()
+        x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
+    return x if matrix.shape[0] <= matrix.shape[1] else x.t()
+
+
+class Muon(torch.optim.Optimizer):
+    """
+    Momentum whose every direction counts alike; for the matrices inside the layers. The method and
+    its constants are Keller Jordan's (https://kellerjordan.github.io/posts/muon/).
+    """
+
+    def __init__(self, weights, lr, momentum=0.95, decay=0.0):
+        super().__init__(weights, {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(weight)
+                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                ahead = weight.grad.lerp(state["momentum"], group["momentum"])
+                scale = max(1, weight.shape[0] / weight.shape[1]) ** 0.5
+                weight.mul_(1 - group["lr"] * group["decay"])
+                weight.add_(orthogonal(ahead), alpha=-group["lr"] * scale)
 
 
 def save(path, content):
@@ -155,6 +192,16 @@ def write_weights(folder, model):
         json.dump({"sizes": sizes, "tensors": shapes}, file)
 
 
+def optimizers_of(model):
+    """Each with its peak rate."""
+    matrices = [weight for layer in model.blk for weight in layer.parameters() if weight.dim() == 2]
+    others = [weight for weight in model.parameters() if all(weight is not one for one in matrices)]
+    return [
+        (Muon(matrices, lr=PEAK_MUON, decay=0.1), PEAK_MUON),
+        (torch.optim.Adam(others, lr=PEAK_ADAM, betas=(0.9, 0.98)), PEAK_ADAM),
+    ]
+
+
 def train(folder, seed, most_steps, threads):
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
@@ -163,51 +210,70 @@ def train(folder, seed, most_steps, threads):
         sheet = json.load(file)
     batches = rows_of(folder, sheet)[:most_steps]
     model = Guide(sheet["vocabulary"]).to(device)
-    matrices = [weight for weight in model.parameters() if weight.dim() == 2]
-    norms = [weight for weight in model.parameters() if weight.dim() == 1]
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": norms, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98))
     checkpoint = os.path.join(folder, "checkpoint.pt")
-    first = 0
-    if os.path.exists(checkpoint):
-        kept = torch.load(checkpoint, map_location=device)
+    kept = torch.load(checkpoint, map_location=device) if os.path.exists(checkpoint) else None
+    if kept:
         model.load_state_dict(kept["model"])
-        optimizer.load_state_dict(kept["optimizer"])
-        torch.set_rng_state(kept["random"].cpu())
-        first = kept["step"]
     print(f"{sum(w.numel() for w in model.parameters())} parameters, {len(batches)} steps", flush=True)
-    started = saved = time.monotonic()
     asked_to_end = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked_to_end.append(number))
     model.train()
+    before = 0
+    for number, (steps, share, dropout) in enumerate(COURSES):
+        course = batches[before : before + steps]
+        first = kept["step"] - before if kept else 0
+        if first < len(course):
+            if number > 0:
+                torch.manual_seed(seed + number)
+            learn(model, course, (first, before), share, dropout, kept, checkpoint, asked_to_end)
+            kept = None
+        before += len(course)
+    write_weights(folder, model)
+    if os.path.exists(checkpoint):
+        os.remove(checkpoint)
+
+
+def learn(model, batches, begin, share, dropout, kept, checkpoint, asked_to_end):
+    """One course, from `begin` = (its first step to do, steps before it) on."""
+    first, before = begin
+    device = model.token_embd.weight.device
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = dropout
+    optimizers = optimizers_of(model)
+    if kept and first > 0:
+        for (optimizer, _), state in zip(optimizers, kept["optimizers"]):
+            optimizer.load_state_dict(state)
+        torch.set_rng_state(kept["random"].cpu())
+    started = saved = time.monotonic()
     for step in range(first, len(batches)):
         tokens, marks = (part.to(device) for part in batches[step])
         wanted = marks[:, 1:]
         inputs, targets = tokens[:, :-1], tokens[:, 1:][wanted]
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, len(batches))
+        for optimizer, peak in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = share * peak * share_of_rate(step, len(batches))
         logits = model(inputs, wanted)
         if step % 2 == 0:
             logits = penalised(logits, inputs, wanted)
         loss = F.cross_entropy(logits, targets)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        now = time.monotonic()
-        if step % 10 == 9:
+        for optimizer, _ in optimizers:
+            optimizer.step()
+        now, done = time.monotonic(), before + step + 1
+        if done % 10 == 0:
             pace = (now - started) / (step + 1 - first)
-            print(f"step {step + 1}: loss {loss.item():.4f}, {pace:.2f} s a step", flush=True)
+            print(f"step {done}: loss {loss.item():.4f}, {pace:.2f} s a step", flush=True)
         if now - saved > CHECKPOINT_SECONDS or asked_to_end:
             saved = now
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            save(checkpoint, {**state, "random": torch.get_rng_state(), "step": step + 1})
+            states = [optimizer.state_dict() for optimizer, _ in optimizers]
+            state = {"model": model.state_dict(), "optimizers": states}
+            save(checkpoint, {**state, "random": torch.get_rng_state(), "step": done})
         if asked_to_end:
-            print(f"stopped after step {step + 1}", flush=True)
+            print(f"stopped after step {done}", flush=True)
             sys.exit(128 + signal.SIGTERM)
-    write_weights(folder, model)
-    if os.path.exists(checkpoint):
-        os.remove(checkpoint)
 
 
 if __name__ == "__main__":

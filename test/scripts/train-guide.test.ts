@@ -12,7 +12,7 @@ import {
   reading,
   readLessons,
 } from '../../scripts/train-guide/dialogues.js';
-import { isRight, tasksOf } from '../../scripts/train-guide/examination.js';
+import { isRight, REWORDED_OF, tasksOf } from '../../scripts/train-guide/examination.js';
 import { randomBits } from '../../src/models/prng.js';
 import { spell } from '../../src/models/vocabulary.js';
 
@@ -137,11 +137,11 @@ describe('byte-level BPE', () => {
 describe('the examination', () => {
   const tasks = tasksOf(lessons);
 
-  it('asks every pattern twice and every held-out paraphrase once', () => {
+  it('asks every pattern and every held-out paraphrase once, and some as people type', () => {
     const count = (group: string): number => tasks.filter((task) => task.group === group).length;
     const patterns = lessons.reduce((sum, { taught }) => sum + taught.length, 0);
     assert.equal(count('taught'), patterns);
-    assert.equal(count('reworded'), patterns);
+    assert.ok(count('reworded') * REWORDED_OF >= patterns);
     assert.equal(
       count('held out'),
       lessons.reduce((sum, { heldOut }) => sum + heldOut.length, 0),
