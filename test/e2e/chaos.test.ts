@@ -187,8 +187,12 @@ describe(`${ATTACKS} attacks on the engine under ${CLIENTS} clients`, {
 
   test('begin with one that steps back behind other work, with every thread it has', async () => {
     const clients = startClients(server);
-    const found = niceness(await servingEngine(server));
-    await clients.stop();
+    let found: readonly number[];
+    try {
+      found = niceness(await servingEngine(server));
+    } finally {
+      await clients.stop();
+    }
     const own = niceness(server.pid)[0] ?? 0;
     assert.ok(found.length > 5, `${found.length} threads`);
     assert.deepEqual([...new Set(found)], [Math.max(own, 7)]);

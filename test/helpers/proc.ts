@@ -35,11 +35,15 @@ export function wakeUps(pid: number): number {
   return turns.reduce((sum, count) => sum + count, 0);
 }
 
-/** The niceness of each of its threads. */
+/** The niceness of each of its threads; without those that ended while we looked. */
 export function niceness(pid: number): readonly number[] {
-  return threadsOf(pid).map((thread) => {
-    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+  return threadsOf(pid).flatMap((thread) => {
+    try {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+      return [Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])];
+    } catch {
+      return [];
+    }
   });
 }
 
