@@ -104,17 +104,15 @@ describe('an engine process that is closed', { skip: skipReason }, () => {
     const folder = await mkdtemp(join(tmpdir(), 'hoshikage-closing-'));
     t.after(() => rm(folder, { recursive: true, force: true }));
     const bytes = '(512u << 20)';
-    const path = buildFake((source) =>
-      source
-        .replace(
-          'return kStateHead + 4 * context->sequences.at(static_cast<size_t>(id)).entries.size();',
-          `return ${bytes};`,
-        )
-        .replace(
-          /(EXPORT size_t llama_state_seq_get_data\([^{]*\{\s*context->CheckThread\(\);)/,
-          `$1 if (size == ${bytes}) return size;`,
-        ),
-    );
+    const path = buildFake((source) => {
+      const size =
+        'return StateSize(context->sequences.at(static_cast<size_t>(id)).entries.size());';
+      const data = /(EXPORT size_t llama_state_seq_get_data\([^{]*\{\s*context->CheckThread\(\);)/;
+      assert.ok(source.includes(size) && data.test(source), 'the fake has these places');
+      return source
+        .replace(size, `return ${bytes};`)
+        .replace(data, `$1 if (size == ${bytes}) return size;`);
+    });
     const { engine } = await open(t, {}, path);
     await engine.start(request('abc')).result;
     const saving = engine.saveState(0, join(folder, 'state'));
