@@ -53,16 +53,23 @@ if (!values.resume) {
 }
 const args = [TRAINER, WORK, '--seed', String(seed), '--threads', values.threads];
 if (values.steps !== undefined) args.push('--steps', values.steps);
+// Heard from before there is a trainer. It writes down how far it is, and ends; we do then.
+let asked = false;
+let stop = (): void => {};
+for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.on(name, () => {
+    asked = true;
+    stop();
+  });
+}
 const trainer = spawn(values.python, args, {
   stdio: 'inherit',
   // Ctrl-C is for us alone: the trainer saves only when it is asked as below.
   detached: true,
   env: { ...STEADY, OMP_NUM_THREADS: values.threads, ...process.env },
 });
-// It writes down how far it is, and ends; we do then.
-for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-  process.on(name, () => trainer.kill('SIGTERM'));
-}
+stop = () => void trainer.kill('SIGTERM');
+if (asked) stop();
 const [code, signal] = await once(trainer, 'exit');
 if (code !== 0) throw new Error(`the trainer ended with ${code ?? signal}`);
 await pack(WORK, values.out, CONTEXT);
