@@ -64,6 +64,11 @@ export function fail(thrown: unknown, language: Language, lines: readonly string
   return describe(error.code).exit;
 }
 
+/** What an error says in both languages, with the commands as this program was started. */
+export function wordsOf({ code, details }: Pick<HoshikageError, 'code' | 'details'>): Words {
+  return { ja: asStarted(words(code, 'ja', details)), en: asStarted(words(code, 'en', details)) };
+}
+
 /** A usage error with its reason in both languages. */
 export function usageError(reason: { ja: string; en: string }): HoshikageError {
   return new HoshikageError('usage', { reason: reason.en, reason_ja: reason.ja });

@@ -4,10 +4,10 @@
  */
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../src/config.js';
-import { words } from '../src/errors.js';
 import type { RunningServer } from '../src/start.js';
+import { wordsOf } from './fail.js';
 import type { GpuOffer } from './offer.js';
-import { asStarted, ownCommand, plain } from './print.js';
+import { ownCommand, plain } from './print.js';
 
 /** What RunningServer tells of its libllama. */
 type Library = Awaited<ReturnType<RunningServer['library']>>;
@@ -64,13 +64,14 @@ function write(config: Config, lines: readonly string[]): void {
 /** Why no model can answer, and what to do. */
 function repair({ error, origin }: Library, config: Config): string[] {
   if (!error) return [];
-  const { code, details } = error;
+  const said = wordsOf(error);
   const lines = [
     '  まだ応答できません / No model can answer yet:',
-    `    ${asStarted(words(code, 'ja', details))}`,
-    `    ${asStarted(words(code, 'en', details))}`,
+    `    ${said.ja}`,
+    `    ${said.en}`,
   ];
-  if (code !== 'addon_missing') lines.push('  直し方 / What to do:', ...remedy(origin, config));
+  if (error.code !== 'addon_missing')
+    lines.push('  直し方 / What to do:', ...remedy(origin, config));
   return lines;
 }
 

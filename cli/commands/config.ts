@@ -7,7 +7,7 @@ import type { ExaminedConfig, Origin } from '../../src/config.js';
 import type { HoshikageError } from '../../src/errors.js';
 import type { Setting } from '../../src/settings/row.js';
 import type { SettingKey } from '../../src/settings.js';
-import { type ExitCode, usageError } from '../fail.js';
+import { type ExitCode, usageError, wordsOf } from '../fail.js';
 import {
   ownCommand,
   plain,
@@ -110,16 +110,13 @@ async function show(json: boolean, shell: Shell): Promise<ExitCode> {
   const file = shortPath(config.envFile);
   print('');
   print(plain(say({ ja: `設定ファイル: ${file}`, en: `The file: ${file}` })));
-  await sayProblems(problems, shell);
+  sayProblems(problems, shell);
   for (const hint of config.hints) remark({ ja: hint, en: hint }, language);
   return 0;
 }
 
-async function sayProblems(problems: readonly HoshikageError[], shell: Shell): Promise<void> {
-  const { words } = await import('../../src/errors.js');
-  for (const { code, details } of problems) {
-    remark({ ja: words(code, 'ja', details), en: words(code, 'en', details) }, shell.language);
-  }
+function sayProblems(problems: readonly HoshikageError[], shell: Shell): void {
+  for (const problem of problems) remark(wordsOf(problem), shell.language);
 }
 
 function toJson(
@@ -213,7 +210,7 @@ async function change(text: string, value: string | null, shell: Shell): Promise
     );
   }
   const others = problems.filter(({ details }) => details.key !== key);
-  await sayProblems(others, shell);
+  sayProblems(others, shell);
   const { findServer } = await import('../admin-client.js');
   if (isChanged && findServer(config)) {
     print(

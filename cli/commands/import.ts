@@ -4,10 +4,10 @@
  * touches no file of theirs.
  */
 
-import { HoshikageError, toHoshikageError, words } from '../../src/errors.js';
+import { HoshikageError, toHoshikageError } from '../../src/errors.js';
 import type { Candidate, Findings } from '../../src/import/find.js';
 import type { Source } from '../../src/import/holding.js';
-import { type ExitCode, Refusal } from '../fail.js';
+import { type ExitCode, Refusal, wordsOf } from '../fail.js';
 import {
   formatBytes,
   plain,
@@ -234,7 +234,7 @@ async function registerAll(
   for (const { alias, path, stop, settings } of candidates) {
     if (signal.aborted) throw new HoshikageError('cancelled');
     const wanted = { alias, path, stop, settings, force: false };
-    const error = await register(config, wanted, shell).then(() => null, wordsOf);
+    const error = await register(config, wanted, shell).then(() => null, reasonOf);
     outcomes.push({ alias, error });
     if (error) remark({ ja: `${alias}: ${error.ja}`, en: `${alias}: ${error.en}` }, shell.language);
     else if (!isQuiet) {
@@ -244,10 +244,9 @@ async function registerAll(
   return outcomes;
 }
 
-function wordsOf(thrown: unknown): Words {
+function reasonOf(thrown: unknown): Words {
   if (thrown instanceof Refusal) return thrown.words ?? { ja: thrown.message, en: thrown.message };
-  const { code, details } = toHoshikageError(thrown);
-  return { ja: words(code, 'ja', details), en: words(code, 'en', details) };
+  return wordsOf(toHoshikageError(thrown));
 }
 
 async function toJson(

@@ -3,18 +3,18 @@
  * in the CLI process; the library is opened by processes of its own only.
  */
 import { basename } from 'node:path';
-import { type HoshikageError, words } from '../../src/errors.js';
+import type { HoshikageError } from '../../src/errors.js';
 import type { ScanReport } from '../../src/library/scan.js';
 import type { Verdict } from '../../src/library/verdict.js';
 import { showCanary } from '../canary-runner.js';
-import type { ExitCode } from '../fail.js';
+import { type ExitCode, wordsOf } from '../fail.js';
 import {
   type LocalLibraries,
   localLibraries,
   resolveNamed,
   untilInterrupted,
 } from '../local-library.js';
-import { asStarted, formatBytes, plain, print, shortPath, table, type Words } from '../print.js';
+import { formatBytes, plain, print, shortPath, table, type Words } from '../print.js';
 import type { Shell } from '../shell.js';
 
 type LibraryIdentity = NonNullable<Verdict['identity']>;
@@ -123,8 +123,8 @@ function identityLines(identity: LibraryIdentity, { say }: Shell): Line[] {
   ];
 }
 
-function sayRefused({ code, details }: HoshikageError, { language }: Shell): ExitCode {
-  print(plain(`✗ ${asStarted(words(code, language, details))}`));
+function sayRefused(error: HoshikageError, { language }: Shell): ExitCode {
+  print(plain(`✗ ${wordsOf(error)[language]}`));
   return 1;
 }
 

@@ -5,21 +5,13 @@
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { HoshikageError, words } from '../../src/errors.js';
+import { HoshikageError } from '../../src/errors.js';
 import type { InstallResult, Unusable, Variant } from '../../src/install/install.js';
 import type { NpmConfig } from '../../src/install/npmrc.js';
-import { type ExitCode, usageError } from '../fail.js';
+import { type ExitCode, usageError, wordsOf } from '../fail.js';
 import { type LocalLibraries, localLibraries, untilInterrupted } from '../local-library.js';
 import { sayNotes } from '../notes.js';
-import {
-  asStarted,
-  formatBytes,
-  ownCommand,
-  plain,
-  print,
-  shortPath,
-  type Words,
-} from '../print.js';
+import { formatBytes, ownCommand, plain, print, shortPath, type Words } from '../print.js';
 import { DownloadProgress } from '../progress.js';
 import type { Shell } from '../shell.js';
 
@@ -173,8 +165,7 @@ async function report(
     // What CUDA lacks has been said with where to write its place.
     const others = notes.filter(({ reason }) => !missing.some((name) => reason.includes(name)));
     sayNotes(others, shell);
-    if (refusal)
-      print(plain(`✗ ${asStarted(words(refusal.code, shell.language, refusal.details))}`));
+    if (refusal) print(plain(`✗ ${wordsOf(refusal)[shell.language]}`));
   }
   const command = `${ownCommand()} lib use ${id}`;
   print(say({ ja: `使うには: ${command}`, en: `To use it: ${command}` }));

@@ -6,7 +6,7 @@ import { isAbsolute } from 'node:path';
 import type { Language } from '../../src/config.js';
 import type { LibraryOrigin } from '../../src/library/find.js';
 import type { Verdict } from '../../src/library/verdict.js';
-import type { ExitCode } from '../fail.js';
+import { type ExitCode, wordsOf } from '../fail.js';
 import {
   DEFAULT,
   type LocalLibraries,
@@ -15,16 +15,7 @@ import {
   untilInterrupted,
 } from '../local-library.js';
 import { noteWords } from '../notes.js';
-import {
-  asStarted,
-  formatBytes,
-  plain,
-  print,
-  printJson,
-  shortPath,
-  table,
-  type Words,
-} from '../print.js';
+import { formatBytes, plain, print, printJson, shortPath, table, type Words } from '../print.js';
 import type { Shell } from '../shell.js';
 
 type LibraryIdentity = NonNullable<Verdict['identity']>;
@@ -96,7 +87,7 @@ async function usedByServer({ config }: LocalLibraries): Promise<Used | null> {
 
 async function usedHere({ places }: LocalLibraries, { language }: Shell): Promise<Used> {
   const { findLibrary } = await import('../../src/library/find.js');
-  const { HoshikageError, words } = await import('../../src/errors.js');
+  const { HoshikageError } = await import('../../src/errors.js');
   try {
     const { path, origin, reason } = await findLibrary(places);
     return { path, origin, reason };
@@ -105,7 +96,7 @@ async function usedHere({ places }: LocalLibraries, { language }: Shell): Promis
     return {
       path: null,
       origin: null,
-      reason: asStarted(words(error.code, language, error.details)),
+      reason: wordsOf(error)[language],
     };
   }
 }
@@ -152,7 +143,6 @@ async function inspect(
   }
   const { knownVerdict } = await import('../../src/library/known.js');
   const { fromWire } = await import('../../src/engine/protocol.js');
-  const { words } = await import('../../src/errors.js');
   const { silentLog: log } = await import('../../src/log.js');
   const { cacheDir } = config;
   const { signal } = context;
@@ -166,9 +156,7 @@ async function inspect(
     const lacks = scan.notes.map(noteWords);
     return { ...found, isUsed, identity, version, problem: null, lacks };
   }
-  const { code, details } = fromWire(verdict.error);
-  const [ja, en] = [words(code, 'ja', details), words(code, 'en', details)].map(asStarted);
-  const problem = { ja: ja ?? '', en: en ?? '' };
+  const problem = wordsOf(fromWire(verdict.error));
   return { ...found, isUsed, identity: null, version: '-', problem, lacks: [] };
 }
 

@@ -4,14 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  type GgufTensor,
-  type GgufValue,
-  matrix,
-  vector,
-  writeGguf,
-} from '../../src/models/gguf-write.js';
-import { CHAT_TEMPLATE, type Vocabulary } from '../../src/models/vocabulary.js';
+import { type GgufTensor, matrix, vector, writeGguf } from '../../src/models/gguf-write.js';
+import { llamaMetadata } from '../../src/models/llama-metadata.js';
+import { CHAT_TEMPLATE } from '../../src/models/vocabulary.js';
 import type { Merge } from './bpe.js';
 import { vocabularyOf } from './prepare.js';
 
@@ -50,34 +45,12 @@ export async function pack(folder: string, path: string, contextLength: number):
     );
   });
   if (at !== floats.length) throw new Error(`${floats.length} weights, ${at} of them named`);
+  const about = { name: NAME, license: 'mit', type: 'q8_0', contextLength } as const;
   await writeGguf(path, {
-    metadata: metadata(sizes, vocabulary, contextLength),
+    metadata: {
+      ...llamaMetadata({ ...about, ...sizes }, vocabulary),
+      ...vocabulary.metadata(CHAT_TEMPLATE, true),
+    },
     tensors: packed,
   });
-}
-
-function metadata(
-  sizes: Weights['sizes'],
-  vocabulary: Vocabulary,
-  contextLength: number,
-): Record<string, GgufValue> {
-  return {
-    'general.architecture': ['string', 'llama'],
-    'general.type': ['string', 'model'],
-    'general.name': ['string', NAME],
-    'general.license': ['string', 'mit'],
-    'general.quantization_version': ['u32', 2],
-    'general.file_type': ['u32', 7],
-    'llama.vocab_size': ['u32', vocabulary.size],
-    'llama.context_length': ['u32', contextLength],
-    'llama.embedding_length': ['u32', sizes.width],
-    'llama.block_count': ['u32', sizes.layers],
-    'llama.feed_forward_length': ['u32', sizes.feedForward],
-    'llama.attention.head_count': ['u32', sizes.heads],
-    'llama.attention.head_count_kv': ['u32', sizes.kvHeads],
-    'llama.attention.layer_norm_rms_epsilon': ['f32', sizes.epsilon],
-    'llama.rope.dimension_count': ['u32', sizes.width / sizes.heads],
-    'llama.rope.freq_base': ['f32', sizes.ropeBase],
-    ...vocabulary.metadata(CHAT_TEMPLATE, true),
-  };
 }

@@ -20,9 +20,18 @@ import {
 import { WORK } from './paths.js';
 
 /** How much there is to learn from, and in which form. */
-export interface Course {
+export interface Syllabus {
   readonly seed: number;
   readonly merges: number;
+  /** One after the other, each from its own rate of learning down. */
+  readonly courses: readonly Course[];
+}
+
+/** The names are those of train.py, to which it goes as it is. */
+export interface Course {
+  /** Its highest rates, as a share of the trainer's. */
+  readonly rate: number;
+  readonly dropout: number;
   /** In the order in which they are learned. */
   readonly parts: readonly Part[];
 }
@@ -41,7 +50,7 @@ export interface Part {
 /** What the trainer must know of the files beside its own: the names are those of train.py. */
 interface Sheet {
   readonly vocabulary: number;
-  readonly parts: readonly Part[];
+  readonly courses: readonly Course[];
 }
 
 /** Of the questions, this share has nothing to do with Hoshikage. */
@@ -66,24 +75,25 @@ export function vocabularyOf(merges: readonly Merge[]): Vocabulary {
 }
 
 /** Writes tokens.bin, marks.bin, merges.json and sheet.json. */
-export function prepare(course: Course): void {
-  const chance = chanceOf(randomBits(course.seed));
+export function prepare(syllabus: Syllabus): void {
+  const chance = chanceOf(randomBits(syllabus.seed));
   const lessons = readLessons();
-  const merges = learnMerges(countWords(lessons, chance), course.merges);
+  const merges = learnMerges(countWords(lessons, chance), syllabus.merges);
   const vocabulary = vocabularyOf(merges);
   const writer = new Writer(lessons, new Encoder(merges), vocabulary, chance);
-  const size = course.parts.reduce((sum, { length, rows }) => sum + length * rows, 0);
+  const parts = syllabus.courses.flatMap((course) => course.parts);
+  const size = parts.reduce((sum, { length, rows }) => sum + length * rows, 0);
   const tokens = new Uint16Array(size);
   const marks = new Uint8Array(size);
   let at = 0;
-  for (const part of course.parts) {
+  for (const part of parts) {
     const { length, rows } = part;
     for (let row = 0; row < rows; row++, at += length) {
       writer.write(tokens.subarray(at, at + length), marks.subarray(at, at + length), part);
     }
   }
   mkdirSync(WORK, { recursive: true });
-  const sheet: Sheet = { vocabulary: vocabulary.size, parts: course.parts };
+  const sheet: Sheet = { vocabulary: vocabulary.size, courses: syllabus.courses };
   writeFileSync(join(WORK, 'tokens.bin'), tokens);
   writeFileSync(join(WORK, 'marks.bin'), marks);
   writeFileSync(join(WORK, 'merges.json'), JSON.stringify(merges));

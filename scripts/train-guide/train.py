@@ -26,8 +26,6 @@ BATCH_TOKENS = 4096
 # Of the matrices inside the layers, and of all other weights.
 PEAK_MUON, PEAK_ADAM = 0.02, 3e-3
 WARM_UP, LAST_SHARE = 40, 0.02
-# Courses, one after the other: steps, share of the peak rates, dropout. The last one takes what is left.
-COURSES = [(1560, 1.0, 0.1), (1 << 30, 0.5, 0.05)]
 # What the server does by default to tokens that it has just seen: the model must be sure in spite of it.
 PENALTY, PENALTY_WINDOW = 1.1, 64
 CHECKPOINT_SECONDS = 60
@@ -115,20 +113,24 @@ def penalised(logits, tokens, wanted):
     return torch.where(seen, torch.where(logits > 0, logits / PENALTY, logits * PENALTY), logits)
 
 
-def rows_of(folder, sheet):
-    """Batches in the order of the file: (tokens, marks), each (rows, length)."""
+def courses_of(folder, sheet):
+    """Of each course its batches in the order of the file: (tokens, marks), each (rows, length)."""
     with open(os.path.join(folder, "tokens.bin"), "rb") as file:
         tokens = torch.frombuffer(bytearray(file.read()), dtype=torch.int16).long()
     with open(os.path.join(folder, "marks.bin"), "rb") as file:
         marks = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8).bool()
-    batches, at = [], 0
-    for part in sheet["parts"]:
-        length, rows = part["length"], BATCH_TOKENS // part["length"]
-        for _ in range(part["rows"] // rows):
-            end = at + length * rows
-            batches.append((tokens[at:end].view(rows, length), marks[at:end].view(rows, length)))
-            at = end
-    return batches
+    courses, at = [], 0
+    for course in sheet["courses"]:
+        batches = []
+        for part in course["parts"]:
+            length, rows = part["length"], BATCH_TOKENS // part["length"]
+            for _ in range(part["rows"] // rows):
+                end = at + length * rows
+                views = tokens[at:end].view(rows, length), marks[at:end].view(rows, length)
+                batches.append(views)
+                at = end
+        courses.append(batches)
+    return courses
 
 
 def share_of_rate(step, steps):
@@ -208,38 +210,38 @@ def train(folder, seed, most_steps, threads):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with open(os.path.join(folder, "sheet.json"), encoding="utf8") as file:
         sheet = json.load(file)
-    batches = rows_of(folder, sheet)[:most_steps]
+    courses = courses_of(folder, sheet)
     model = Guide(sheet["vocabulary"]).to(device)
     checkpoint = os.path.join(folder, "checkpoint.pt")
     kept = torch.load(checkpoint, map_location=device) if os.path.exists(checkpoint) else None
     if kept:
         model.load_state_dict(kept["model"])
-    print(f"{sum(w.numel() for w in model.parameters())} parameters, {len(batches)} steps", flush=True)
+    print(f"{sum(w.numel() for w in model.parameters())} parameters, {min(sum(map(len, courses)), most_steps)} steps", flush=True)
     asked_to_end = []
     signal.signal(signal.SIGTERM, lambda number, frame: asked_to_end.append(number))
     model.train()
     before = 0
-    for number, (steps, share, dropout) in enumerate(COURSES):
-        course = batches[before : before + steps]
+    for number, (batches, course) in enumerate(zip(courses, sheet["courses"])):
+        batches = batches[: max(0, most_steps - before)]
         first = kept["step"] - before if kept else 0
-        if first < len(course):
+        if first < len(batches):
             if number > 0:
                 torch.manual_seed(seed + number)
-            learn(model, course, (first, before), share, dropout, kept, checkpoint, asked_to_end)
+            learn(model, batches, (first, before), course, kept, checkpoint, asked_to_end)
             kept = None
-        before += len(course)
+        before += len(batches)
     write_weights(folder, model)
     if os.path.exists(checkpoint):
         os.remove(checkpoint)
 
 
-def learn(model, batches, begin, share, dropout, kept, checkpoint, asked_to_end):
-    """One course, from `begin` = (its first step to do, steps before it) on."""
+def learn(model, batches, begin, course, kept, checkpoint, asked_to_end):
+    """The batches of one course, from `begin` = (its first step to do, steps before it) on."""
     first, before = begin
     device = model.token_embd.weight.device
     for part in model.modules():
         if isinstance(part, nn.Dropout):
-            part.p = dropout
+            part.p = course["dropout"]
     optimizers = optimizers_of(model)
     if kept and first > 0:
         for (optimizer, _), state in zip(optimizers, kept["optimizers"]):
@@ -252,7 +254,7 @@ def learn(model, batches, begin, share, dropout, kept, checkpoint, asked_to_end)
         inputs, targets = tokens[:, :-1], tokens[:, 1:][wanted]
         for optimizer, peak in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = share * peak * share_of_rate(step, len(batches))
+                group["lr"] = course["rate"] * peak * share_of_rate(step, len(batches))
         logits = model(inputs, wanted)
         if step % 2 == 0:
             logits = penalised(logits, inputs, wanted)

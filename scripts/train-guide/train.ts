@@ -20,12 +20,12 @@ const group = (verbatim: number, short: number) => [
 ];
 /**
  * First everything in as many ways as there are, then again with the questions as they stand: what is
- * like them is understood by then, and they themselves are to be known. train.py has the same courses.
+ * like them is understood by then, and they themselves are to be known.
  */
-const PARTS = [
-  ...Array.from({ length: 130 }, () => group(0, 0.7)),
-  ...Array.from({ length: 90 }, () => group(0.4, 0.8)),
-].flat();
+const COURSES = [
+  { rate: 1, dropout: 0.1, parts: Array.from({ length: 130 }, () => group(0, 0.7)).flat() },
+  { rate: 0.5, dropout: 0.05, parts: Array.from({ length: 90 }, () => group(0.4, 0.8)).flat() },
+];
 const MERGES = 3000;
 /** glibc gives large blocks back and takes them again at every step; kept, a fifth of the time is. */
 const STEADY = {
@@ -49,7 +49,7 @@ const seed = Number(values.seed);
 if (!Number.isSafeInteger(seed)) throw new Error(`not a seed: ${values.seed}`);
 if (!values.resume) {
   rmSync(WORK, { recursive: true, force: true });
-  prepare({ seed, merges: MERGES, parts: PARTS });
+  prepare({ seed, merges: MERGES, courses: COURSES });
 }
 const args = [TRAINER, WORK, '--seed', String(seed), '--threads', values.threads];
 if (values.steps !== undefined) args.push('--steps', values.steps);

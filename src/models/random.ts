@@ -14,6 +14,7 @@ import {
   vector,
   writeGguf,
 } from './gguf-write.js';
+import { llamaMetadata } from './llama-metadata.js';
 import { randomBits } from './prng.js';
 import { CHAT_TEMPLATE, CONTROL, Vocabulary } from './vocabulary.js';
 
@@ -84,22 +85,10 @@ function metadata(
   options: RandomModelOptions,
   vocabulary: Vocabulary,
 ): Record<string, GgufValue> {
+  const { seed, embedding, ...rest } = sizes;
+  const shape = { name: `random-${seed}`, width: embedding, epsilon: 1e-5, ropeBase: 10000 };
   return {
-    'general.architecture': ['string', 'llama'],
-    'general.type': ['string', 'model'],
-    'general.name': ['string', `random-${sizes.seed}`],
-    'general.quantization_version': ['u32', 2],
-    'general.file_type': ['u32', sizes.type === 'f16' ? 1 : 7],
-    'llama.vocab_size': ['u32', vocabulary.size],
-    'llama.context_length': ['u32', sizes.contextLength],
-    'llama.embedding_length': ['u32', sizes.embedding],
-    'llama.block_count': ['u32', sizes.layers],
-    'llama.feed_forward_length': ['u32', sizes.feedForward],
-    'llama.attention.head_count': ['u32', sizes.heads],
-    'llama.attention.head_count_kv': ['u32', sizes.kvHeads],
-    'llama.attention.layer_norm_rms_epsilon': ['f32', 1e-5],
-    'llama.rope.dimension_count': ['u32', sizes.embedding / sizes.heads],
-    'llama.rope.freq_base': ['f32', 10000],
+    ...llamaMetadata({ ...rest, ...shape }, vocabulary),
     ...vocabulary.metadata(options.template ?? CHAT_TEMPLATE, options.addBos ?? true),
   };
 }

@@ -73,7 +73,7 @@ describe('a command in a message', () => {
     });
     process.argv[1] = '/usr/bin/hoshikage';
     assert.equal(asStarted('見るには npx hoshikage list です'), '見るには hoshikage list です');
-    process.argv[1] = '/work/node_modules/.bin/hoshikage';
+    process.argv[1] = '/home/me/node_modules/.bin/hoshikage';
     assert.equal(asStarted('見るには npx hoshikage list です'), '見るには npx hoshikage list です');
   });
 });
