@@ -6,18 +6,21 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { HoshikageError } from '../errors.js';
+import { BesidesClock } from './besides-clock.js';
 import type { RenderLimits } from './jinja.js';
 import type { RenderJob, RenderReply } from './template-worker.js';
 
 /** Times in ms. */
 export interface RendererOptions {
-  /** How long one render may take; 1 s by default. */
+  /** How long one render may compute; 1 s by default. */
   readonly timeoutMs?: number;
   /** How long the worker may take to start; 20 s by default. */
   readonly startTimeoutMs?: number;
 }
 
 const MAX_REASON_LENGTH = 500;
+/** How often a render that is late is looked at before it is given up in any case. */
+const MOST_LOOKS = 20;
 
 interface Pending {
   readonly job: RenderJob;
@@ -96,19 +99,41 @@ export class TemplateRenderer {
   #post(pending: Pending): void {
     try {
       this.#worker?.postMessage(pending.job);
-      this.#deadline(this.#timeoutMs, `it took longer than ${this.#timeoutMs} ms`);
+      this.#watch();
     } catch (cause) {
       // Nested deeper than a message can hold.
       this.#finish(({ reject }) => reject(failed('the conversation cannot be handed over', cause)));
     }
   }
 
+  /**
+   * Gives the render up when it has computed for too long. Time alone does not tell: this thread may
+   * have been held up, or the machine asleep or busy with others, for which no client is to blame.
+   */
+  #watch(): void {
+    const clock = new BesidesClock();
+    let looks = 0;
+    const wait = (ms: number): void => {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(look, ms);
+    };
+    const look = (): void => {
+      const leftMs = this.#timeoutMs - clock.elapsedMs();
+      looks += 1;
+      if (leftMs > 0 && looks < MOST_LOOKS) wait(Math.max(leftMs, this.#timeoutMs / 10));
+      else this.#giveUp(`it took longer than ${this.#timeoutMs} ms`);
+    };
+    wait(this.#timeoutMs);
+  }
+
   #deadline(ms: number, reason: string): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      void this.#drop();
-      this.#finish(({ reject }) => reject(failed(reason)));
-    }, ms);
+    this.#timer = setTimeout(() => this.#giveUp(reason), ms);
+  }
+
+  #giveUp(reason: string): void {
+    void this.#drop();
+    this.#finish(({ reject }) => reject(failed(reason)));
   }
 
   #finish(settle: (pending: Pending) => void): void {

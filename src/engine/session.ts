@@ -212,7 +212,7 @@ export class Session {
     const facts = model.facts();
     const tokens = requestTokens(options.contextTokens, facts.trainedContextTokens);
     if (tokens < options.contextTokens) {
-      this.#log('warn', `N_CTX ${options.contextTokens} is capped at the model's ${tokens} tokens`);
+      this.#log('info', `N_CTX ${options.contextTokens} is capped at the model's ${tokens} tokens`);
     }
     // For embeddings, which have no slots.
     this.#contextOptions = nativeContextOptions({ ...options, slots: 1 }, tokens);

@@ -3,6 +3,7 @@
  * Runs in the server. Reading it must never load a model.
  */
 import { HoshikageError } from '../errors.js';
+import { modelNotFound } from '../models/guide.js';
 import type { ModelEntry } from '../models/registry.js';
 import type { AppDeps } from './deps.js';
 
@@ -25,7 +26,7 @@ export async function oneModel(deps: ModelDeps, id: string): Promise<object> {
 /** The entry of a name. Code: model_not_found. */
 export function entryOf({ catalog }: Pick<AppDeps, 'catalog'>, id: string): ModelEntry {
   const entry = catalog.get(id);
-  if (!entry) throw new HoshikageError('model_not_found', { model: id, param: 'model' });
+  if (!entry) throw modelNotFound(id, { param: 'model' });
   return entry;
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { limitsFor } from '../../src/chat/jinja.js';
 import { TemplateRenderer } from '../../src/chat/template.js';
@@ -69,6 +70,21 @@ describe('template renderer: a template that takes too long', () => {
       const next = renderer.render('next', {}, { limits });
       await assert.rejects(slow, { code: 'template_failed', message: /longer than 100 ms/ });
       assert.equal(await next, 'next');
+    } finally {
+      await renderer.close();
+    }
+  });
+
+  it('is told from one whose answer is late because the main thread was held up', async () => {
+    const renderer = new TemplateRenderer({ timeoutMs: 100 });
+    try {
+      await renderer.render('warm', {}, { limits });
+      // From here on timers come before messages.
+      await setImmediate();
+      const late = renderer.render('in time', {}, { limits });
+      const begun = performance.now();
+      while (performance.now() - begun < 300);
+      assert.equal(await late, 'in time');
     } finally {
       await renderer.close();
     }

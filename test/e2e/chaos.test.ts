@@ -59,7 +59,7 @@ type Tally = Map<string, number>;
 async function one(server: TestServer, turn: number): Promise<string> {
   const body = chatBody('chaos', `質問 ${turn}`, { temperature: 0 });
   if (turn % 2 === 0) {
-    const { status, body: answer } = await chat(server, body);
+    const { status, body: answer } = await chat(server, body, { silenceMs: REQUEST_LIMIT_MS });
     if (status !== 200) return answer.error?.code ?? `HTTP ${status}`;
     assert.equal(answer.choices[0]?.message.content, TEXT);
     return 'answer';

@@ -11,6 +11,8 @@ export interface Ask {
   readonly json?: unknown;
   readonly body?: string | Uint8Array;
   readonly signal?: AbortSignal;
+  /** Given up when nothing comes for so long, ms; 20 s by default. */
+  readonly silenceMs?: number;
 }
 
 /** An answer whose body has not been read yet. */
@@ -20,12 +22,11 @@ export interface Reply {
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
-/** A connection on which nothing comes for this long is given up, ms. */
 const SILENCE_MS = 20_000;
 
 /** Sends a request; settles when the answer's headers have come. */
 export function ask(url: string, what: Ask = {}): Promise<Reply> {
-  const { json, signal } = what;
+  const { json, signal, silenceMs = SILENCE_MS } = what;
   const body = json === undefined ? what.body : JSON.stringify(json);
   const headers: Record<string, string> = { ...what.headers };
   if (json !== undefined) headers['content-type'] ??= 'application/json';
@@ -34,8 +35,8 @@ export function ask(url: string, what: Ask = {}): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const request = http.request(url, { method, headers, agent: false, ...(signal && { signal }) });
     request.once('error', reject);
-    request.setTimeout(SILENCE_MS, () => {
-      request.destroy(new Error(`${method} ${url}: nothing came for ${SILENCE_MS} ms`));
+    request.setTimeout(silenceMs, () => {
+      request.destroy(new Error(`${method} ${url}: nothing came for ${silenceMs} ms`));
     });
     request.once('response', (response) => {
       // A broken connection is told to whoever reads the body.

@@ -59,4 +59,12 @@ describe('models', () => {
       assert.equal((await errorOf(response)).code, 'model_not_found');
     }
   });
+
+  it('the built-in guide, where it rests, is 404 with how to keep it', async () => {
+    const response = await fakeApp().ask('/v1/models/hoshikage-guide');
+    assert.equal(response.status, 404);
+    const { code, message } = await errorOf(response);
+    assert.equal(code, 'model_not_found');
+    assert.match(message, /npx hoshikage add models\/hoshikage-guide\.gguf hoshikage-guide/);
+  });
 });
