@@ -75,7 +75,7 @@ export async function adminLoad(c: Context<AppEnv>, id: string, deps: AppDeps): 
     await readOptionalJson(c.req.raw, maxBodyBytes),
     strictFields,
   );
-  const entry = entryOf(deps, id);
+  const entry = await entryOf(deps, id);
   await deps.pool.load(entry, { signal, ...turnOf(headers, keepAliveMs) });
   const message = `${entry.id} を読み込みました / Loaded ${entry.id}`;
   return json({ success: true, message, entry: wireEntry(entry) }, ignoredHeader(ignored));
@@ -96,7 +96,7 @@ export async function adminUnload(c: Context<AppEnv>, deps: AppDeps): Promise<Re
   const id = entry?.id ?? model ?? undefined;
   const unloaded = await unlessGone(deps.pool.unload(id), c.req.raw.signal);
   // One that was removed from the list may still have been there.
-  if (unloaded.length === 0 && id !== undefined) entryOf(deps, id);
+  if (unloaded.length === 0 && id !== undefined) await entryOf(deps, id);
   const names = unloaded.join(', ');
   const message =
     unloaded.length > 0

@@ -3,7 +3,6 @@
  * Runs in the server. Reading it must never load a model.
  */
 import { HoshikageError } from '../errors.js';
-import { modelNotFound } from '../models/guide.js';
 import type { ModelEntry } from '../models/registry.js';
 import type { AppDeps } from './deps.js';
 
@@ -20,14 +19,19 @@ export async function listModels(deps: ModelDeps): Promise<object> {
 
 /** One model. Code: model_not_found. */
 export async function oneModel(deps: ModelDeps, id: string): Promise<object> {
-  return modelOf(deps, entryOf(deps, id));
+  return modelOf(deps, await entryOf(deps, id));
 }
 
 /** The entry of a name. Code: model_not_found. */
-export function entryOf({ catalog }: Pick<AppDeps, 'catalog'>, id: string): ModelEntry {
+export async function entryOf(
+  { catalog }: Pick<AppDeps, 'catalog'>,
+  id: string,
+): Promise<ModelEntry> {
   const entry = catalog.get(id);
-  if (!entry) throw modelNotFound(id, { param: 'model' });
-  return entry;
+  if (entry) return entry;
+  // Not before it is needed: this file is loaded before the port is open.
+  const { modelNotFound } = await import('../models/guide.js');
+  throw modelNotFound(id, { param: 'model' });
 }
 
 async function modelOf({ catalog, pool }: ModelDeps, entry: ModelEntry): Promise<object> {
