@@ -4,7 +4,6 @@
  * It must never write a table that it could not read the header for completely.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { AbiLayout, AbiTable } from '../src/engine/addon.js';
 import {
@@ -21,6 +20,7 @@ import {
 import { type Header, type HeaderField, parseHeader } from './abi/header.js';
 import { askLibrary } from './abi/library.js';
 import { parseTable, printTable } from './abi/table.js';
+import { inProject } from './root.js';
 
 const USAGE = `usage: npm run abi -- --header LLAMA_H --build N [options]
 
@@ -43,7 +43,7 @@ const OPTIONS = {
 } as const;
 
 /** What native/src calls, and with how many arguments. */
-const SYMBOLS = fileURLToPath(new URL('../native/src/llama/symbols.inc', import.meta.url));
+const SYMBOLS = inProject('native/src/llama/symbols.inc');
 
 class UsageError extends Error {}
 
@@ -154,7 +154,7 @@ async function main(args: string[]): Promise<number> {
   if (values.header === undefined || !/^\d+$/.test(values.build ?? '') || build < 1) {
     throw new UsageError('a header and its build number, please');
   }
-  const path = values.table ?? fileURLToPath(new URL('../native/abi/llama.json', import.meta.url));
+  const path = values.table ?? inProject('native/abi/llama.json');
   const text = await readFile(path, 'utf8');
   const table = parseTable(text);
   const header = parseHeader(await readFile(values.header, 'utf8'));

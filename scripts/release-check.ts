@@ -4,13 +4,11 @@
  * everything that is wrong and then exits 1.
  */
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { manifestProblems } from './release/manifest.js';
 import { PLATFORMS, prebuildProblems } from './release/prebuilds.js';
-
-const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+import { ROOT } from './root.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

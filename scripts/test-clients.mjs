@@ -50,7 +50,7 @@ function testFiles() {
 }
 
 if ((isInstalled() || install()) && hasRightTypes()) {
-  runTests(testFiles(), process.argv.slice(2));
+  runTests(testFiles(), process.argv.slice(2), 'sources');
 } else {
   process.exitCode = 1;
 }

@@ -4,17 +4,17 @@
  * Downloads each build once. It must never touch the user's own libraries.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BUILDS, PACKAGE, TOO_OLD } from '../test/libs/builds.js';
 import { type Row, withTable } from '../test/libs/guide.js';
 import { libsDirectory, obtain } from '../test/libs/obtain.js';
 import { type Proved, prove, refusals, relativeDifference } from '../test/libs/prove.js';
+import { inProject } from './root.js';
 
 const RUN_LIMIT_MS = 40 * 60_000;
 /** How far builds may be from each other on the CPU. */
 const MOST_APART = 1e-2;
-const GUIDE = fileURLToPath(new URL('../docs/LIBRARY_GUIDE.md', import.meta.url));
+const GUIDE = inProject('docs/LIBRARY_GUIDE.md');
 
 const cells = (widths: readonly number[], texts: readonly (string | number)[]): string =>
   texts.map((text, i) => String(text).padEnd(widths[i] ?? 0)).join('  ');

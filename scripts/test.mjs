@@ -20,4 +20,4 @@ function testFiles() {
     .sort();
 }
 
-runTests(testFiles(), process.argv.slice(2));
+runTests(testFiles(), process.argv.slice(2), 'compiled');

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { inProject } from '../scripts/root.js';
 import {
   type ConfigSources,
   checkBind,
@@ -394,7 +395,7 @@ describe('an address that others can reach', () => {
 
 describe('.env.example', () => {
   it('lists every setting with its default, and nothing else', () => {
-    const text = readFileSync(new URL('../.env.example', import.meta.url), 'utf8');
+    const text = readFileSync(inProject('.env.example'), 'utf8');
     const lines = [...text.matchAll(/^#([A-Z][A-Z0-9_]*)=(.*)$/gm)];
     assert.deepEqual(
       lines.map(([, key, value]) => [key, value]),
@@ -403,14 +404,14 @@ describe('.env.example', () => {
   });
 
   it('describes every setting in both languages, as the table does', () => {
-    const text = readFileSync(new URL('../.env.example', import.meta.url), 'utf8');
+    const text = readFileSync(inProject('.env.example'), 'utf8');
     for (const { key, ja, en } of SETTINGS) {
       assert(text.includes(`# ${ja}\n# ${en}\n#${key}=`), key);
     }
   });
 
   it('sets what it shows when every line is made active', (context) => {
-    const example = readFileSync(new URL('../.env.example', import.meta.url), 'utf8');
+    const example = readFileSync(inProject('.env.example'), 'utf8');
     const { home, sources } = user(context);
     const { origins: _, ...defaults } = loadConfig(sources);
     mkdirSync(join(home, '.config', 'hoshikage'), { recursive: true });

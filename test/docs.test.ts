@@ -7,13 +7,13 @@ import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { commandNames, optionsIn, syntaxOf } from '../cli/usage.js';
 import { documentWith } from '../scripts/bench/document.js';
 import { GROUPS } from '../scripts/bench/groups.js';
 import { verdictOf } from '../scripts/bench/report.js';
 import { savedRows } from '../scripts/bench/save.js';
+import { ROOT } from '../scripts/root.js';
 import { CHECKS } from '../src/doctor/check.js';
 import { CATALOGUE } from '../src/errors.js';
 import { ROUTES } from '../src/http/app.js';
@@ -30,7 +30,6 @@ import { DETOKENIZE_FIELDS, EMBEDDING_FIELDS, TOKENIZE_FIELDS } from '../src/htt
 import { MODEL_SETTING_NAMES } from '../src/models/model-settings.js';
 import { FORMER_NAMES, SETTINGS } from '../src/settings.js';
 
-const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const DOCUMENTS = [
   'README.md',
   'README.en.md',

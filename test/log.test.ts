@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { entryBeside, inheritedArguments } from '../src/engine/fork.js';
 import { HoshikageError } from '../src/errors.js';
 import { createLog, formatLine, type LogOptions } from '../src/log.js';
 
@@ -45,12 +46,12 @@ function directory(context: TestContext): string {
 
 /** Runs `body` in a process of its own, with `log` made from `options`. */
 function runLogging(options: LogOptions, body: string): { stdout: string; stderr: string } {
-  const url = new URL('../src/log.ts', import.meta.url).href;
+  const url = entryBeside(import.meta.url, '../src/log').href;
   const code = `import { createLog } from ${JSON.stringify(url)};
     const log = createLog(${JSON.stringify(options)});
     ${body}
     await log.close();`;
-  const args = ['--import', 'tsx', '--input-type=module', '-e', code];
+  const args = [...inheritedArguments(process.execArgv), '--input-type=module', '-e', code];
   const { stdout, stderr, status } = spawnSync(process.execPath, args, {
     encoding: 'utf8',
     timeout: 30_000,

@@ -17,15 +17,14 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { LIMITS, prebuildProblems } from '../scripts/release/prebuilds.js';
+import { ROOT } from '../scripts/root.js';
 import { compareVersions, noteVersion } from '../src/binary/binary.js';
 import { readBinary } from '../src/binary/formats.js';
 import { npmCli } from './helpers/npm.js';
 
-const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
 
 /** The parts of package.json that are looked at here. */

@@ -4,7 +4,7 @@
  * the machine's scheduler adds is in them: they are an upper bound.
  */
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { inProject } from '../root.js';
 import { cleaningUp } from './cleanup.js';
 import { flowing, stream } from './client.js';
 import { freshSeed, smallModel, words } from './models.js';
@@ -21,7 +21,7 @@ import {
 
 const STREAMS = 16;
 const CONTEXT = 4096;
-const ASKER = fileURLToPath(new URL('./ask-health.mjs', import.meta.url));
+const ASKER = inProject('scripts/bench/ask-health.mjs');
 const ASKED = 300;
 
 async function waitsOf(side: Side): Promise<number> {

@@ -4,14 +4,13 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../root.js';
 import { csvOf, rowsOfCsv } from './csv.js';
 import { documentWith, NUMBERS } from './document.js';
 import { GROUPS } from './groups.js';
 import { plotOf } from './plot.js';
 import { type Measured, tableOf } from './report.js';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SAVED = join(ROOT, 'docs/benchmarks');
 const DOCUMENT = join(ROOT, 'docs/BENCHMARKS.md');
 

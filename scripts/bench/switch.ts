@@ -4,14 +4,14 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { randomModel } from '../../test/helpers/models.js';
 import { makeHome, startServer, type TestServer } from '../../test/helpers/server.js';
 import { chatBody, chunksOf, openStream } from '../../test/helpers/wire.js';
+import { inProject } from '../root.js';
 import { cleaningUp } from './cleanup.js';
 import type { Row } from './report.js';
 
-const BARE = fileURLToPath(new URL('./bare-load.mjs', import.meta.url));
+const BARE = inProject('scripts/bench/bare-load.mjs');
 const QUESTION = 'hi';
 /** The same as the server makes of it: these models have no template of their own. */
 const PROMPT = `<|im_start|>user\n${QUESTION}<|im_end|>\n<|im_start|>assistant\n`;

@@ -1,9 +1,9 @@
 /** Asks Python's Jinja2: one process reads all jobs and writes all answers. */
 import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { inProject } from '../root.js';
 
 const PYTHON = process.env.PYTHON ?? '/usr/bin/python3';
-const ORACLE = fileURLToPath(new URL('./oracle.py', import.meta.url));
+const ORACLE = inProject('scripts/test-templates/oracle.py');
 
 /** The time that strftime_now tells: year, month, day, hour, minute, second. */
 export const NOW = [2026, 7, 5, 15, 4, 9] as const;

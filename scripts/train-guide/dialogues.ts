@@ -13,7 +13,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { inProject } from '../root.js';
 
 export const LANGUAGES = ['ja', 'en'] as const;
 export type Language = (typeof LANGUAGES)[number];
@@ -42,7 +42,7 @@ export interface Lesson {
 /** The matter of all questions that have nothing to do with Hoshikage. */
 export const UNKNOWN = 'unknown';
 
-const FOLDER = fileURLToPath(new URL('.', import.meta.url));
+const FOLDER = inProject('scripts/train-guide');
 
 /** All lessons, in the order of the files' names and of their lines. Throws where a line is wrong. */
 export function readLessons(folder = FOLDER): Lesson[] {

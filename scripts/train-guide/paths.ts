@@ -1,10 +1,8 @@
 /** Where the parts of the training leave their files for each other, and where the model goes. */
-import { fileURLToPath } from 'node:url';
-
-const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+import { inProject } from '../root.js';
 
 /** Everything that can be made again. */
-export const WORK = at('build/guide');
+export const WORK = inProject('build/guide');
 /** The finished model. */
-export const MODEL = at('models/hoshikage-guide.gguf');
-export const TRAINER = at('scripts/train-guide/train.py');
+export const MODEL = inProject('models/hoshikage-guide.gguf');
+export const TRAINER = inProject('scripts/train-guide/train.py');

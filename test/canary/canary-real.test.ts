@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { runCanary } from '../../src/canary/canary.js';
 import type { EngineOptions } from '../../src/engine/engine.js';
+import { entryBeside } from '../../src/engine/fork.js';
 import { startEngineProcess } from '../../src/engine/process.js';
 import { findLibrary, withSiblings } from '../../src/library/find.js';
 import { identifyLibrary } from '../../src/library/identify.js';
@@ -116,7 +117,7 @@ describe('The canary on the default library', { skip: whyNoLibrary() }, () => {
 
   /** The default library as one from after the table's last layout. */
   async function runOnOlderTable(allowUnknown: boolean) {
-    const helper = (name: string): URL => new URL(`../helpers/${name}.ts`, import.meta.url);
+    const helper = (name: string): URL => entryBeside(import.meta.url, `../helpers/${name}`);
     return runCanary({
       ...common,
       files: { ...(await files()), allowUnknown },

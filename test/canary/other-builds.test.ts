@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
+import { inProject } from '../../scripts/root.js';
 import { findLibrary } from '../../src/library/find.js';
 import { whyNoLibrary } from '../helpers/default-library.js';
 import { BUILDS } from '../libs/builds.js';
@@ -13,7 +14,6 @@ import { withTable } from '../libs/guide.js';
 import { obtain, whyUnreachable } from '../libs/obtain.js';
 import { type Proved, prove, relativeDifference } from '../libs/prove.js';
 
-const ROOT = new URL('../../', import.meta.url);
 const DOWNLOAD_LIMIT_MS = 60_000;
 const PROOF_LIMIT_MS = 120_000;
 
@@ -36,7 +36,7 @@ describe('Two builds of the matrix', { skip: why }, () => {
   });
 
   test('the newest is the one that the package depends on', () => {
-    const text = readFileSync(new URL('package.json', ROOT), 'utf8');
+    const text = readFileSync(inProject('package.json'), 'utf8');
     const { optionalDependencies } = JSON.parse(text);
     assert.equal(packaged?.version, optionalDependencies['@node-llama-cpp/linux-x64']);
   });
@@ -74,7 +74,7 @@ describe('Two builds of the matrix', { skip: why }, () => {
   });
 
   test('the guide’s table is the matrix, and a changed one is noticed', () => {
-    const guide = readFileSync(new URL('docs/LIBRARY_GUIDE.md', ROOT), 'utf8');
+    const guide = readFileSync(inProject('docs/LIBRARY_GUIDE.md'), 'utf8');
     assert.equal(withTable(guide, BUILDS), guide);
     const rows = [{ name: 'b1', version: '1.0.0', layout: { model: 'M0', context: 'C0' } }];
     const changed = withTable(guide, rows);

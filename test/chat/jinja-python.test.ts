@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { inProject } from '../../scripts/root.js';
 import { compile, limitsFor, render } from '../../src/chat/jinja.js';
 
 interface Recorded {
@@ -13,7 +14,7 @@ interface Recorded {
   readonly cases: Readonly<Record<string, readonly (readonly [string, string | null])[]>>;
 }
 
-const file = new URL('./jinja-cases.json', import.meta.url);
+const file = inProject('test/chat/jinja-cases.json');
 const { cases, variables }: Recorded = JSON.parse(readFileSync(file, 'utf8'));
 const NOW = new Date(2026, 6, 5, 15, 4, 9);
 

@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { inProject } from '../../scripts/root.js';
 import { commandUser } from '../helpers/command.js';
 
 describe('hoshikage', { concurrency: 2 }, () => {
   it('--version prints the version of the package', async (context) => {
     const { code, stdout } = await commandUser(context).run(['--version']);
-    const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+    const text = readFileSync(inProject('package.json'), 'utf8');
     assert.deepEqual([code, stdout.trim()], [0, JSON.parse(text).version]);
   });
 

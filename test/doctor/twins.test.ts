@@ -5,8 +5,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { formatBytes } from '../../cli/print.js';
+import { inProject } from '../../scripts/root.js';
 import { sourceDigest } from '../../src/doctor/addon.js';
 import { addonPath } from '../../src/engine/addon.js';
 import { sizeText } from '../../src/models/size-text.js';
@@ -26,7 +26,7 @@ test('the digest of the sources is the one that the install script writes and lo
   write('package.json', '{}');
   const script = join(root, 'scripts/install.mjs');
   mkdirSync(dirname(script));
-  copyFileSync(fileURLToPath(new URL('../../scripts/install.mjs', import.meta.url)), script);
+  copyFileSync(inProject('scripts/install.mjs'), script);
   const addon = 'build/Release/hoshikage_native.node';
   write(addon, '');
   copyFileSync(addonPath(), join(root, addon));

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { inProject } from '../../scripts/root.js';
 import { writeGguf } from '../../src/models/gguf-write.js';
 import { randomContent } from '../../src/models/random.js';
 import { RANK, writeEncoder } from '../helpers/encoder-model.js';
@@ -73,7 +73,7 @@ async function statusOf(server: TestServer, { path, bytes }: FuzzedBody): Promis
 }
 
 /** By which garbage is collected when the server is told to. */
-const COLLECT = fileURLToPath(new URL('../helpers/collect-on-signal.cjs', import.meta.url));
+const COLLECT = inProject('test/helpers/collect-on-signal.cjs');
 
 /** Resident bytes of the server, without its garbage, and of its engine: the least of several looks. */
 async function settledBytes(server: TestServer): Promise<{ server: number; engine: number }> {

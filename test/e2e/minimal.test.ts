@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../../scripts/root.js';
 import { addonPath } from '../../src/engine/addon.js';
 import { TEXT, talker } from '../helpers/models.js';
 import { copyLibrary } from '../helpers/packaged.js';
@@ -25,7 +25,6 @@ import { type Home, makeHome, type Owner, startProcess, startServer } from '../h
 import { within } from '../helpers/waiting.js';
 import { chat, chatBody } from '../helpers/wire.js';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const COMMAND_MS = 90_000;
 
 /** A copy of this package that does not know the newest layout yet; its command. */

@@ -18,7 +18,7 @@ import {
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve, sep } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../../scripts/root.js';
 import type { CommandResult } from '../helpers/cli.js';
 import { ggufBytes, smallGguf } from '../helpers/gguf-bytes.js';
 import { moduleRegistry } from '../helpers/module-registry.js';
@@ -28,7 +28,6 @@ import { type Home, makeHome, readRunFile, startProcess, startServer } from '../
 import { until, within } from '../helpers/waiting.js';
 import { chat, chatBody, getJson } from '../helpers/wire.js';
 
-const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const ON_WINDOWS = process.platform === 'win32';
 const DEADLINE_MS = 120_000;
 const MANIFEST: { version: string } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));

@@ -3,10 +3,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { entryBeside } from '../../src/engine/fork.js';
 import { levelOf } from '../../src/engine/hosting.js';
 import { until } from '../helpers/waiting.js';
 
-const fakeServer = fileURLToPath(new URL('../helpers/fake-server.ts', import.meta.url));
+const fakeServer = fileURLToPath(entryBeside(import.meta.url, '../helpers/fake-server'));
 
 /** A server process with its engine's pid. */
 async function startFakeServer(): Promise<{ server: ChildProcess; enginePid: number }> {

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { ChildProcess } from 'node:child_process';
 import { test } from 'node:test';
 import type { Engine, EngineCompletion } from '../../src/engine/engine.js';
+import { entryBeside } from '../../src/engine/fork.js';
 import { startEngineProcess } from '../../src/engine/process.js';
 import { engineOptions, request } from '../helpers/engine-options.js';
 import { recordingLog } from '../helpers/recording-log.js';
 
-const entry = new URL('../helpers/fake-host.ts', import.meta.url);
+const entry = entryBeside(import.meta.url, '../helpers/fake-host');
 const library = { path: '/lib/libllama.so', preload: [], unknownSymbols: [], allowUnknown: false };
 
 function start(modelPath: string, changes: Partial<Parameters<typeof startEngineProcess>[0]> = {}) {

@@ -36,7 +36,7 @@ const sweep = (adopt = false) => PrivateFolder.sweep(place(), { adopt });
 
 /** A folder whose server has been killed while it had it. */
 async function orphan(): Promise<string> {
-  const child = startChild('folder-worker.ts', [base, 'hold']);
+  const child = startChild('folder-worker', [base, 'hold']);
   await child.saidLines(1);
   child.process.kill('SIGKILL');
   await child.ended;
@@ -45,7 +45,7 @@ async function orphan(): Promise<string> {
 
 /** A folder that a server has left to be kept. */
 async function leftToKeep(): Promise<string> {
-  const child = startChild('folder-worker.ts', [base, 'keep']);
+  const child = startChild('folder-worker', [base, 'keep']);
   await child.ended;
   return child.lines[0] ?? '';
 }
@@ -72,7 +72,7 @@ describe('a private folder', () => {
   });
 
   test('goes with a process that ends in a hurry', async () => {
-    const child = startChild('folder-worker.ts', [base, 'exit']);
+    const child = startChild('folder-worker', [base, 'exit']);
     await child.ended;
     assert.deepEqual(readdirSync(base), []);
   });

@@ -1,11 +1,13 @@
 /**
- * Starts a TypeScript file as a process of its own and reads its lines, for tests that kill.
+ * Starts a helper as a process of its own and reads its lines, for tests that kill.
  * Test code only; every wait has a deadline.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { inProject } from '../../scripts/root.js';
+import { entryBeside, inheritedArguments } from '../../src/engine/fork.js';
 
 /** A running helper process. */
 export interface Child {
@@ -21,7 +23,7 @@ export interface Child {
 const DEADLINE_MS = 60_000;
 
 /**
- * Starts `test/helpers/<name>`; `preload`: a CommonJS helper loaded before it; `under`: the command line
+ * Starts the helper `name`; `preload`: a CommonJS helper loaded before it; `under`: the command line
  * that runs it.
  */
 export function startChild(
@@ -30,9 +32,10 @@ export function startChild(
   preload?: string,
   under: readonly string[] = [],
 ): Child {
-  const path = (helper: string): string => fileURLToPath(new URL(helper, import.meta.url));
-  const flags = [...(preload ? ['--require', path(preload)] : []), '--import', 'tsx', path(name)];
-  const [command = '', ...rest] = [...under, process.execPath, ...flags, ...args];
+  const before = preload ? ['--require', inProject(`test/helpers/${preload}`)] : [];
+  const flags = [...inheritedArguments(process.execArgv), ...before];
+  const entry = fileURLToPath(entryBeside(import.meta.url, name));
+  const [command = '', ...rest] = [...under, process.execPath, ...flags, entry, ...args];
   const child = spawn(command, rest, {
     stdio: ['ignore', 'pipe', 'inherit'],
     timeout: DEADLINE_MS,

@@ -7,10 +7,10 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { inProject } from '../../scripts/root.js';
 import { ggufBytes, smallGguf } from './gguf-bytes.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const MAIN = inProject('dist/cli/main.js');
 const DEADLINE_MS = 60_000;
 
 /** How a command ended. */

@@ -4,13 +4,11 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../../scripts/root.js';
 import { type AbiTable, loadAddon } from '../../src/engine/addon.js';
 import type { EngineOptions } from '../../src/engine/engine.js';
 import { openLocalEngine } from '../../src/engine/local.js';
 import { engineOptions } from './engine-options.js';
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Absolute path of the library, or null. */
 function libraryPath(): string | null {

@@ -2,10 +2,10 @@
  * Files handed to a real libllama in processes of their own, and what became of each. Test code only.
  */
 import type { ChildProcess } from 'node:child_process';
-import { endOf, forkNode } from '../../src/engine/fork.js';
+import { endOf, entryBeside, forkNode } from '../../src/engine/fork.js';
 import type { LoadOrder, LoadOutcome } from './load-worker.js';
 
-const WORKER = new URL('./load-worker.ts', import.meta.url);
+const WORKER = entryBeside(import.meta.url, 'load-worker');
 const LIMIT_MS = 30_000;
 
 /** One process at a time, another one after each that died. */

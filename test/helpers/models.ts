@@ -8,11 +8,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } 
 import { copyFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { inProject } from '../../scripts/root.js';
 import { type RandomModelOptions, writeRandom } from '../../src/models/random.js';
 import { type ScriptedOptions, writeScripted } from '../../src/models/scripted.js';
 
-const MODELS = fileURLToPath(new URL('../../src/models/', import.meta.url));
+const MODELS = inProject('src/models');
 const MAKERS = readdirSync(MODELS)
   .filter((name) => /^(scripted|script|vocabulary|codes|prng|random|gguf-write)\.ts$/.test(name))
   .sort()

@@ -7,12 +7,10 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { create } from 'tar';
+import { ROOT } from '../../scripts/root.js';
 import type { Owner } from './server.js';
-
-const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** What of an entry of package-lock.json npm looks at before it has the package. */
 interface Locked {

@@ -1,5 +1,6 @@
 /** A machine, its settings and its library as a doctor's test plays them; everything is in order. */
 import { readFileSync } from 'node:fs';
+import { inProject } from '../../scripts/root.js';
 import { examineConfig } from '../../src/config.js';
 import type { CheckId, CheckResult } from '../../src/doctor/check.js';
 import { runExaminations } from '../../src/doctor/check.js';
@@ -77,10 +78,7 @@ export async function examined(options: PatientOptions = {}): Promise<Map<CheckI
 
 function machineOf(files: Readonly<Record<string, string>>, home: string): Machine {
   const all: Record<string, string> = {
-    '/opt/hoshikage/package.json': readFileSync(
-      new URL('../../package.json', import.meta.url),
-      'latin1',
-    ),
+    '/opt/hoshikage/package.json': readFileSync(inProject('package.json'), 'latin1'),
     ...files,
   };
   const below = (directory: string) =>

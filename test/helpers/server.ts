@@ -7,12 +7,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { inProject } from '../../scripts/root.js';
 import { until, within } from './waiting.js';
 import { getJson } from './wire.js';
 
 /** The built command, as a user runs it. */
-export const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export const MAIN = inProject('dist/cli/main.js');
 
 const START_DEADLINE_MS = 20_000;
 const STOP_DEADLINE_MS = 15_000;

@@ -3,11 +3,11 @@
  * out. It is killed afterwards, whatever happened.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { inProject } from '../../scripts/root.js';
 import { type Home, MAIN, type Owner } from './server.js';
 import { until, within } from './waiting.js';
 
-const HELPER = fileURLToPath(new URL('./in-terminal.py', import.meta.url));
+const HELPER = inProject('test/helpers/in-terminal.py');
 const DEADLINE_MS = 60_000;
 
 /** Why no terminal can be had; false = one can. */

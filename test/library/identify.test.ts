@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { entryBeside, inheritedArguments } from '../../src/engine/fork.js';
 import { identifyLibrary } from '../../src/library/identify.js';
 
-const entry = new URL('../helpers/fake-probe.ts', import.meta.url);
+const entry = entryBeside(import.meta.url, '../helpers/fake-probe');
 
 function identify(path: string, changes: { deadlineMs?: number; signal?: AbortSignal } = {}) {
   return identifyLibrary({
@@ -39,7 +39,7 @@ test('a probe that says nothing is ended at its deadline', async () => {
 });
 
 test('a probe that cannot be started is a verdict for now, and ends no server', () => {
-  const source = fileURLToPath(new URL('../../src/library/identify.ts', import.meta.url));
+  const source = entryBeside(import.meta.url, '../../src/library/identify').href;
   const script = `
     import { openSync } from 'node:fs';
     const { identifyLibrary } = await import(${JSON.stringify(source)});
@@ -49,7 +49,8 @@ test('a probe that cannot be started is a verdict for now, and ends no server', 
     const { verdict, certain } = await identifyLibrary({ files, env: {}, signal });
     console.log(certain, verdict.error.details.reason);
   `;
-  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script];
+  const flags = inheritedArguments(process.execArgv);
+  const node = [process.execPath, ...flags, '--input-type=module', '-e', script];
   const quoted = node.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
   const end = spawnSync('sh', ['-c', `ulimit -n 64 && exec ${quoted}`], { encoding: 'utf8' });
   assert.match(end.stdout, /^false .*could not be started/, end.stderr);

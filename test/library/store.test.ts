@@ -146,7 +146,7 @@ test('the choice is remembered with the one before it', async () => {
 test('many processes choose at the same time, and the file is always whole', async () => {
   const ids = ['a', 'b', 'c', 'd'];
   for (const id of ids) await install(id);
-  const ended = ids.map((id) => startChild('store-worker.ts', [libDir, id]).ended);
+  const ended = ids.map((id) => startChild('store-worker', [libDir, id]).ended);
   for (const end of await Promise.all(ended)) assert.equal(end.code, 0);
   const { active, previous } = await store.active();
   assert.ok(active && ids.includes(active.id));

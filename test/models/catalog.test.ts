@@ -134,7 +134,7 @@ describe('a change of the map by somebody else', () => {
 
   test('is noticed when another process makes it', async () => {
     const catalog = await open();
-    const child = startChild('map-worker.ts', [map(), model, 'm', '5', 'keep']);
+    const child = startChild('map-worker', [map(), model, 'm', '5', 'keep']);
     assert.equal((await child.ended).code, 0);
     await seen(catalog, ['m0', 'm1', 'm2', 'm3', 'm4']);
   });
@@ -222,7 +222,7 @@ describe('two command lines and the server', () => {
   test('adding and removing 100 names at once keep exactly what was said', async () => {
     const catalog = await open();
     const children = ['x', 'y'].map((prefix) =>
-      startChild('map-worker.ts', [map(), model, prefix, '40', 'churn']),
+      startChild('map-worker', [map(), model, prefix, '40', 'churn']),
     );
     const own: Promise<unknown>[] = [];
     for (let index = 0; index < 20; index++) {

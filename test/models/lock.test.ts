@@ -70,7 +70,7 @@ describe('the lock of a file', () => {
   });
 
   test('is free at once when its holder is killed', async () => {
-    const child = startChild('map-worker.ts', [map, '', '', '0', 'hold']);
+    const child = startChild('map-worker', [map, '', '', '0', 'hold']);
     await child.saidLines(1);
     await assert.rejects(
       withFileLock(map, async () => {}, { timeoutMs: 20 }),
@@ -108,7 +108,7 @@ describe('the lock with a pid inside', () => {
   });
 
   test('is taken over by exactly one when its holder is dead', async () => {
-    const child = startChild('map-worker.ts', [map, '', '', '0', 'keep']);
+    const child = startChild('map-worker', [map, '', '', '0', 'keep']);
     await child.ended;
     for (let round = 0; round < 20; round++) {
       writeFileSync(path(), `${child.process.pid} 0123456789ab ${hostname()}\n`);
@@ -157,7 +157,7 @@ describe('the lock with a pid inside', () => {
 
 describe('without fs-ext', () => {
   const run = (mode: string, ...more: string[]) =>
-    startChild('lock-worker.ts', [map, mode, ...more], 'without-fs-ext.cjs');
+    startChild('lock-worker', [map, mode, ...more], 'without-fs-ext.cjs');
 
   test('the lock is taken through the function that is handed in', async () => {
     const child = run('own');

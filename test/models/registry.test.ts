@@ -381,7 +381,7 @@ describe('many writers', () => {
   });
 
   test('say map_locked when the lock stays taken', async () => {
-    const child = startChild('map-worker.ts', [map, '', '', '0', 'hold']);
+    const child = startChild('map-worker', [map, '', '', '0', 'hold']);
     await child.saidLines(1);
     const impatient = new ModelRegistry(map, { lockTimeoutMs: 30 });
     await assert.rejects(impatient.add('a', { path: model }), { code: 'map_locked' });
@@ -395,7 +395,7 @@ describe('many writers', () => {
     const way = preload ? 'a file with a pid' : 'flock';
     test(`in two processes, one killed, keep exactly what was said (by ${way})`, async () => {
       const worker = (prefix: string) =>
-        startChild('map-worker.ts', [map, model, prefix, '100', 'churn'], preload);
+        startChild('map-worker', [map, model, prefix, '100', 'churn'], preload);
       const survivor = worker('survivor-');
       const victim = worker('victim-');
       await victim.saidLines(40);
@@ -415,7 +415,7 @@ describe('many writers', () => {
   }
 
   test('never show a reader, who takes no lock, less than what was there', async () => {
-    const child = startChild('map-worker.ts', [map, model, 'm', '150', 'keep']);
+    const child = startChild('map-worker', [map, model, 'm', '150', 'keep']);
     let most = 0;
     while (child.process.exitCode === null && child.process.signalCode === null) {
       const count = (await registry.read()).length;
@@ -430,7 +430,7 @@ describe('many writers', () => {
     const said: string[] = [];
     let uncertain = 0;
     for (let round = 0; round < 4; round++) {
-      const child = startChild('map-worker.ts', [map, model, `r${round}-`, '100000', 'keep']);
+      const child = startChild('map-worker', [map, model, `r${round}-`, '100000', 'keep']);
       await child.saidLines(3 + round * 2);
       child.process.kill('SIGKILL');
       await child.ended;

@@ -20,11 +20,11 @@ import {
 } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../../scripts/root.js';
 import type { AbiLayout, AbiTable } from '../../src/engine/addon.js';
 
 /** Project root. */
-export const root = fileURLToPath(new URL('../../', import.meta.url));
+export const root = ROOT;
 const fakeSource = join(root, 'test/native/fake-llama.cc');
 
 /** What is known of libllama's layouts and symbols. */

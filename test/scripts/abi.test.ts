@@ -6,10 +6,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { readCalls } from '../../scripts/abi/compare.js';
 import { parseHeader } from '../../scripts/abi/header.js';
 import { namesAt, newestBuild, parseTable, printTable } from '../../scripts/abi/table.js';
+import { inProject } from '../../scripts/root.js';
 import type { AbiLayout } from '../../src/engine/addon.js';
 import { abi, buildLookalike, layoutOf, root, skipReason } from '../native/fake.js';
 
@@ -30,7 +30,7 @@ interface Outcome {
 
 function run(...args: string[]): Promise<Outcome> {
   return new Promise((resolve) => {
-    const script = fileURLToPath(new URL('../../scripts/abi.ts', import.meta.url));
+    const script = inProject('scripts/abi.ts');
     const child = execFile(
       process.execPath,
       ['--import', 'tsx', script, ...args],

@@ -6,10 +6,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../../scripts/root.js';
 import { readGguf } from '../../src/models/gguf.js';
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 let folder = '';
 before(async () => {

@@ -13,15 +13,13 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { manifestProblems } from '../../scripts/release/manifest.js';
 import { PLATFORMS, prebuildPath, prebuildProblems } from '../../scripts/release/prebuilds.js';
+import { ROOT } from '../../scripts/root.js';
 import { sourceDigest } from '../../src/doctor/addon.js';
 import { type ElfContent, elfImage } from '../helpers/elf-file.js';
 import { type Plain, readPlainYaml } from '../helpers/plain-yaml.js';
-
-const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** A project with an addon for Linux x64 that is as it should be but for `content`. */
 async function project(context: TestContext, content: ElfContent): Promise<string> {

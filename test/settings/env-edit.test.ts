@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { parse } from 'dotenv';
 import fc from 'fast-check';
+import { inProject } from '../../scripts/root.js';
 import { holdsSecret, withoutSetting, withSetting } from '../../src/settings/env-edit.js';
 import { SETTINGS } from '../../src/settings.js';
 
@@ -54,7 +55,7 @@ describe('a setting in a .env file', () => {
   });
 
   it('is written into the shipped example and taken out again without a trace', () => {
-    const example = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
+    const example = readFileSync(inProject('.env.example'), 'utf8');
     for (const { key } of SETTINGS) {
       const set = withSetting(example, key, '1');
       assert.deepEqual(parse(set), { ...parse(example), [key]: '1' });

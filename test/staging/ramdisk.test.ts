@@ -329,7 +329,7 @@ describe('a copy never brings the machine into distress', () => {
   test('a full file system costs a warning and nothing else', async (t) => {
     const source = model('a', 8 * MIB);
     const mounted = 'mount -t tmpfs -o size=4m,mode=700 none "$0" && exec "$@"';
-    const worker = startChild('ramdisk-worker.ts', [base, source, 'full'], undefined, [
+    const worker = startChild('ramdisk-worker', [base, source, 'full'], undefined, [
       ...['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', mounted, base],
     ]);
     const { code } = await worker.ended;
@@ -385,7 +385,7 @@ describe('while a copy is made', () => {
   test('a killed server leaves what the next one sweeps, and only that', async () => {
     writeFileSync(join(base, 'foreign.gguf'), 'GGUF of somebody else');
     const source = model('a', 30 * MIB);
-    const worker = startChild('ramdisk-worker.ts', [base, source, 'hold']);
+    const worker = startChild('ramdisk-worker', [base, source, 'hold']);
     await worker.saidLines(1);
     worker.process.kill('SIGKILL');
     await worker.ended;

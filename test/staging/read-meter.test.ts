@@ -15,7 +15,7 @@ test('what a process has read from storage is told, and does not shrink', {
 });
 
 test('a process that has ended keeps what was seen of it', { skip: !isLinux }, async () => {
-  const child = startChild('lock-worker.ts', ['/nowhere/at/all', 'own']);
+  const child = startChild('lock-worker', ['/nowhere/at/all', 'own']);
   const pid = child.process.pid ?? 0;
   const meter = new ReadMeter(pid);
   await child.ended.catch(() => {});

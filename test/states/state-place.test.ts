@@ -6,13 +6,13 @@ import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { ROOT } from '../../scripts/root.js';
+import { entryBeside, inheritedArguments } from '../../src/engine/fork.js';
 import { isInMemory } from '../../src/folders/space.js';
 import { findStatePlace, removeState } from '../../src/states/state-place.js';
 import { recordingLog } from '../helpers/recording-log.js';
 import { within } from '../helpers/waiting.js';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const linux = process.platform === 'linux';
 const tmpfs = linux && existsSync('/dev/shm') && (await isInMemory('/dev/shm').catch(() => false));
 
@@ -117,14 +117,16 @@ describe('the place of saved states', () => {
     skip: !linux,
   }, async () => {
     const base = await folderIn(tmpdir());
+    const room = entryBeside(import.meta.url, '../../src/folders/private-folder');
+    const flags = inheritedArguments(process.execArgv);
     const code = `
-      import { PrivateFolder } from './src/folders/private-folder.js';
+      import { PrivateFolder } from ${JSON.stringify(room.href)};
       import { writeFileSync } from 'node:fs';
       const folder = await PrivateFolder.open({ base: ${JSON.stringify(base)}, kind: 'states' });
       writeFileSync(folder.path + '/a.state', 'a conversation');
       process.kill(process.pid, 'SIGKILL');`;
     const killed = () =>
-      spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      spawnSync(process.execPath, [...flags, '--input-type=module', '-e', code], {
         cwd: ROOT,
         timeout: 20_000,
       });
