@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { realpath } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { AbiLayout } from '../../src/engine/addon.js';
+import { entryBeside, inheritedArguments } from '../../src/engine/fork.js';
 import type { LibraryFiles } from '../../src/engine/protocol.js';
 import { withSiblings } from '../../src/library/find.js';
 
@@ -29,8 +30,8 @@ export interface Answer {
 /** Asks the library at `path`. Throws where it cannot be opened or is not of these layouts. */
 export async function askLibrary(path: string, layouts: Omit<Question, 'files'>): Promise<Answer> {
   const files = await withSiblings(await realpath(path));
-  const child = fork(fileURLToPath(new URL('./ask.ts', import.meta.url)), [], {
-    execArgv: ['--import', 'tsx'],
+  const child = fork(fileURLToPath(entryBeside(import.meta.url, 'ask')), [], {
+    execArgv: inheritedArguments(process.execArgv),
     serialization: 'advanced',
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     timeout: DEADLINE_MS,

@@ -9,8 +9,8 @@ import { after, before, describe, it } from 'node:test';
 import { readCalls } from '../../scripts/abi/compare.js';
 import { parseHeader } from '../../scripts/abi/header.js';
 import { namesAt, newestBuild, parseTable, printTable } from '../../scripts/abi/table.js';
-import { inProject } from '../../scripts/root.js';
 import type { AbiLayout } from '../../src/engine/addon.js';
+import { scriptArguments } from '../helpers/script.js';
 import { abi, buildLookalike, layoutOf, root, skipReason } from '../native/fake.js';
 
 const NEXT = newestBuild(abi) + 100;
@@ -30,10 +30,9 @@ interface Outcome {
 
 function run(...args: string[]): Promise<Outcome> {
   return new Promise((resolve) => {
-    const script = inProject('scripts/abi.ts');
     const child = execFile(
       process.execPath,
-      ['--import', 'tsx', script, ...args],
+      scriptArguments('abi', args),
       { cwd: root, timeout: 60_000 },
       (_, out, err) => resolve({ code: child.exitCode ?? -1, out, err }),
     );

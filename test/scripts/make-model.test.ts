@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ROOT } from '../../scripts/root.js';
 import { readGguf } from '../../src/models/gguf.js';
+import { scriptArguments } from '../helpers/script.js';
 
 let folder = '';
 before(async () => {
@@ -17,7 +18,7 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 function makeModel(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   return new Promise((resolve) => {
-    const command = ['--import', 'tsx', join(ROOT, 'scripts/make-model.ts'), ...args];
+    const command = scriptArguments('make-model', args);
     const child = execFile(
       process.execPath,
       command,

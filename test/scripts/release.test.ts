@@ -20,6 +20,7 @@ import { ROOT } from '../../scripts/root.js';
 import { sourceDigest } from '../../src/doctor/addon.js';
 import { type ElfContent, elfImage } from '../helpers/elf-file.js';
 import { type Plain, readPlainYaml } from '../helpers/plain-yaml.js';
+import { scriptArguments } from '../helpers/script.js';
 
 /** A project with an addon for Linux x64 that is as it should be but for `content`. */
 async function project(context: TestContext, content: ElfContent): Promise<string> {
@@ -110,8 +111,8 @@ describe('package.json may be published', () => {
   });
 
   it('the command says all that is wrong and fails', async () => {
-    const script = join(ROOT, 'scripts/release-check.ts');
-    const args = ['--import', 'tsx', script, 'win32-x64', '--tag', 'v0.0.0', '--repository', 'a/b'];
+    const asked = ['win32-x64', '--tag', 'v0.0.0', '--repository', 'a/b'];
+    const args = scriptArguments('release-check', asked);
     const run = promisify(execFile)(process.execPath, args, { cwd: ROOT });
     await assert.rejects(run, (error: { code: number; stderr: string }) => {
       assert.equal(error.code, 1);

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ROOT } from '../../scripts/root.js';
+import { scriptArguments } from '../helpers/script.js';
 import { until } from '../helpers/waiting.js';
 
 for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
@@ -24,8 +25,8 @@ echo at work >> ${said}
 for second in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 1; done
 `;
     writeFileSync(python, script, { mode: 0o755 });
-    const args = ['--import', 'tsx', 'scripts/train-guide/train.ts', '--resume'];
-    args.push('--python', python, '--out', join(folder, 'out.gguf'));
+    const asked = ['--resume', '--python', python, '--out', join(folder, 'out.gguf')];
+    const args = scriptArguments('train-guide/train', asked);
     const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'pipe'] });
     t.after(() => void child.kill('SIGKILL'));
     let words = '';
