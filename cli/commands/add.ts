@@ -37,13 +37,12 @@ export const addCommand: Command = (parser, shell) =>
         })
         .option('force', {
           type: 'boolean',
-          default: false,
           describe: shell.say({
             ja: '同じ名前の登録を置き換える',
             en: 'Replace an entry of that name',
           }),
         }),
-    ({ path, alias, stop, force }) =>
+    ({ path, alias, stop, force = false }) =>
       shell.run(() => {
         const wanted = { path: literal(path), alias: literal(alias), force };
         return add({ ...wanted, stop: (stop ?? []).map(literal) }, shell);

@@ -38,7 +38,6 @@ export const configCommand: Command = (parser, shell) => {
       config
         .option('json', {
           type: 'boolean',
-          default: false,
           global: false,
           describe: say({ ja: 'JSON で出力する', en: 'Print JSON' }),
         })
@@ -71,7 +70,7 @@ export const configCommand: Command = (parser, shell) => {
           (unset) => unset.positional('key', key),
           (given) => shell.run(() => change(literal(given.key), null, shell)),
         ),
-    ({ json }) => shell.run(() => show(json, shell)),
+    ({ json = false }) => shell.run(() => show(json, shell)),
   );
 };
 

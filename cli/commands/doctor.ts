@@ -23,10 +23,9 @@ export const doctorCommand: Command = (parser, shell) =>
     (doctor) =>
       doctor.option('json', {
         type: 'boolean',
-        default: false,
         describe: shell.say({ ja: 'JSON で出力する', en: 'Print JSON' }),
       }),
-    ({ json }) => shell.run(() => doctor(json, shell)),
+    ({ json = false }) => shell.run(() => doctor(json, shell)),
   );
 
 /** The examination ends itself before; this is for one that cannot even do that. */

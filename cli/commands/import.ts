@@ -47,15 +47,14 @@ export const importCommand: Command = (parser, shell) => {
         .option('yes', {
           alias: 'y',
           type: 'boolean',
-          default: false,
           describe: say({ ja: '尋ねずに登録する', en: 'Do not ask' }),
         })
         .option('json', {
           type: 'boolean',
-          default: false,
           describe: say({ ja: 'JSON で出力する', en: 'Print JSON' }),
         }),
-    ({ from, yes, json }) => shell.run(() => importModels({ from, yes, json }, shell)),
+    ({ from, yes = false, json = false }) =>
+      shell.run(() => importModels({ from, yes, json }, shell)),
   );
 };
 

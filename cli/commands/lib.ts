@@ -26,10 +26,9 @@ export const libCommand: Command = (parser, shell) => {
           (list) =>
             list.option('json', {
               type: 'boolean',
-              default: false,
               describe: say({ ja: 'JSON で出力する', en: 'Print JSON' }),
             }),
-          ({ json }) =>
+          ({ json = false }) =>
             shell.run(async () => (await import('./lib-list.js')).listLibraries(json, shell)),
         )
         .command(
@@ -63,13 +62,12 @@ export const libCommand: Command = (parser, shell) => {
           (use) =>
             use.positional('library', which).option('minimal', {
               type: 'boolean',
-              default: false,
               describe: say({
                 ja: '知らない版でも、最小モードの試験に通れば使う',
                 en: 'Use an unknown version too, in the minimal mode, if it passes in it',
               }),
             }),
-          ({ library, minimal }) =>
+          ({ library, minimal = false }) =>
             shell.run(async () =>
               (await import('./lib-use.js')).use(literal(library), { minimal }, shell),
             ),
@@ -88,13 +86,12 @@ export const libCommand: Command = (parser, shell) => {
               })
               .option('canary', {
                 type: 'boolean',
-                default: false,
                 describe: say({
                   ja: '切り替える前の試験もする',
                   en: 'Run the proof that a switch needs, too',
                 }),
               }),
-          ({ library, canary }) =>
+          ({ library, canary = false }) =>
             shell.run(async () =>
               (await import('./lib-check.js')).check(literal(library), { canary }, shell),
             ),

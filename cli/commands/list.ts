@@ -16,10 +16,9 @@ export const listCommand: Command = (parser, shell) =>
     (list) =>
       list.option('json', {
         type: 'boolean',
-        default: false,
         describe: shell.say({ ja: 'JSON で出力する', en: 'Print JSON' }),
       }),
-    ({ json }) => shell.run(() => list(json, shell)),
+    ({ json = false }) => shell.run(() => list(json, shell)),
   );
 
 /** A model with what its file says. */

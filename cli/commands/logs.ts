@@ -18,7 +18,6 @@ export const logsCommand: Command = (parser, shell) => {
         .option('follow', {
           alias: 'f',
           type: 'boolean',
-          default: false,
           describe: say({ ja: '続きを待って出し続ける', en: 'Go on with what follows' }),
         })
         .option('lines', {
@@ -28,7 +27,7 @@ export const logsCommand: Command = (parser, shell) => {
           requiresArg: true,
           describe: say({ ja: '初めに出す行の数', en: 'How many lines to begin with' }),
         }),
-    ({ follow, lines }) => shell.run(() => logs({ follow, lines: countOf(lines) }, shell)),
+    ({ follow = false, lines }) => shell.run(() => logs({ follow, lines: countOf(lines) }, shell)),
   );
 };
 

@@ -27,10 +27,9 @@ export const psCommand: Command = (parser, shell) =>
     (ps) =>
       ps.option('json', {
         type: 'boolean',
-        default: false,
         describe: shell.say({ ja: 'JSON で出力する', en: 'Print JSON' }),
       }),
-    ({ json }) => shell.run(() => show(json, shell)),
+    ({ json = false }) => shell.run(() => show(json, shell)),
   );
 
 async function show(json: boolean, shell: Shell): Promise<ExitCode> {

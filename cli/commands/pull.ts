@@ -35,7 +35,6 @@ export const pullCommand: Command = (parser, shell) =>
         })
         .option('list', {
           type: 'boolean',
-          default: false,
           describe: shell.say({
             ja: 'リポジトリにある形とサイズを見るだけ',
             en: 'Only show the forms of the repository and their sizes',
@@ -64,7 +63,6 @@ export const pullCommand: Command = (parser, shell) =>
         })
         .option('force', {
           type: 'boolean',
-          default: false,
           describe: shell.say({
             ja: '同じ場所のファイル、同じ名前の登録を置き換える',
             en: 'Replace a file at that place, or an entry of that name',
@@ -73,14 +71,15 @@ export const pullCommand: Command = (parser, shell) =>
         .option('yes', {
           alias: 'y',
           type: 'boolean',
-          default: false,
           describe: shell.say({
             ja: 'メモリに収まらなくても、尋ねずに取り寄せる',
             en: 'Download without a question even what does not fit the memory',
           }),
         }),
-    ({ source, ...options }) =>
-      shell.run(() => pull(source === undefined ? null : literal(source), options, shell)),
+    ({ source, list = false, force = false, yes = false, ...more }) => {
+      const options = { ...more, list, force, yes };
+      return shell.run(() => pull(source === undefined ? null : literal(source), options, shell));
+    },
   );
 
 interface Options {

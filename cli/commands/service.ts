@@ -9,7 +9,6 @@ export const serviceCommand: Command = (parser, shell) => {
   const { say } = shell;
   const force = {
     type: 'boolean',
-    default: false,
     describe: say({
       ja: '星影が書いたものでないユニットも置き換える(消す)',
       en: 'Replace (or remove) a unit that Hoshikage did not write, too',
@@ -27,15 +26,17 @@ export const serviceCommand: Command = (parser, shell) => {
             en: 'Write the unit, enable it and start it',
           }),
           (install) => install.option('force', force),
-          (args) =>
-            shell.run(async () => (await import('./service-install.js')).install(args, shell)),
+          ({ force = false }) =>
+            shell.run(async () => (await import('./service-install.js')).install({ force }, shell)),
         )
         .command(
           'uninstall',
           say({ ja: '止めて、ユニットを消す', en: 'Stop it and remove the unit' }),
           (uninstall) => uninstall.option('force', force),
-          (args) =>
-            shell.run(async () => (await import('./service-install.js')).uninstall(args, shell)),
+          ({ force = false }) =>
+            shell.run(async () =>
+              (await import('./service-install.js')).uninstall({ force }, shell),
+            ),
         )
         .command(
           'status',

@@ -30,10 +30,9 @@ export const showCommand: Command = (parser, shell) =>
         })
         .option('json', {
           type: 'boolean',
-          default: false,
           describe: shell.say({ ja: 'JSON で出力する', en: 'Print JSON' }),
         }),
-    ({ model, json }) => shell.run(() => show(literal(model), json, shell)),
+    ({ model, json = false }) => shell.run(() => show(literal(model), json, shell)),
   );
 
 /** What is shown. */

@@ -51,7 +51,6 @@ export const talkCommand: Command = (parser, shell) => {
             })
             .option('json', {
               type: 'boolean',
-              default: false,
               describe: say({
                 ja: '答え、トークンの数、時間を 1 つの JSON で出す',
                 en: 'Print answer, token counts and times as one JSON object',
@@ -63,7 +62,7 @@ export const talkCommand: Command = (parser, shell) => {
         shell.run(async () => {
           const model = literal(given.alias);
           const prompt = (given.prompt ?? []).map(literal);
-          const { json } = given;
+          const { json = false } = given;
           const wanted = { model, prompt, json, wishes: wishesOf(given) };
           return (await import('./run.js')).run(wanted, shell);
         }),

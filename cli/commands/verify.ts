@@ -27,10 +27,9 @@ export const verifyCommand: Command = (parser, shell) =>
         })
         .option('json', {
           type: 'boolean',
-          default: false,
           describe: shell.say({ ja: 'JSON で出力する', en: 'Print JSON' }),
         }),
-    ({ file, json }) => shell.run(() => verify(literal(file), json, shell)),
+    ({ file, json = false }) => shell.run(() => verify(literal(file), json, shell)),
   );
 
 /** What the command ends with: 1 is the file's fault, 3 is not. */
