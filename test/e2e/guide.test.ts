@@ -23,6 +23,20 @@ const TAUGHT = [
   ['port_in_use と出ました', 'port-in-use', 'ja'],
   ['How do I swap libllama?', 'lib-use', 'en'],
 ] as const;
+const SHORTEST: readonly (readonly [question: string, id: string, language: Language])[] = [
+  ['hello', 'hello', 'en'],
+  ['Hi', 'hello', 'en'],
+  ['hey', 'hello', 'en'],
+  ['test', 'hello', 'en'],
+  ['テスト', 'hello', 'ja'],
+  ['こんにちは！', 'hello', 'ja'],
+  ['help', 'what-can-you-do', 'en'],
+  ['ヘルプ', 'what-can-you-do', 'ja'],
+  ['何ができますか', 'what-can-you-do', 'ja'],
+  ['who are you?', 'who-are-you', 'en'],
+  ['thanks', 'thanks', 'en'],
+  ['bye', 'bye', 'en'],
+];
 const OUTSIDE = [
   ['富士山とは何ですか？', 'ja'],
   ['東京の天気は？', 'ja'],
@@ -164,6 +178,13 @@ describe('The guide', () => {
 
   test('answers what it was taught, with nothing but a model and a message', async () => {
     for (const [question, id, language] of TAUGHT) {
+      const { text } = await say([user(question)]);
+      assert.equal(text, answerTo(id, language), question);
+    }
+  });
+
+  test('is greeted, asked for help and thanked in the fewest letters', async () => {
+    for (const [question, id, language] of SHORTEST) {
       const { text } = await say([user(question)]);
       assert.equal(text, answerTo(id, language), question);
     }

@@ -1,0 +1,9 @@
+/** How to run one of the project's scripts in a process of its own. Test code only. */
+import { fileURLToPath } from 'node:url';
+import { entryBeside, inheritedArguments } from '../../src/engine/fork.js';
+
+/** Node's arguments for `scripts/<name>`: compiled where the test is, else through the test's loader. */
+export function scriptArguments(name: string, args: readonly string[] = []): string[] {
+  const entry = fileURLToPath(entryBeside(import.meta.url, `../../scripts/${name}`));
+  return [...inheritedArguments(process.execArgv), entry, ...args];
+}
