@@ -6,8 +6,8 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { HoshikageError } from '../errors.js';
-import { BesidesClock } from './besides-clock.js';
 import type { RenderLimits } from './jinja.js';
+import { BesidesClock } from './template-clock.js';
 import type { RenderJob, RenderReply } from './template-worker.js';
 
 /** Times in ms. */
