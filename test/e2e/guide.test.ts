@@ -30,7 +30,7 @@ const SHORTEST: readonly (readonly [question: string, id: string, language: Lang
   ['test', 'hello', 'en'],
   ['テスト', 'hello', 'ja'],
   ['こんにちは！', 'hello', 'ja'],
-  ['help', 'what-can-you-do', 'en'],
+  ['Help', 'what-can-you-do', 'en'],
   ['ヘルプ', 'what-can-you-do', 'ja'],
   ['何ができますか', 'what-can-you-do', 'ja'],
   ['who are you?', 'who-are-you', 'en'],
