@@ -128,7 +128,8 @@ describe('With an empty home', () => {
       usage = chunk.usage ?? usage;
     }
     assert.ok(text.startsWith(OPENING), text);
-    assert.ok(chunks > 10, `${chunks} chunks`);
+    // Role, text, end, usage: on a busy machine all text may have come to one chunk.
+    assert.ok(chunks >= 4, `${chunks} chunks`);
     assert.ok(usage && usage.completion_tokens > 10, 'usage');
   });
 
