@@ -18,7 +18,7 @@ import { pause, until, within } from '../helpers/waiting.js';
 import { ask, chat, chatBody, getJson, streamChat, textOf } from '../helpers/wire.js';
 
 const CLIENTS = 4;
-const ATTACKS = tries(16, 50);
+const ATTACKS = tries(12, 50);
 /** Fewer of the last: each costs the hang limit. */
 const SIGNALS = [
   'SIGKILL',

@@ -16,7 +16,7 @@ import { tries } from '../helpers/thorough.js';
 import { pause } from '../helpers/waiting.js';
 import { ask, chat, chatBody, textOf } from '../helpers/wire.js';
 
-const BODIES = tries(2_400, 10_000);
+const BODIES = tries(1_600, 10_000);
 const WARM_UP = tries(1_500, 2_500);
 const CLIENTS = 4;
 const SEED = 20_240;

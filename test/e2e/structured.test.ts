@@ -13,7 +13,7 @@ import { makeHome, startServer, type TestServer } from '../helpers/server.js';
 import { tries } from '../helpers/thorough.js';
 import { chatBody, getJson } from '../helpers/wire.js';
 
-const SCHEMAS = tries(100, 500);
+const SCHEMAS = tries(60, 500);
 const SEEDS = 4;
 const MAX_TOKENS = 500;
 
