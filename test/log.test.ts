@@ -14,9 +14,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { entryBeside, inheritedArguments } from '../src/engine/fork.js';
+import { entryBeside } from '../src/engine/fork.js';
 import { HoshikageError } from '../src/errors.js';
 import { createLog, formatLine, type LogOptions } from '../src/log.js';
+import { codeArguments } from './helpers/script.js';
 
 /** A file as the rotation remembers it, with the seal that lets it be removed. */
 function oldEntry(name: string, hashType: string): { date: number; name: string; hash: string } {
@@ -51,7 +52,7 @@ function runLogging(options: LogOptions, body: string): { stdout: string; stderr
     const log = createLog(${JSON.stringify(options)});
     ${body}
     await log.close();`;
-  const args = [...inheritedArguments(process.execArgv), '--input-type=module', '-e', code];
+  const args = codeArguments(code);
   const { stdout, stderr, status } = spawnSync(process.execPath, args, {
     encoding: 'utf8',
     timeout: 30_000,

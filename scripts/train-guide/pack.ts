@@ -5,22 +5,14 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type GgufTensor, matrix, vector, writeGguf } from '../../src/models/gguf-write.js';
-import { llamaMetadata } from '../../src/models/llama-metadata.js';
+import { type LlamaShape, llamaMetadata } from '../../src/models/llama-metadata.js';
 import { CHAT_TEMPLATE } from '../../src/models/vocabulary.js';
 import type { Merge } from './bpe.js';
 import { vocabularyOf } from './prepare.js';
 
 /** What train.py says of its weights; the names are its own. */
 interface Weights {
-  readonly sizes: {
-    readonly width: number;
-    readonly layers: number;
-    readonly heads: number;
-    readonly kvHeads: number;
-    readonly feedForward: number;
-    readonly epsilon: number;
-    readonly ropeBase: number;
-  };
+  readonly sizes: Omit<LlamaShape, 'name' | 'license' | 'type' | 'contextLength'>;
   readonly tensors: readonly { readonly name: string; readonly shape: readonly number[] }[];
 }
 

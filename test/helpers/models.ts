@@ -14,7 +14,9 @@ import { type ScriptedOptions, writeScripted } from '../../src/models/scripted.j
 
 const MODELS = inProject('src/models');
 const MAKERS = readdirSync(MODELS)
-  .filter((name) => /^(scripted|script|vocabulary|codes|prng|random|gguf-write)\.ts$/.test(name))
+  .filter((name) =>
+    /^(scripted|script|vocabulary|codes|prng|random|gguf-write|llama-metadata)\.ts$/.test(name),
+  )
   .sort()
   .map((name) => join(MODELS, name));
 

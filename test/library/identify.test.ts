@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { entryBeside, inheritedArguments } from '../../src/engine/fork.js';
+import { entryBeside } from '../../src/engine/fork.js';
 import { identifyLibrary } from '../../src/library/identify.js';
+import { codeArguments } from '../helpers/script.js';
 
 const entry = entryBeside(import.meta.url, '../helpers/fake-probe');
 
@@ -49,8 +50,7 @@ test('a probe that cannot be started is a verdict for now, and ends no server', 
     const { verdict, certain } = await identifyLibrary({ files, env: {}, signal });
     console.log(certain, verdict.error.details.reason);
   `;
-  const flags = inheritedArguments(process.execArgv);
-  const node = [process.execPath, ...flags, '--input-type=module', '-e', script];
+  const node = [process.execPath, ...codeArguments(script)];
   const quoted = node.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
   const end = spawnSync('sh', ['-c', `ulimit -n 64 && exec ${quoted}`], { encoding: 'utf8' });
   assert.match(end.stdout, /^false .*could not be started/, end.stderr);

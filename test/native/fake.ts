@@ -20,17 +20,13 @@ import {
 } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { ROOT } from '../../scripts/root.js';
+import { inProject } from '../../scripts/root.js';
 import type { AbiLayout, AbiTable } from '../../src/engine/addon.js';
 
-/** Project root. */
-export const root = ROOT;
-const fakeSource = join(root, 'test/native/fake-llama.cc');
+const fakeSource = inProject('test/native/fake-llama.cc');
 
 /** What is known of libllama's layouts and symbols. */
-export const abi = JSON.parse(
-  readFileSync(join(root, 'native/abi/llama.json'), 'utf8'),
-) as AbiTable; // our own data file; the addon checks it field by field
+export const abi = JSON.parse(readFileSync(inProject('native/abi/llama.json'), 'utf8')) as AbiTable; // our own data file; the addon checks it field by field
 
 /** The build number that the fake stands for: v0.5.0, newer than every row of the table. */
 export const newestBuild = 11_000;
@@ -192,7 +188,7 @@ EXPORT const void* llama_sampler_init_dry(const void*, ${dry === 8 ? 'int32_t, '
 
 /** Names in native/src/llama/symbols.inc; `kind` is REQUIRED or OPTIONAL. */
 export function symbolNames(kind: 'REQUIRED' | 'OPTIONAL'): string[] {
-  const text = readFileSync(join(root, 'native/src/llama/symbols.inc'), 'utf8');
+  const text = readFileSync(inProject('native/src/llama/symbols.inc'), 'utf8');
   return [...text.matchAll(new RegExp(`^${kind}\\(.*?,\\s*(\\w+),\\s*\\(`, 'gm'))].map(
     (match) => match[1] ?? '',
   );

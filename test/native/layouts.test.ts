@@ -7,8 +7,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
+import { inProject } from '../../scripts/root.js';
 import type { AbiLayout } from '../../src/engine/addon.js';
-import { abi, buildFake, buildLookalike, layoutOf, newestBuild, root, skipReason } from './fake.js';
+import { abi, buildFake, buildLookalike, layoutOf, newestBuild, skipReason } from './fake.js';
 import { MINIMAL, type Mutation, mutationsOf, outcomeOf, sameBytes, WRITTEN } from './mutations.js';
 import { startStory } from './rig.js';
 import { type Field, fieldsOf, identifyStubs, placed, type Stub } from './stubs.js';
@@ -176,7 +177,7 @@ describe('a stub library', { skip: skipReason }, () => {
 
 describe('what the addon writes into a library’s structs', () => {
   it('is what the mutations are judged by, and nothing else', () => {
-    const folder = join(root, 'native/src');
+    const folder = inProject('native/src');
     const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.cc'))
       .map((name) => readFileSync(join(folder, name), 'utf8'));

@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { compiler, root } from './fake.js';
+import { inProject } from '../../scripts/root.js';
+import { compiler } from './fake.js';
 
 /** A program made of these sources (paths from the root); `close` removes it. */
 export class LineProgram {
@@ -11,8 +12,8 @@ export class LineProgram {
   readonly #program = join(this.#folder, 'program');
 
   constructor(sources: readonly string[], include: string) {
-    const flags = ['-std=c++17', `-I${join(root, include)}`, '-o', this.#program];
-    execFileSync(compiler ?? 'c++', [...sources.map((name) => join(root, name)), ...flags]);
+    const flags = ['-std=c++17', `-I${inProject(include)}`, '-o', this.#program];
+    execFileSync(compiler ?? 'c++', [...sources.map(inProject), ...flags]);
   }
 
   /** The folder it lies in. */

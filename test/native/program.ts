@@ -7,7 +7,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { compiler, root } from './fake.js';
+import { inProject } from '../../scripts/root.js';
+import { compiler } from './fake.js';
 
 const DEADLINE_MS = 10 * 60_000;
 
@@ -25,9 +26,9 @@ export class Program {
   /** Compiles sources, named by their paths from the root of the project. */
   constructor(sources: readonly string[], optimise = '-O1') {
     const sanitize = process.env.HOSHIKAGE_SANITIZE;
-    const flags = ['-std=c++17', optimise, '-fPIC', '-pthread', `-I${join(root, 'native/src')}`];
+    const flags = ['-std=c++17', optimise, '-fPIC', '-pthread', `-I${inProject('native/src')}`];
     if (sanitize) flags.push('-g', `-fsanitize=${sanitize}`);
-    const files = sources.map((path) => join(root, path));
+    const files = sources.map(inProject);
     try {
       const args = [...flags, ...files, '-ldl', '-o', this.#path];
       execFileSync(compiler ?? 'c++', args, { env: environment(), stdio: 'pipe' });

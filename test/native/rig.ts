@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { inProject } from '../../scripts/root.js';
 import { GREEDY } from '../../src/canary/canary-text.js';
 import type {
   NativeAddon,
@@ -19,7 +19,7 @@ import type {
 import { loadAddon } from '../../src/engine/addon.js';
 import { countersOf, type EngineCounters } from '../../src/engine/counters.js';
 import { SAMPLERS } from '../../src/engine/engine.js';
-import { abi, buildFake, FakeControl, root, within } from './fake.js';
+import { abi, buildFake, FakeControl, within } from './fake.js';
 
 /** A running completion whose news are collected. */
 export interface Run {
@@ -255,7 +255,7 @@ export function startStory(
 ): Story {
   const child = spawn(
     process.execPath,
-    ['--expose-gc', join(root, 'test/native/stories.mjs'), name, JSON.stringify(parameters)],
+    ['--expose-gc', inProject('test/native/stories.mjs'), name, JSON.stringify(parameters)],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...(control ? { HK_FAKE_CONTROL: control.path } : {}) },

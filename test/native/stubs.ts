@@ -7,8 +7,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } 
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
+import { inProject } from '../../scripts/root.js';
 import type { AbiLayout } from '../../src/engine/addon.js';
-import { abi, batchSource, cacheFolder, compiler, exportedNames, HEAD, root } from './fake.js';
+import { abi, batchSource, cacheFolder, compiler, exportedNames, HEAD } from './fake.js';
 
 /** A field without its place: name, bytes, default. */
 export type Field = readonly [name: string, size: number, value: number];
@@ -141,7 +142,7 @@ async function buildGroup(
 
 /** A source of native/src/llama with everything that it includes, and what implements that. */
 function sourcesOf(name: string, found = new Map<string, string>()): Map<string, string> {
-  const path = join(root, 'native/src/llama', name);
+  const path = inProject(`native/src/llama/${name}`);
   // The driver brings its own FindSymbol.
   if (found.has(name) || name === 'shared-object.cc' || !existsSync(path)) return found;
   const text = readFileSync(path, 'utf8');
@@ -156,9 +157,9 @@ function sourcesOf(name: string, found = new Map<string, string>()): Map<string,
 /** The program of identify-stubs.cc with the addon's own abi.cc. */
 function buildDriver(): Promise<string> {
   const sources = sourcesOf('abi.cc');
-  const folder = join(root, 'native/src/llama');
+  const folder = inProject('native/src/llama');
   const units = [...sources.keys()].filter((name) => name.endsWith('.cc'));
-  const driver = readFileSync(join(root, 'test/native/identify-stubs.cc'), 'utf8');
+  const driver = readFileSync(inProject('test/native/identify-stubs.cc'), 'utf8');
   // The compiler reads them where they are; for the cache their contents count.
   const contents = `// ${cacheFolder([...sources.values()])}`;
   const flags = ['-std=c++17', '-O1', '-g', `-I${folder}`];

@@ -9,12 +9,13 @@ import { after, before, describe, it } from 'node:test';
 import { readCalls } from '../../scripts/abi/compare.js';
 import { parseHeader } from '../../scripts/abi/header.js';
 import { namesAt, newestBuild, parseTable, printTable } from '../../scripts/abi/table.js';
+import { inProject, ROOT } from '../../scripts/root.js';
 import type { AbiLayout } from '../../src/engine/addon.js';
 import { scriptArguments } from '../helpers/script.js';
-import { abi, buildLookalike, layoutOf, root, skipReason } from '../native/fake.js';
+import { abi, buildLookalike, layoutOf, skipReason } from '../native/fake.js';
 
 const NEXT = newestBuild(abi) + 100;
-const tableFile = join(root, 'native/abi/llama.json');
+const tableFile = inProject('native/abi/llama.json');
 
 let folder = '';
 before(async () => {
@@ -33,7 +34,7 @@ function run(...args: string[]): Promise<Outcome> {
     const child = execFile(
       process.execPath,
       scriptArguments('abi', args),
-      { cwd: root, timeout: 60_000 },
+      { cwd: ROOT, timeout: 60_000 },
       (_, out, err) => resolve({ code: child.exitCode ?? -1, out, err }),
     );
   });
@@ -61,7 +62,7 @@ interface HeaderText {
   readonly arities?: Readonly<Record<string, number>>;
 }
 
-const calls = readCalls(readFileSync(join(root, 'native/src/llama/symbols.inc'), 'utf8'));
+const calls = readCalls(readFileSync(inProject('native/src/llama/symbols.inc'), 'utf8'));
 
 /** This many parameters; one of them takes parameters of its own. */
 function parameters(count: number): string {

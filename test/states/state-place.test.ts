@@ -7,10 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { ROOT } from '../../scripts/root.js';
-import { entryBeside, inheritedArguments } from '../../src/engine/fork.js';
+import { entryBeside } from '../../src/engine/fork.js';
 import { isInMemory } from '../../src/folders/space.js';
 import { findStatePlace, removeState } from '../../src/states/state-place.js';
 import { recordingLog } from '../helpers/recording-log.js';
+import { codeArguments } from '../helpers/script.js';
 import { within } from '../helpers/waiting.js';
 
 const linux = process.platform === 'linux';
@@ -118,7 +119,6 @@ describe('the place of saved states', () => {
   }, async () => {
     const base = await folderIn(tmpdir());
     const room = entryBeside(import.meta.url, '../../src/folders/private-folder');
-    const flags = inheritedArguments(process.execArgv);
     const code = `
       import { PrivateFolder } from ${JSON.stringify(room.href)};
       import { writeFileSync } from 'node:fs';
@@ -126,7 +126,7 @@ describe('the place of saved states', () => {
       writeFileSync(folder.path + '/a.state', 'a conversation');
       process.kill(process.pid, 'SIGKILL');`;
     const killed = () =>
-      spawnSync(process.execPath, [...flags, '--input-type=module', '-e', code], {
+      spawnSync(process.execPath, codeArguments(code), {
         cwd: ROOT,
         timeout: 20_000,
       });
